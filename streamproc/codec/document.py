@@ -1,0 +1,87 @@
+"""One record on its way through the stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamproc.codec import splice
+from streamproc.codec.decode import WHITESPACE, decode
+from streamproc.codec.encode import encode
+
+
+class Document:
+    """A record as bytes and as fields.
+
+    `line` is at every moment the record as it would be written. `fields` is what stages
+    see, and theirs to change: only what they return gets into `line`.
+    """
+
+    __slots__ = ("added", "fields", "given", "line")
+
+    def __init__(self, line: bytes) -> None:
+        """Raises `DecodeError` if `line` is no JSON object."""
+        self.fields = decode(line)
+        # byte values: the cheap way to see that there is nothing to strip
+        if line[-1] != 0x7D or line[0] != 0x7B:
+            line = line.strip(WHITESPACE)
+        self.line = line
+        self.given = self.fields.copy()
+        self.added: list[str] | None = []  # None once more than new members was changed
+
+    def put(self, path: tuple[str, ...], value: Any) -> None:
+        """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""
+        name = path[0]
+        if len(path) > 1:
+            self._graft(path, value)
+        elif name in self.given:
+            self._rewrite({name: value})
+        else:
+            self._append({name: value})
+
+    def merge(self, returned: dict[str, Any]) -> None:
+        """Add the members that `returned` has and the record has not, or has otherwise.
+
+        Raises TypeError or ValueError: not JSON.
+        """
+        if self.given.keys().isdisjoint(returned):
+            if returned:
+                self._append(returned)
+            return
+        new = splice.differences(self.line, self.given, returned)
+        changed = {name: new.pop(name) for name in self.given.keys() & new.keys()}
+        if changed:
+            self._rewrite(changed)
+        if new:
+            self._append(new)
+
+    def replace(self, value: dict[str, Any]) -> Document:
+        """Another document in the place of this one; what is equal in both keeps its bytes."""
+        other: Document = object.__new__(Document)
+        other.line = splice.rebuild(self.line, decode(self.line), value)
+        other.fields = value.copy()
+        other.given = value.copy()
+        other.added = None
+        return other
+
+    def _append(self, members: dict[str, Any]) -> None:
+        self.line = splice.append(self.line, bool(self.given), encode(members))
+        self.given.update(members)
+        self.fields.update(members)
+        if self.added is not None:
+            self.added += members
+
+    def _rewrite(self, changed: dict[str, Any]) -> None:
+        self.line = splice.rewrite(self.line, changed)
+        self.given.update(changed)
+        self.fields.update(changed)
+        self.added = None
+
+    def _graft(self, path: tuple[str, ...], value: Any) -> None:
+        name = path[0]
+        if name in self.given:
+            self.added = None
+        elif self.added is not None:
+            self.added.append(name)
+        self.line = splice.graft(self.line, path, encode(value))
+        self.fields = decode(self.line)
+        self.given = self.fields.copy()

@@ -1,0 +1,63 @@
+"""What a record that failed, or was not finished, turns into: `--on-error`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from streamproc.codec.document import Document
+from streamproc.codec.failure import as_annotated, as_dead_letter
+from streamproc.errors import DecodeError
+from streamproc.record import (
+    DEAD_LETTERED,
+    DROPPED,
+    FAILED,
+    UNPROCESSED,
+    Batch,
+    Failed,
+    Note,
+)
+
+Mode = Literal["annotate", "dead-letter", "drop"]
+DECODE = "decode"
+
+
+class OnError:
+    """Makes notes of failures. `dead_letters`: whether there is a dead-letter file."""
+
+    def __init__(self, mode: Mode, dead_letters: bool) -> None:
+        self.mode = mode
+        self._dead_letters = dead_letters
+
+    def refuse(
+        self, failed: Failed, batch: Batch, i: int, document: Document | None = None
+    ) -> Note:
+        """Line i of `batch` failed; `document` is what the stages before had made of it."""
+        malformed = failed.stage == DECODE
+        raw = None if failed.kind == "too_long" else batch.lines[i]
+        failed = self._located(failed, batch, i)
+        if self.mode == "dead-letter":
+            letter = as_dead_letter(failed, raw)
+            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed)
+        if self.mode == "drop":
+            return Note(DROPPED, malformed=malformed)
+        line = as_annotated(failed, raw, document)
+        return Note(FAILED, line, lines_out=1, malformed=malformed)
+
+    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        """Line i of `batch` was read and will not be finished."""
+        raw = batch.lines[i]
+        failed = self._located(failed, batch, i)
+        if self._dead_letters:
+            return Note(UNPROCESSED, dead_letter=as_dead_letter(failed, raw))
+        if self.mode != "annotate" or not to_stdout:
+            return Note(UNPROCESSED)
+        try:
+            document = Document(raw)
+        except DecodeError:
+            document = None
+        return Note(UNPROCESSED, as_annotated(failed, raw, document), lines_out=1)
+
+    def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
+        where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
+        return replace(failed, details=where | failed.details)

@@ -1,0 +1,1 @@
+"""Engines take batches and finish every line of them."""

@@ -1,0 +1,170 @@
+"""What happens to one record: decode, each stage's call, splice.
+
+`inline` and `awaited` are the same walk, once without and once with `await`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from streamproc.codec import Document, OnError
+from streamproc.engines.sweeper import Slot
+from streamproc.errors import DecodeError, Interrupted, RecordError, StreamprocError
+from streamproc.interfaces import Stage
+from streamproc.record import (
+    BLANK_NOTE,
+    FAILED,
+    FILTERED,
+    FILTERED_NOTE,
+    OK,
+    Batch,
+    Failed,
+    Note,
+)
+
+log = logging.getLogger("streamproc")
+
+Outcome = bytes | Note
+"""A line for stdout, without newline, or a note when there is more to say."""
+
+
+class Program:
+    """The stages of a pipeline, compiled."""
+
+    def __init__(self, stages: Sequence[Stage], on_error: OnError) -> None:
+        self.stages = tuple(stages)
+        self.on_error = on_error
+        self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
+        self._steps = [(stage, stage.enricher.call, stage.enricher.mode) for stage in stages]
+
+    def gather(self, k: int, call: Callable[[dict[str, Any]], Any]) -> None:
+        """Stage k hands its records to `call`, which gathers them into lists."""
+        stage, _, mode = self._steps[k]
+        self._steps[k] = (stage, call, mode)
+
+    def inline(self, batch: Batch, i: int) -> Outcome:
+        """Finish line i of `batch`; only if `is_inline`."""
+        document = self._open(batch, i)
+        if type(document) is not Document:
+            return document  # type: ignore[return-value]
+        return self._inline_from(0, document, batch, i)
+
+    def _inline_from(self, first: int, document: Document, batch: Batch, i: int) -> Outcome:
+        for k in range(first, len(self._steps)):
+            stage, call, _ = self._steps[k]
+            try:
+                if stage.when is not None and not stage.when(document.fields):
+                    continue
+                made = _apply(stage, document, call(document.fields))
+            except StreamprocError:
+                raise
+            except (Exception, SystemExit) as error:
+                return self._failed(stage, error, document, batch, i)
+            if made is not None:
+                outcomes = [self._inline_from(k + 1, each, batch, i) for each in made]
+                return _combined(outcomes)
+        return document.line
+
+    async def awaited(self, batch: Batch, i: int, slot: Slot) -> Outcome:
+        """Finish line i of `batch`; `slot` carries the deadline of each call."""
+        document = self._open(batch, i)
+        if type(document) is not Document:
+            return document  # type: ignore[return-value]
+        return await self._awaited_from(0, document, batch, i, slot)
+
+    async def _awaited_from(
+        self, first: int, document: Document, batch: Batch, i: int, slot: Slot
+    ) -> Outcome:
+        for k in range(first, len(self._steps)):
+            stage, call, mode = self._steps[k]
+            try:
+                if stage.when is not None and not stage.when(document.fields):
+                    continue
+                if mode == "awaited":
+                    slot.begin(stage, document)
+                    value = await call(document.fields)
+                    slot.end()
+                elif mode == "inline":
+                    value = call(document.fields)
+                else:  # the list that the record waits in has a slot of its own
+                    value = await call(document.fields)
+                made = _apply(stage, document, value)
+            except (Interrupted, StreamprocError):
+                raise
+            except BaseException as error:
+                failure = slot.end_failed(error)
+                return self._failed(stage, failure, document, batch, i)
+            if made is not None:
+                outcomes = [
+                    await self._awaited_from(k + 1, each, batch, i, slot) for each in made
+                ]
+                return _combined(outcomes)
+        return document.line
+
+    def _open(self, batch: Batch, i: int) -> Document | Note:
+        line = batch.lines[i]
+        try:
+            document = Document(line)
+        except DecodeError as error:
+            if not line.strip(b" \t\r"):
+                return BLANK_NOTE
+            failed = Failed("decode", error.kind, error.message, 0)
+            return self.on_error.refuse(failed, batch, i)
+        if "_error" in document.fields:
+            return Note(OK, document.line, lines_out=1, had_error=True)
+        return document
+
+    def _failed(
+        self, stage: Stage, error: BaseException, document: Document, batch: Batch, i: int
+    ) -> Note:
+        if isinstance(error, RecordError):
+            failed = Failed(stage.name, error.kind, error.message, 1, error.details)
+        else:
+            failed = Failed(stage.name, "exception", f"{type(error).__name__}: {error}")
+            log.debug("stage %s failed", stage.name, exc_info=error)
+        return self.on_error.refuse(failed, batch, i, document)
+
+
+def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] | None:
+    """Put `value` where the stage's result goes; returns what the record was replaced by."""
+    if stage.replaces:
+        if isinstance(value, list):
+            return [document.replace(_expect_dict(stage, each)) for each in value]
+        return () if value is None else (document.replace(_expect_dict(stage, value)),)
+    if value is not None:
+        if stage.into is None:
+            document.merge(_expect_dict(stage, value))
+        else:
+            document.put(stage.into, value)
+    return None
+
+
+def _expect_dict(stage: Stage, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        if "_error" in value and not stage.replaces:
+            raise RecordError("exception", "returned the key _error, which is reserved")
+        return value
+    kind = type(value).__name__
+    hint = "" if stage.replaces else f"; to keep any JSON value give the stage a name: NAME={stage.name}"
+    raise RecordError("exception", f"returned {kind}, expected a dict or None{hint}")
+
+
+def _combined(outcomes: list[Outcome]) -> Outcome:
+    """One outcome for a record that was fanned out."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    notes = [each for each in outcomes if type(each) is Note]
+    failed = [each for each in notes if each.status not in (OK, FILTERED)]
+    if failed and failed[0].status != FAILED:
+        return failed[0]  # dead-lettered or dropped: then none of its lines is written
+    lines = [each if isinstance(each, bytes) else each.line for each in outcomes]
+    lines = [line for line in lines if line]
+    if not lines:
+        return FILTERED_NOTE
+    return Note(
+        FAILED if failed else OK,
+        b"\n".join(lines),
+        lines_out=sum(line.count(b"\n") + 1 for line in lines),
+    )

@@ -1,0 +1,134 @@
+"""Python stages: functions, coroutine functions, classes with a lifecycle."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Literal, Self
+
+from streamproc.enrichers.markers import marks
+from streamproc.enrichers.threads import Threads
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Gather
+
+
+class FunctionEnricher:
+    """Calls user code. Entering it enters an object that is an async context manager."""
+
+    def __init__(self, target: Any, threads: int) -> None:
+        """`target`: a callable or a class, which is created here without arguments."""
+        wishes = marks(target)
+        self._target = target() if inspect.isclass(target) else target
+        if not callable(self._target):
+            raise ConfigError(f"{_name(target)} is not callable")
+        self.replaces = wishes.replaces
+        is_coroutine = _is_coroutine(self._target)
+        self._threads = Threads(threads) if wishes.blocking and not is_coroutine else None
+        self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._target
+        self.gather = Gather(wishes.batch, wishes.wait_s) if wishes.batch else None
+        self.mode: Literal["inline", "awaited", "batched"] = (
+            "batched" if self.gather else "awaited" if is_coroutine or self._threads else "inline"
+        )
+
+    async def __aenter__(self) -> Self:
+        if hasattr(self._target, "__aenter__"):
+            entered = await self._target.__aenter__()
+            if callable(entered) and entered is not self._target and self._threads is None:
+                self.call = entered
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._threads is not None:
+            self._threads.close()
+        if hasattr(self._target, "__aexit__"):
+            await self._target.__aexit__(kind, error, traceback)
+
+    async def _in_thread(self, argument: Any) -> Any:
+        assert self._threads is not None
+        return await self._threads.call(self._target, argument)
+
+
+def load(spec: str) -> Any:
+    """What `pkg.module:name` or `path/file.py:name` names. Raises `ConfigError`."""
+    where, _, name = spec.rpartition(":")
+    if not where or not name:
+        raise ConfigError(f"{spec}: expected module:function or file.py:function")
+    module = _load_file(spec, Path(where)) if where.endswith(".py") else _load_module(spec, where)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(f"{spec}: {where} has no {name!r}{_nearest(part, dir(found))}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ConfigError(f"{spec}: {name} is {type(found).__name__}, not a function")
+    return found
+
+
+def _load_file(spec: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"{spec}: no such file: {path}")
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
+        return known
+    file_spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if file_spec is None or file_spec.loader is None:
+        raise ConfigError(f"{spec}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(file_spec)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # its neighbours are importable, as if it were run
+    if known is None:
+        sys.modules[name] = module  # dataclasses and pickle look their module up
+    return _executed(spec, lambda: file_spec.loader.exec_module(module) or module)
+
+
+def _load_module(spec: str, name: str) -> ModuleType:
+    return _executed(spec, lambda: importlib.import_module(name))
+
+
+def _executed(spec: str, run: Callable[[], ModuleType]) -> ModuleType:
+    try:
+        return run()
+    except (Exception, SystemExit) as error:
+        where = _innermost(error)
+        raise ConfigError(f"{spec}: {type(error).__name__}: {error}{where}") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """Where in user code the import failed: the last frame outside the import system."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<") and file != __file__ and "importlib" not in file:
+            place = f" ({file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _is_coroutine(target: Any) -> bool:
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
+        getattr(target, "__call__", None)  # noqa: B004 - it is inspected, not tested for
+    )
+
+
+def _name(target: Any) -> str:
+    return str(getattr(target, "__name__", type(target).__name__))
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    match = get_close_matches(name, known, 1)
+    return f", did you mean {match[0]!r}?" if match else ""

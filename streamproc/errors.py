@@ -1,0 +1,113 @@
+"""What can go wrong, one class per fact.
+
+    StreamprocError                 a stream that fails; carries its exit code
+    ├── UsageError              2   the command line asks for something that makes no sense
+    ├── NotAvailableError       2   described in the documentation, not built in this version
+    ├── ConfigError            78   a pipeline file, a SPEC or imported user code is no good
+    ├── InputError             66   an input cannot be opened or read
+    ├── CreateError            73   an output file cannot be created
+    ├── OutputError            74   an output could not be written
+    ├── ReaderGoneError       141   the reader of stdout went away
+    ├── TooManyAbandonedError   1   user code ignored its cancellation too often
+    └── AccountingError         1   a record is not accounted for: a bug in streamproc
+    RecordError                     a record that fails; becomes a `record.Failed`
+    └── DecodeError                 a line that is no record
+    Interrupted                     the second signal, raised inside a plain `def`
+
+A record that fails is a value, a stream that fails is an exception: a
+`RecordError` never leaves the engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class StreamprocError(Exception):
+    """The stream cannot go on, or must not start. `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UsageError(StreamprocError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = 2
+
+
+class NotAvailableError(UsageError):
+    """Described in the documentation, not built in this version."""
+
+
+class ConfigError(StreamprocError):
+    """A pipeline file, a SPEC or imported user code is no good.
+
+    `problems` are all that were found, one line each.
+    """
+
+    exit_code = 78
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InputError(StreamprocError):
+    """An input cannot be opened or read."""
+
+    exit_code = 66
+
+
+class CreateError(StreamprocError):
+    """An output, dead-letter or checkpoint file cannot be created."""
+
+    exit_code = 73
+
+
+class OutputError(StreamprocError):
+    """The output `name` could not be written: disk full, closed, an I/O error."""
+
+    exit_code = 74
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+class ReaderGoneError(StreamprocError):
+    """The reader of stdout went away, as in `yes | head -1`."""
+
+    exit_code = 141
+
+
+class TooManyAbandonedError(StreamprocError):
+    """More calls than the concurrency ignored their cancellation and still run."""
+
+
+class AccountingError(StreamprocError):
+    """The numbers of the summary do not add up: a bug in streamproc."""
+
+
+class RecordError(Exception):
+    """One record failed: `kind` is the fact, from the list in the README.
+
+    Raise it in an enricher to choose kind and message yourself; any other
+    exception becomes kind `exception`. `details` are further members of `_error`.
+    """
+
+    def __init__(self, kind: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.details = details
+
+
+class DecodeError(RecordError):
+    """A line is not a JSON object."""
+
+
+class Interrupted(BaseException):  # noqa: N818 - a signal like KeyboardInterrupt, not an error
+    """The second signal came while a plain `def` kept the loop busy.
+
+    Not an `Exception`, so that user code does not swallow it by accident.
+    """

@@ -1,0 +1,140 @@
+"""The contracts between the rooms: one verb each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from streamproc.record import Batch, Failed, Note
+
+
+class Opens(Protocol):
+    """Declared first, entered later: constructing touches nothing."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Source(Opens, Protocol):
+    """Where batches come from."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of all input, where that is known: for the ETA."""
+
+    async def receive(self) -> tuple[Batch, Failed | None] | None:
+        """The next lines, None at the end. With `Failed`: one line that is none (too long).
+
+        Cancelling it while it waits loses nothing. Raises `InputError`.
+        """
+
+    def residue(self) -> tuple[Batch, Failed] | None:
+        """Bytes after the last newline, when reading stopped before the end of input."""
+
+
+class Sink(Opens, Protocol):
+    """Where finished lines go."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that were taken, exact also after an error or a cancellation."""
+
+    async def write(self, data: bytes) -> None:
+        """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """How many records make a list, and how long the first one waits for the others."""
+
+    size: int
+    wait_s: float = 0.02
+
+
+class Enricher(Opens, Protocol):
+    """A stage's call: record in, result out.
+
+    `inline` calls return at once, `awaited` ones return a coroutine, `batched` ones take
+    a list of records (at most `size`, gathered for `wait_s`) and return, or await, a list.
+    """
+
+    @property
+    def mode(self) -> Literal["inline", "awaited", "batched"]: ...
+
+    @property
+    def gather(self) -> Gather | None: ...
+
+    @property
+    def call(self) -> Callable[[Any], Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage, assembled: an enricher, and where its result goes.
+
+    `into` is the path of the result, None merges a dict at the top level; `replaces`
+    puts the result in the record's place. `when` decides from the record's fields.
+    """
+
+    name: str
+    enricher: Enricher
+    into: tuple[str, ...] | None = None
+    when: Callable[[dict[str, Any]], Any] | None = None
+    timeout_s: float = 30.0
+    replaces: bool = False
+
+
+class Finished(Protocol):
+    """Where engines put what they have finished."""
+
+    unseen: int  # records finished since the writer looked last
+
+    def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
+        """Line i of `batch` is done. `line` has no newline."""
+
+    def finish_run(
+        self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """The lines of `batch` from `start` on are done; `notes` by index in the batch."""
+
+
+class Work(Protocol):
+    """Where engines take their work from."""
+
+    def take(self) -> tuple[Batch, int] | None:
+        """The next line, None if there is none right now."""
+
+    async def wait(self) -> bool:
+        """Wait until there may be a line to take; False at the end of input."""
+
+    async def receive(self) -> Batch | None:
+        """The next whole batch, None at the end of input."""
+
+
+class Engine(Opens, Protocol):
+    """Takes batches and finishes every line of them."""
+
+    async def run(self, work: Work, finished: Finished) -> None:
+        """Until the end of input. Raises `TooManyAbandonedError`."""
+
+    async def abort(self) -> None:
+        """Cancel what is in flight and await its cleanup, 2 s at most."""
+
+    @property
+    def busy_since_s(self) -> float | None:
+        """When the oldest call in flight began (monotonic clock), None if there is none."""
+
+    @property
+    def in_flight(self) -> int:
+        """Records that execute a call now."""

@@ -1,0 +1,4 @@
+"""The corridor. Read it in the order in which data meets it.
+
+window, channel, producer, (engine,) reorder, writer, shutdown, run.
+"""

@@ -1,0 +1,80 @@
+"""The hand-over from the producer to the consumers, written once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from streamproc.record import Batch
+
+
+class Channel:
+    """Batches go in, lines come out: each to one consumer, in order.
+
+    Batches wait in a bounded `asyncio.Queue`. Taking a line is synchronous, so a
+    consumer that never waits pays no await per line. Waiters are woken one per line
+    that arrived; a woken one looks again, and may find that another was faster.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[Batch] = asyncio.Queue(limit)
+        self._batch: Batch | None = None
+        self._next = 0
+        self._size = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    async def send(self, batch: Batch) -> None:
+        """Queue a batch; waits while the queue is full."""
+        await self._queue.put(batch)
+        self._wake(len(batch))
+
+    def close(self) -> None:
+        """No more batches; waiters see the end when everything is taken."""
+        self._closed = True
+        self._wake(len(self._waiters))
+
+    def take(self) -> tuple[Batch, int] | None:
+        """The next line, None if there is none right now."""
+        i = self._next
+        if i == self._size:
+            if self._queue.empty():
+                return None
+            self._batch = self._queue.get_nowait()
+            self._size = len(self._batch)
+            i = 0
+        self._next = i + 1
+        assert self._batch is not None
+        return self._batch, i
+
+    async def wait(self) -> bool:
+        """Wait until there may be a line to take; False at the end of input."""
+        if self._next == self._size and self._queue.empty():
+            if self._closed:
+                return False
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.cancelled():
+                    self._waiters.remove(waiter)
+                else:
+                    self._wake(1)  # it was meant for somebody who can use it
+                raise
+        return True
+
+    async def receive(self) -> Batch | None:
+        """The next whole batch, None at the end of input."""
+        while (taken := self.take()) is None:
+            if not await self.wait():
+                return None
+        self._next = self._size
+        return taken[0]
+
+    def _wake(self, count: int) -> None:
+        while count and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1

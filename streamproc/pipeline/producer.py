@@ -1,0 +1,86 @@
+"""Source → channel: reads as far as the window allows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from streamproc.interfaces import Source
+from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.reorder import Reorder
+from streamproc.pipeline.window import Window
+from streamproc.record import Batch, Failed, Note, Tally
+
+Refuse = Callable[[Failed, Batch, int], Note]
+
+
+class Producer:
+    """Reads batches and admits them. `refuse` turns a line that failed at birth into a note."""
+
+    def __init__(
+        self,
+        source: Source,
+        window: Window,
+        channel: Channel,
+        reorder: Reorder,
+        tally: Tally,
+        refuse: Refuse,
+    ) -> None:
+        self._source = source
+        self._window = window
+        self._channel = channel
+        self._reorder = reorder
+        self._tally = tally
+        self._refuse = refuse
+        self._stopping = False
+        self._receiving: asyncio.Task[None] | None = None
+        self.rest: Batch | None = None
+        """What was read and is not admitted yet."""
+
+    async def run(self) -> None:
+        """Until the end of input, or `stop`. Raises `InputError`."""
+        try:
+            while not self._stopping and (received := await self._receive()):
+                batch, failed = received
+                self._tally.lines += len(batch)
+                self._tally.bytes_in += batch.n_bytes
+                if failed is None:
+                    await self._admit(batch)
+                else:
+                    await self._admit_failed(batch, failed)
+        finally:
+            self._channel.close()
+
+    def stop(self) -> None:
+        """Read no more. What was read is still admitted; a blocked read delays nothing."""
+        self._stopping = True
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def _receive(self) -> tuple[Batch, Failed | None] | None:
+        task = asyncio.current_task()
+        self._receiving = task
+        try:
+            return await self._source.receive()
+        except asyncio.CancelledError:
+            if not self._stopping or task is None or task.uncancel():
+                raise
+            return None
+        finally:
+            self._receiving = None
+
+    async def _admit(self, batch: Batch) -> None:
+        self.rest = batch
+        while self.rest is not None:
+            room = await self._window.reserve(len(self.rest), self.rest.n_bytes)
+            head, self.rest = self.rest.cut(room)
+            self._window.admit(len(head), head.n_bytes)
+            self._reorder.admit(head)
+            await self._channel.send(head)
+
+    async def _admit_failed(self, batch: Batch, failed: Failed) -> None:
+        await self._window.reserve(1, 0)
+        self._window.admit(1, batch.n_bytes)
+        self._reorder.admit(batch)
+        note = self._refuse(failed, batch, 0)
+        self._reorder.finish(batch, 0, note.line, note)

@@ -1,0 +1,143 @@
+"""Finished lines, handed to the writer in input order per lane, or as they finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from streamproc.record import Batch, Note
+
+
+class Span(NamedTuple):
+    """The lines `start` to `stop` of a batch, ready to be written."""
+
+    batch: Batch
+    start: int
+    stop: int
+
+
+class Reorder:
+    """What the engine finished and the writer has not taken, in input order per lane."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, deque[Batch]] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+        self.unseen = 0
+
+    def admit(self, batch: Batch) -> None:
+        """From here on the batch has its place in its lane."""
+        self._lanes.setdefault(batch.lane, deque()).append(batch)
+
+    def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
+        """Line i of `batch` is done."""
+        batch.results[i] = line
+        if note is not None:
+            batch.notes[i] = note
+        batch.open -= 1
+        self.unseen += 1
+        if self._waiter is not None:
+            self._wake()
+
+    def finish_run(
+        self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """The lines of `batch` from `start` on are done."""
+        batch.results[start : start + len(lines)] = lines
+        batch.notes.update(notes)
+        batch.open -= len(lines)
+        self.unseen += len(lines)
+        if self._waiter is not None:
+            self._wake()
+
+    def close(self) -> None:
+        """Nothing more will be finished."""
+        self._closed = True
+        if self._waiter is not None:
+            self._wake()
+
+    async def receive(self) -> list[Span]:
+        """Wait for lines that may be written now; empty when closed and all are taken."""
+        while True:
+            self.unseen = 0
+            runs = self._take()
+            if runs or self._closed:
+                return runs
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def leftovers(self) -> Iterator[tuple[Batch, int]]:
+        """Lines that were admitted and not handed out, in order, finished or not."""
+        for lane in self._lanes.values():
+            for batch in lane:
+                for i in range(batch.taken, len(batch)):
+                    yield batch, i
+
+    def _take(self) -> list[Span]:
+        runs = []
+        for lane in self._lanes.values():
+            while lane:
+                batch = lane[0]
+                start = stop = batch.taken
+                if batch.open:
+                    results = batch.results
+                    while results[stop] is not None:
+                        stop += 1
+                else:
+                    stop = len(batch)
+                if stop > start:
+                    batch.taken = stop
+                    runs.append(Span(batch, start, stop))
+                if stop < len(batch):
+                    break
+                lane.popleft()
+        return runs
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class AsFinished(Reorder):
+    """The same without order: a line is handed out as soon as it is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done: list[Span] = []
+        self._open: dict[int, Batch] = {}
+
+    def admit(self, batch: Batch) -> None:
+        """From here on the batch is known."""
+        self._open[id(batch)] = batch
+
+    def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
+        """Line i of `batch` is done."""
+        self._done.append(Span(batch, i, i + 1))
+        super().finish(batch, i, line, note)
+
+    def finish_run(
+        self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """The lines of `batch` from `start` on are done."""
+        self._done.append(Span(batch, start, start + len(lines)))
+        super().finish_run(batch, start, lines, notes)
+
+    def leftovers(self) -> Iterator[tuple[Batch, int]]:
+        """Lines that were admitted and not handed out, in order, finished or not."""
+        waiting = {(id(run.batch), i) for run in self._done for i in range(run.start, run.stop)}
+        for batch in self._open.values():
+            for i in range(len(batch)):
+                if batch.results[i] is None or (id(batch), i) in waiting:
+                    yield batch, i
+
+    def _take(self) -> list[Span]:
+        runs, self._done = self._done, []
+        for run in runs:
+            if not run.batch.open:
+                self._open.pop(id(run.batch), None)
+        return runs

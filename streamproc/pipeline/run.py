@@ -1,0 +1,229 @@
+"""One run, from the first batch to the last account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import chain
+from typing import Protocol
+
+from streamproc.errors import (
+    AccountingError,
+    OutputError,
+    ReaderGoneError,
+)
+from streamproc.interfaces import Engine, Sink, Source
+from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.producer import Producer
+from streamproc.pipeline.reorder import AsFinished, Reorder
+from streamproc.pipeline.shutdown import Level, Shutdown
+from streamproc.pipeline.window import Window
+from streamproc.pipeline.writer import Writer
+from streamproc.record import BLANK_NOTE, Batch, Cursor, Failed, Note, Tally
+
+QUEUE_BATCHES = 64  # the window is the real bound; this one keeps single lines from piling up
+FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
+
+# When several apply, the first of these is the exit code.
+_SEVERITY = (1, 74, 65, 66, 69, 70, 73, 77, 78, 75, 141, 4, 129, 130, 143, 3, 0)
+
+
+class Forms(Protocol):
+    """What failed and unfinished records are written as."""
+
+    def refuse(self, failed: Failed, batch: Batch, i: int) -> Note: ...
+    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note: ...
+
+
+class Run:
+    """Producer, engine and writer as three tasks, and what happens when one of them ends badly.
+
+    After `run`: `tally` counts, `errors` are the facts that ended the run early, and
+    `lost_from` is where the first record stood that is neither written nor dead-lettered.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        engine: Engine,
+        sink: Sink,
+        dead_letters: Sink | None,
+        forms: Forms,
+        window: Window,
+        shutdown: Shutdown,
+        ordered: bool = True,
+        max_errors: int | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self.errors: list[BaseException] = []
+        self.lost_from: Cursor | None = None
+        self.lost = 0
+        self.window = window
+        self.engine = engine
+        self._source = source
+        self._dead_letters = dead_letters
+        self._forms = forms
+        self._shutdown = shutdown
+        self._max_errors = max_errors
+        self._stopped = False
+        self._channel = Channel(QUEUE_BATCHES)
+        self._reorder = Reorder() if ordered else AsFinished()
+        self._producer = Producer(
+            source, window, self._channel, self._reorder, self.tally, forms.refuse
+        )
+        self._writer = Writer(
+            self._reorder, window, sink, dead_letters, self.tally, self._check_errors
+        )
+
+    async def run(self) -> None:
+        """Never raises what ends a stream: that goes to `errors`."""
+        aborted = asyncio.get_running_loop().create_future()
+        producer = asyncio.create_task(self._producer.run(), name="producer")
+        engine = asyncio.create_task(
+            self.engine.run(self._channel, self._reorder), name="engine"
+        )
+        writer = asyncio.create_task(self._writer.run(), name="writer")
+        self._shutdown.listen(
+            self._producer.stop, lambda: aborted.done() or aborted.set_result(None)
+        )
+        tasks: set[asyncio.Future[None]] = {producer, engine, writer}
+        try:
+            if not await self._flow(producer, engine, writer, aborted):
+                await self._abort(producer, engine, writer)
+            await self._keep_residue()
+        finally:
+            self._shutdown.close()
+            aborted.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self.tally.received != self.tally.ended:
+            self.errors.append(AccountingError(f"records are not accounted for: {self.tally}"))
+
+    @property
+    def exit_code(self) -> int:
+        """As the README lists them."""
+        codes = {getattr(error, "exit_code", 1) for error in self.errors}
+        if self._shutdown.level is Level.ABORT and self.tally.unprocessed:
+            codes.add(75)
+        if self._shutdown.signal is not None:
+            codes.add(128 + self._shutdown.signal)
+        if self._stopped:
+            codes.add(4)
+        if self.tally.errors:
+            codes.add(3)
+        return next((code for code in _SEVERITY if code in codes), 0)
+
+    async def _flow(
+        self,
+        producer: asyncio.Task[None],
+        engine: asyncio.Task[None],
+        writer: asyncio.Task[None],
+        aborted: asyncio.Future[None],
+    ) -> bool:
+        """The good case. False if something ended that should not have."""
+        waiting: set[asyncio.Future[None]] = {producer, engine, writer, aborted}
+        while writer in waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {aborted}:
+                if error := task.exception():
+                    self.errors.append(error)
+            if engine in done:
+                self._reorder.close()
+            # an input that fails is an early end of input: what was read is finished
+            fatal = [e for e in self.errors if getattr(e, "exit_code", 1) != 66]
+            if fatal or aborted in done:
+                return False
+        return True
+
+    def _check_errors(self) -> None:
+        if self._max_errors is not None and self.tally.errors >= self._max_errors:
+            self._stopped = True
+            self._producer.stop()
+
+    async def _abort(
+        self,
+        producer: asyncio.Task[None],
+        engine: asyncio.Task[None],
+        writer: asyncio.Task[None],
+    ) -> None:
+        producer.cancel()
+        await asyncio.wait({producer})
+        await self.engine.abort()
+        engine.cancel()
+        await asyncio.wait({engine})
+        if rest := self._producer.rest:
+            self.window.admit(len(rest), rest.n_bytes)
+            self._reorder.admit(rest)
+        if not writer.done():
+            self._finish_unfinished()
+            await asyncio.wait({writer}, timeout=FLUSH_TIMEOUT_S)
+            writer.cancel()
+            await asyncio.wait({writer})
+            if not writer.cancelled() and (error := writer.exception()):
+                self.errors.append(error)
+        await self._account_for(chain(self._writer.leftovers(), self._reorder.leftovers()))
+
+    def _finish_unfinished(self) -> None:
+        failed = Failed("shutdown", "shutdown", "not finished when the run was aborted", 0)
+        for batch, i in list(self._reorder.leftovers()):
+            if batch.results[i] is None:
+                note = self._abandon(failed, batch, i, to_stdout=True)
+                self._reorder.finish(batch, i, note.line, note)
+        self._reorder.close()
+
+    def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        if not batch.lines[i].strip(b" \t\r"):
+            return BLANK_NOTE
+        note = self._forms.abandon(failed, batch, i, to_stdout=to_stdout)
+        if not note.line and note.dead_letter is None:
+            self._lose(batch, i)
+        return note
+
+    def _lose(self, batch: Batch, i: int) -> None:
+        self.lost += 1
+        file, line, offset = batch.cursor
+        self.lost_from = self.lost_from or Cursor(file, line + i, offset)
+
+    async def _account_for(self, unwritten: Iterable[tuple[Batch, int]]) -> None:
+        """What the sink did not take goes to the dead-letter file, if that one still works."""
+        reason = next((str(e) for e in self.errors), "the reader does not read")
+        failed = Failed("shutdown", "sink", f"not written: {reason}", 0)
+        for batch, i in unwritten:
+            earlier = batch.notes.get(i)
+            note = earlier or self._abandon(failed, batch, i, to_stdout=False)
+            if note.status == "blank":
+                self.tally.count(note)
+                continue
+            self.tally.unprocessed += 1
+            if note.dead_letter is None and earlier is not None:
+                note = self._abandon(failed, batch, i, to_stdout=False)
+            if note.dead_letter is not None and not await self._bury(note.dead_letter):
+                self._lose(batch, i)
+
+    async def _bury(self, letter: bytes) -> bool:
+        assert self._dead_letters is not None
+        name = self._dead_letters.name
+        if any(isinstance(e, OutputError) and e.name == name for e in self.errors):
+            return False
+        try:
+            await self._dead_letters.write(letter + b"\n")
+        except OutputError as error:
+            self.errors.append(error)
+            return False
+        return True
+
+    async def _keep_residue(self) -> None:
+        residue = self._source.residue()
+        if residue is not None and self._dead_letters is not None:
+            batch, failed = residue
+            note = self._forms.abandon(failed, batch, 0, to_stdout=False)
+            if note.dead_letter is not None:
+                await self._bury(note.dead_letter)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the run ended only because nobody reads: then nothing is said, as `yes`."""
+        return any(isinstance(e, ReaderGoneError) for e in self.errors)
+

@@ -1,0 +1,49 @@
+"""One window of credits over queue, flight and reorder buffer together."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Window:
+    """Bounds the lines admitted to stages and not yet written.
+
+    A reorder buffer behind a stuck head would grow without end if flight were bounded
+    alone; with one window over everything a slow head stalls reading instead.
+    """
+
+    def __init__(self, records: int, n_bytes: int) -> None:
+        self.limit_records = records
+        self.limit_bytes = n_bytes
+        self.used_records = 0
+        self.used_bytes = 0
+        self._room: asyncio.Future[None] | None = None
+
+    async def reserve(self, records: int, n_bytes: int) -> int:
+        """Wait for room; returns how many of `records` lines may be admitted now.
+
+        A quarter of the window is waited for at most: to admit single lines as single
+        credits come back would cost a queue operation each.
+        """
+        enough = min(records, max(1, self.limit_records // 4))
+        while self.used_records and (
+            self.limit_records - self.used_records < enough
+            or self.limit_bytes - self.used_bytes < n_bytes
+        ):
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        return min(records, self.limit_records - self.used_records)
+
+    def admit(self, records: int, n_bytes: int) -> None:
+        """Take credits."""
+        self.used_records += records
+        self.used_bytes += n_bytes
+
+    def release(self, records: int, n_bytes: int) -> None:
+        """Give credits back; only after write and flush."""
+        self.used_records -= records
+        self.used_bytes -= n_bytes
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None

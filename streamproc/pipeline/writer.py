@@ -1,0 +1,129 @@
+"""Finished lines → sinks, then the books, then the credits. In that order, here only.
+
+This is the promise that nothing is lost: a line is counted, and its credit goes back,
+after it was written, and not when somebody meant to write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from streamproc.interfaces import Sink
+from streamproc.pipeline.reorder import Reorder, Span
+from streamproc.pipeline.window import Window
+from streamproc.record import Batch, Tally
+
+WRITE_BYTES = 256 * 1024  # one write; larger ones only make memory peaks
+
+
+class Writer:
+    """Writes what the reorder buffer hands out until it is closed and empty."""
+
+    def __init__(
+        self,
+        reorder: Reorder,
+        window: Window,
+        sink: Sink,
+        dead_letters: Sink | None,
+        tally: Tally,
+        on_written: Callable[[], None],
+    ) -> None:
+        self._reorder = reorder
+        self._window = window
+        self._sink = sink
+        self._dead_letters = dead_letters
+        self._tally = tally
+        self._on_written = on_written
+        self._group: list[Span] = []
+        self._queue: list[Span] = []
+        self._begun_bytes = (0, 0)
+
+    async def run(self) -> None:
+        """Raises `OutputError`, `ReaderGoneError`; then `leftovers` tells what is unwritten."""
+        while runs := await self._reorder.receive():
+            self._queue = runs
+            pieces: list[bytes] = []
+            dead: list[bytes] = []
+            size = 0
+            for run in runs:
+                self._group.append(run)
+                size += self._collect(run, pieces, dead)
+                if size >= WRITE_BYTES:
+                    await self._write(pieces, dead)
+                    pieces, dead, size = [], [], 0
+            await self._write(pieces, dead)
+
+    def leftovers(self) -> Iterator[tuple[Batch, int]]:
+        """Lines that were handed out and not written, in order, after an error.
+
+        Lines of the failed write that had been written whole are counted first.
+        """
+        out = self._sink.written_bytes - self._begun_bytes[0]
+        dead = self._dead_letters.written_bytes - self._begun_bytes[1] if self._dead_letters else 0
+        failed, self._group = self._group, []
+        for run in failed:
+            for i in range(run.start, run.stop):
+                out_bytes, dead_bytes = _sizes(run.batch, i)
+                out -= out_bytes
+                dead -= dead_bytes
+                if (out < 0 and out_bytes) or (dead < 0 and dead_bytes):
+                    yield run.batch, i
+                else:
+                    self._count(Span(run.batch, i, i + 1))
+        for run in self._queue[self._queue.index(failed[-1]) + 1 :] if failed else ():
+            for i in range(run.start, run.stop):
+                yield run.batch, i
+
+    def _collect(self, run: Span, pieces: list[bytes], dead: list[bytes]) -> int:
+        batch, start, stop = run
+        lines: list[bytes] = batch.results[start:stop]  # type: ignore[assignment]
+        if batch.notes:
+            lines = [line for line in lines if line]
+            for i in range(start, stop):
+                note = batch.notes.get(i)
+                if note is not None and note.dead_letter is not None:
+                    dead.append(note.dead_letter)
+        if not lines:
+            return 0
+        piece = b"\n".join(lines)
+        pieces.append(piece)
+        return len(piece)
+
+    async def _write(self, pieces: list[bytes], dead: list[bytes]) -> None:
+        self._begun_bytes = (
+            self._sink.written_bytes,
+            self._dead_letters.written_bytes if self._dead_letters else 0,
+        )
+        if dead:
+            assert self._dead_letters is not None
+            await self._dead_letters.write(b"\n".join(dead) + b"\n")
+        if pieces:
+            pieces.append(b"")
+            await self._sink.write(b"\n".join(pieces))
+        for run in self._group:
+            self._count(run)
+        self._group = []
+        self._on_written()
+
+    def _count(self, run: Span) -> None:
+        batch, start, stop = run
+        count = stop - start
+        plain = count
+        if batch.notes:
+            for i in range(start, stop):
+                if (note := batch.notes.get(i)) is not None:
+                    plain -= 1
+                    self._tally.count(note)
+        self._tally.ok += plain
+        self._tally.lines_out += plain
+        batch.written += count
+        whole = batch.written == len(batch)
+        self._window.release(count, batch.n_bytes if whole else 0)
+
+
+def _sizes(batch: Batch, i: int) -> tuple[int, int]:
+    """Bytes of line i on stdout and among the dead letters, newlines included."""
+    out = len(batch.results[i] or b"")
+    note = batch.notes.get(i)
+    dead = len(note.dead_letter) if note is not None and note.dead_letter is not None else 0
+    return out + 1 if out else 0, dead + 1 if dead else 0

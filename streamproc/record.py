@@ -1,0 +1,140 @@
+"""Values that walk through the corridor. No project imports, no behaviour beyond their own fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+OK = "ok"
+FAILED = "failed"
+DEAD_LETTERED = "dead_lettered"
+DROPPED = "dropped"
+FILTERED = "filtered"
+SKIPPED = "skipped"
+UNPROCESSED = "unprocessed"
+BLANK = "blank"
+
+
+class Cursor(NamedTuple):
+    """Where a batch begins: physical `line` (from 1) and byte `offset` in `file`."""
+
+    file: str
+    line: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a record failed. `details` are further members of its `_error`."""
+
+    stage: str
+    kind: str
+    message: str
+    attempts: int = 1
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What became of a record that did not simply turn into one line.
+
+    `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
+    the last newline; `dead_letter` its line for the dead-letter file.
+    """
+
+    status: str
+    line: bytes = b""
+    lines_out: int = 0
+    dead_letter: bytes | None = None
+    malformed: bool = False
+    had_error: bool = False
+
+
+BLANK_NOTE = Note(BLANK)
+FILTERED_NOTE = Note(FILTERED)
+
+
+class Batch:
+    """Some whole lines of one lane, in input order, and what became of each.
+
+    `lines` come without their newline, blank ones included. `results[i]` is the
+    output of line i: bytes without newline, `b""` for none, None while it is open.
+    `notes[i]` exists for every line whose outcome is more than one good line.
+    """
+
+    __slots__ = (
+        "cursor", "lane", "lines", "n_bytes", "notes", "open", "results", "taken", "written",
+    )  # fmt: skip
+
+    def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
+        self.lane = lane
+        self.cursor = cursor
+        self.lines = lines
+        self.n_bytes = n_bytes
+        self.results: list[bytes | None] = [None] * len(lines)
+        self.notes: dict[int, Note] = {}
+        self.open = len(lines)  # lines without a result
+        self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
+        self.written = 0  # lines written and flushed
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def cut(self, count: int) -> tuple[Batch, Batch | None]:
+        """The first `count` lines, and the rest if there is one. Only before work begins."""
+        if count >= len(self.lines):
+            return self, None
+        head = self.lines[:count]
+        n_bytes = sum(map(len, head)) + count
+        file, line, offset = self.cursor
+        rest = Cursor(file, line + count, offset + n_bytes)
+        return (
+            Batch(self.lane, self.cursor, head, n_bytes),
+            Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes),
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run. `lines` are physical lines; a record is a line that is not blank."""
+
+    lines: int = 0
+    blank: int = 0
+    ok: int = 0
+    failed: int = 0
+    malformed: int = 0
+    filtered: int = 0
+    dropped: int = 0
+    dead_lettered: int = 0
+    skipped: int = 0
+    unprocessed: int = 0
+    had_error: int = 0
+    lines_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    abandoned: int = 0
+
+    @property
+    def received(self) -> int:
+        """Records read."""
+        return self.lines - self.blank
+
+    @property
+    def ended(self) -> int:
+        """Records that reached one of the places where a record can end."""
+        return (
+            self.ok + self.failed + self.dead_lettered + self.dropped
+            + self.filtered + self.skipped + self.unprocessed
+        )  # fmt: skip
+
+    @property
+    def errors(self) -> int:
+        """Records that failed, whatever became of them."""
+        return self.failed + self.dead_lettered + self.dropped
+
+    def count(self, note: Note) -> None:
+        """Count one line with a note."""
+        setattr(self, note.status, getattr(self, note.status) + 1)
+        self.malformed += note.malformed
+        self.had_error += note.had_error
+        self.lines_out += note.lines_out

@@ -1,0 +1,69 @@
+"""Files: `-o`, dead letters, and a stdout that is one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import TracebackType
+from typing import Any, Self
+
+import aiofiles
+
+from streamproc.errors import CreateError, OutputError, ReaderGoneError
+
+
+class FileSink:
+    """Writes a file, in a thread so that a slow disk does not stop the loop.
+
+    After an error the file ends with the last whole write: a disk that is full leaves no
+    torn line behind.
+    """
+
+    def __init__(self, path: str | int, *, append: bool = False, name: str | None = None) -> None:
+        """`path`: a name, or the number of a descriptor that is open and stays so."""
+        self._path = path
+        self._append = append
+        self._file: Any = None
+        self.name = name or str(path)
+        self.written_bytes = 0
+
+    async def __aenter__(self) -> Self:
+        mode = "ab" if self._append else "wb"
+        is_open = isinstance(self._path, int)
+        try:
+            self._file = await aiofiles.open(
+                self._path, mode, buffering=0, closefd=not is_open
+            )
+        except OSError as error:
+            raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            await self._file.close()
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`, or nothing of it. Raises `OutputError`, `ReaderGoneError`."""
+        begun = self.written_bytes
+        left = memoryview(data)
+        try:
+            while left:
+                count = await self._file.write(left)
+                self.written_bytes += count
+                left = left[count:]
+        except BrokenPipeError:
+            raise ReaderGoneError(f"the reader of {self.name} went away") from None
+        except OSError as error:
+            self._take_back(self.written_bytes - begun)
+            self.written_bytes = begun
+            raise OutputError(self.name, error.strerror or str(error)) from error
+
+    def _take_back(self, count: int) -> None:
+        fd = self._file.fileno()
+        if count and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, os.fstat(fd).st_size - count)

@@ -1,0 +1,113 @@
+"""Writing a descriptor as it is: pipe, socket, terminal, file, /dev/null."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from types import TracebackType
+from typing import Self
+
+from streamproc.errors import OutputError, ReaderGoneError
+from streamproc.sinks.file import FileSink
+
+
+class StdoutSink:
+    """Writes an open descriptor without blocking the loop or changing its mode.
+
+    `O_NONBLOCK` belongs to the open file, which the shell and its other children share.
+    So a pipe or terminal is opened a second time, non-blocking; a socket is written with
+    MSG_DONTWAIT; what allows neither is written in a thread.
+    """
+
+    name = "stdout"
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._own: int | None = None
+        self._socket: socket.socket | None = None
+        self._blocking: FileSink | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._written = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            mode = os.fstat(self._fd).st_mode
+        except OSError as error:
+            raise OutputError(self.name, error.strerror or "closed") from error
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=os.dup(self._fd))
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            self._own = self._reopen()
+        if self._socket is None and self._own is None:
+            self._blocking = await FileSink(self._fd, name=self.name).__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._own is not None:
+            os.close(self._own)
+        if self._blocking is not None:
+            await self._blocking.__aexit__(kind, error, traceback)
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that were taken."""
+        return self._blocking.written_bytes if self._blocking else self._written
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`. Raises `OutputError`, `ReaderGoneError`."""
+        if self._blocking is not None:
+            await self._blocking.write(data)
+            return
+        left = memoryview(data)
+        while left:
+            try:
+                count = self._send(left)
+            except BlockingIOError:
+                await self._writable()
+            except (BrokenPipeError, ConnectionResetError):
+                raise ReaderGoneError("the reader of stdout went away") from None
+            except OSError as error:
+                raise OutputError(self.name, error.strerror or str(error)) from error
+            else:
+                self._written += count
+                left = left[count:]
+
+    def _send(self, data: memoryview) -> int:
+        if self._socket is not None:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        assert self._own is not None
+        return os.write(self._own, data)
+
+    def _reopen(self) -> int | None:
+        try:
+            return os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except BrokenPipeError:
+            raise ReaderGoneError("the reader of stdout went away") from None
+        except OSError as error:
+            if error.errno == 6:  # ENXIO: a pipe that nobody reads any more
+                raise ReaderGoneError("the reader of stdout went away") from None
+            return None  # no /proc, or somebody else's terminal
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        fd = self._socket.fileno() if self._socket is not None else self._own
+        assert fd is not None
+        self._room = loop.create_future()
+        loop.add_writer(fd, self._wake)
+        try:
+            await self._room
+        finally:
+            loop.remove_writer(fd)
+
+    def _wake(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

@@ -1,0 +1,136 @@
+r"""Chunks of bytes → batches of whole lines.
+
+Only `\n` ends a line. A line that is longer than the limit is not kept but measured and
+hashed, so that memory stays bounded however long it gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from streamproc.record import Batch, Cursor, Failed
+
+BOM = b"\xef\xbb\xbf"
+
+
+class LineCutter:
+    """Cuts the chunks of one file. `feed` returns what is complete, `finish` the rest."""
+
+    def __init__(self, file: str, max_line_bytes: int, lane: int = 0) -> None:
+        self._file = file
+        self._max_bytes = max_line_bytes
+        self._lane = lane
+        self._line = 1
+        self._offset = 0
+        self._tail = bytearray()  # the line that is not complete yet
+        self._tail_offset = 0
+        self._oversized: hashlib._Hash | None = None
+        self._length = 0  # of the oversized line
+        self._start = True
+
+    def feed(self, chunk: bytes) -> list[tuple[Batch, Failed | None]]:
+        """Batches, in order, of the lines that `chunk` completes."""
+        if self._start:
+            chunk = self._without_bom(chunk)
+        cut = chunk.rfind(b"\n") + 1
+        if cut == 0:
+            self._keep(chunk)
+            return []
+        out = []
+        whole, rest = chunk[:cut], chunk[cut:]
+        if self._oversized is not None or len(self._tail) + chunk.find(b"\n") > self._max_bytes:
+            first = whole.find(b"\n")
+            self._keep(whole[:first])
+            out.append(self._end_oversized(newline=1))
+            whole = whole[first + 1 :]
+        if self._tail:
+            whole = bytes(self._tail) + whole
+            self._tail = bytearray()
+        if whole:
+            lines = whole.split(b"\n")
+            lines.pop()
+            out += self._batches(lines, len(whole))
+        self._keep(rest)
+        return out
+
+    def finish(self) -> list[tuple[Batch, Failed | None]]:
+        """At the end of input: a last line without its newline."""
+        if self._oversized is not None:
+            return [self._end_oversized(newline=0)]
+        if not self._tail:
+            return []
+        line = bytes(self._tail)
+        self._tail = bytearray()
+        return self._batches([line], len(line))
+
+    def residue(self) -> tuple[Batch, Failed] | None:
+        """Bytes after the last newline, when there will be no end of input."""
+        if self._oversized is not None:
+            return None
+        if not self._tail:
+            return None
+        cursor = Cursor(self._file, self._line, self._offset)
+        batch = Batch(self._lane, cursor, [bytes(self._tail)], len(self._tail))
+        return batch, Failed("decode", "shutdown", "no newline yet when reading stopped", 0)
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        head = bytes(self._tail) + chunk
+        if len(head) < len(BOM) and BOM.startswith(head) and b"\n" not in chunk:
+            return chunk  # too short to tell; looked at again with the next chunk
+        self._start = False
+        if head.startswith(BOM):
+            self._tail = bytearray()
+            self._offset = len(BOM)
+            return head[len(BOM) :]
+        return chunk
+
+    def _keep(self, piece: bytes) -> None:
+        if self._oversized is None:
+            self._tail += piece
+            if len(self._tail) <= self._max_bytes:
+                return
+            self._oversized = hashlib.sha256()
+            self._length = 0
+            piece, self._tail = bytes(self._tail), bytearray()
+        self._oversized.update(piece)
+        self._length += len(piece)
+
+    def _end_oversized(self, newline: int) -> tuple[Batch, Failed]:
+        if self._oversized is None:  # it became too long with its last piece
+            self._keep(b"")
+        assert self._oversized is not None
+        message = f"line of {self._length} bytes, the limit is {self._max_bytes}"
+        details = {
+            "length_bytes": self._length,
+            "sha256": self._oversized.hexdigest(),
+            "offset": self._offset,
+        }
+        cursor = Cursor(self._file, self._line, self._offset)
+        batch = Batch(self._lane, cursor, [b""], self._length + newline)
+        self._line += 1
+        self._offset += self._length + newline
+        self._oversized = None
+        return batch, Failed("decode", "too_long", message, 0, details)
+
+    def _batches(self, lines: list[bytes], n_bytes: int) -> list[tuple[Batch, Failed | None]]:
+        """One batch, and those that oversized lines inside of a chunk cut it into."""
+        if n_bytes <= self._max_bytes or max(map(len, lines)) <= self._max_bytes:
+            cursor = Cursor(self._file, self._line, self._offset)
+            self._line += len(lines)
+            self._offset += n_bytes
+            return [(Batch(self._lane, cursor, lines, n_bytes), None)]
+        out: list[tuple[Batch, Failed | None]] = []
+        fitting: list[bytes] = []
+        ended = n_bytes == sum(map(len, lines)) + len(lines)
+        for at, line in enumerate(lines):
+            if len(line) <= self._max_bytes:
+                fitting.append(line)
+                continue
+            if fitting:
+                out += self._batches(fitting, sum(map(len, fitting)) + len(fitting))
+                fitting = []
+            self._keep(line)
+            out.append(self._end_oversized(newline=int(ended or at + 1 < len(lines))))
+        if fitting:
+            out += self._batches(fitting, sum(map(len, fitting)) + len(fitting) - (not ended))
+        return out

@@ -1,0 +1,51 @@
+"""Reading a descriptor as it is: pipe, socket, terminal, file, /dev/null."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+
+import aiofiles
+
+CHUNK_BYTES = 128 * 1024  # larger ones make memory peaks, smaller ones system calls
+
+
+class Descriptor:
+    """Reads chunks of an open descriptor, without changing its blocking mode.
+
+    What can be polled is read when the loop says that there is something: then a blocking
+    descriptor does not block, and nothing is taken from it before it is wanted. Files
+    are always ready; they are read in a thread, so that a slow disk does not stop the loop.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._file = None
+        self._ready: asyncio.Future[None] | None = None
+
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end. Cancelling it loses nothing. Raises OSError."""
+        if self._is_file:
+            if self._file is None:
+                self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
+            return await self._file.read(CHUNK_BYTES)
+        await self._readable()
+        return os.read(self._fd, CHUNK_BYTES)
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        try:
+            loop.add_reader(self._fd, self._wake)
+        except PermissionError:  # /dev/null and its like cannot be polled: always ready
+            return
+        try:
+            await self._ready
+        finally:
+            loop.remove_reader(self._fd)
+
+    def _wake(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
