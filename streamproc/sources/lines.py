@@ -96,8 +96,6 @@ class LineCutter:
         self._length += len(piece)
 
     def _end_oversized(self, newline: int) -> tuple[Batch, Failed]:
-        if self._oversized is None:  # it became too long with its last piece
-            self._keep(b"")
         assert self._oversized is not None
         message = f"line of {self._length} bytes, the limit is {self._max_bytes}"
         details = {

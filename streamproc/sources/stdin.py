@@ -31,8 +31,12 @@ class Descriptor:
             if self._file is None:
                 self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
             return await self._file.read(CHUNK_BYTES)
-        await self._readable()
-        return os.read(self._fd, CHUNK_BYTES)
+        while True:
+            await self._readable()
+            try:
+                return os.read(self._fd, CHUNK_BYTES)
+            except BlockingIOError:  # it came non-blocking, and somebody else was faster
+                continue
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,51 @@
+"""streamproc: a streaming JSON Lines processor. What stands in `__all__` is what we promise."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamproc.assembly import Pipeline
+    from streamproc.enrichers.markers import enricher, transform
+    from streamproc.errors import (
+        ConfigError,
+        InputError,
+        OutputError,
+        RecordError,
+        StreamprocError,
+    )
+    from streamproc.telemetry.summary import Summary
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "OutputError",
+    "Pipeline",
+    "RecordError",
+    "StreamprocError",
+    "Summary",
+    "enricher",
+    "transform",
+]
+
+_HOMES = {
+    "ConfigError": "streamproc.errors",
+    "InputError": "streamproc.errors",
+    "OutputError": "streamproc.errors",
+    "Pipeline": "streamproc.assembly",
+    "RecordError": "streamproc.errors",
+    "StreamprocError": "streamproc.errors",
+    "Summary": "streamproc.telemetry.summary",
+    "enricher": "streamproc.enrichers.markers",
+    "transform": "streamproc.enrichers.markers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the command starts faster than everything imports."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'streamproc' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m streamproc`."""
+
+from streamproc.cli.main import main
+
+main()

@@ -1,0 +1,210 @@
+"""Settings → a pipeline that runs: the only place that knows concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from streamproc.codec import OnError, decode
+from streamproc.config.load import read_file, resolve
+from streamproc.config.registry import builtin
+from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.specs import stage_of
+from streamproc.engines.local import LocalEngine
+from streamproc.engines.places import Places
+from streamproc.engines.program import Program
+from streamproc.enrichers.function import FunctionEnricher, load
+from streamproc.errors import ConfigError, StreamprocError
+from streamproc.interfaces import Sink, Source, Stage
+from streamproc.pipeline.run import Run
+from streamproc.pipeline.shutdown import Shutdown
+from streamproc.pipeline.window import Window
+from streamproc.sinks.file import FileSink
+from streamproc.sources.file import LineSource
+from streamproc.telemetry.summary import Summary
+from streamproc.testing import MemorySource, QueueSink
+
+WINDOW_BYTES = 64 << 20
+
+StageLike = str | Callable[..., Any] | tuple[str, str | Callable[..., Any]]
+Records = Iterable[Any] | AsyncIterable[Any]
+
+
+def window_records(concurrency: int) -> int:
+    """Lines admitted to stages and not yet written, at most."""
+    return max(16 * concurrency, 1024)
+
+
+class Pipeline:
+    """Stages and the settings to run them with.
+
+    A stage is a SPEC as on the command line (`"leads"`, `"pkg.module:function"`), a
+    function, or a pair of the name under which its result goes and one of these.
+    Keyword arguments are the keys of the pipeline file: `concurrency`, `ordered`,
+    `timeout` (s), `on_error`, `dead_letter`, `max_errors`, ... Raises `ConfigError`.
+
+    >>> async for record in Pipeline([("score", score)]).stream([{"n": 1}]):
+    ...     print(record)
+    """
+
+    def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: Any) -> None:
+        tables, targets = [], []
+        for each in stages:
+            name, what = each if isinstance(each, tuple) else (None, each)
+            table = stage_of(what) if isinstance(what, str) else {"python": _spec_of(what)}
+            tables.append(table | ({"name": name} if name else {}))
+            targets.append(None if isinstance(what, str) else what)
+        self._assemble(resolve({"stage": tables, **settings}), targets)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """The pipeline that a pipeline file describes. Raises `ConfigError`."""
+        return cls.from_settings(resolve(read_file(os.fspath(path))))
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The pipeline of settings that are resolved already. Raises `ConfigError`."""
+        self = cls.__new__(cls)
+        self._assemble(settings, [None] * len(settings.stage))
+        return self
+
+    def _assemble(self, settings: Settings, targets: Sequence[Any]) -> None:
+        self.settings = settings
+        stages, problems = [], []
+        for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
+            try:
+                stages.append(_stage(stage, settings, target))
+            except ConfigError as error:
+                problems += [f"stage[{i}]: {problem}" for problem in error.problems]
+        if problems:
+            raise ConfigError(*problems)
+        self._stages = [stage for stage in stages if stage is not None]
+
+    def __repr__(self) -> str:
+        names = ", ".join(stage.name or "?" for stage in self.settings.stage)
+        return f"<Pipeline {names}; concurrency={self.settings.concurrency}>"
+
+    async def run(
+        self,
+        source: Source | str | os.PathLike[str],
+        sink: Sink | str | os.PathLike[str],
+        *,
+        shutdown: Shutdown | None = None,
+        on_start: Callable[[Run, LocalEngine], None] = lambda run, engine: None,
+    ) -> Summary:
+        """Process `source` into `sink` (objects, or names of files) to the end.
+
+        Returns the account of every record, whatever happened to them. Raises what ends
+        a stream early, after everything that was read is accounted for: `InputError`,
+        `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
+        `summary` is the account).
+        """
+        source = source if hasattr(source, "receive") else LineSource([os.fspath(source)])
+        sink = sink if hasattr(sink, "write") else FileSink(os.fspath(sink))
+        settings = self.settings
+        begun_s = time.monotonic()
+        mode = "annotate" if settings.on_error == "stop" else settings.on_error
+        on_error = OnError(mode, dead_letters=settings.dead_letter is not None)
+        records = window_records(settings.concurrency)
+        engine = LocalEngine(
+            Program(self._stages, on_error), Places(settings.concurrency), records
+        )
+        dead_letters = (
+            FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
+        )
+        run = Run(
+            source=source,
+            engine=engine,
+            sink=sink,
+            dead_letters=dead_letters,
+            forms=on_error,
+            window=Window(records, WINDOW_BYTES),
+            shutdown=shutdown or Shutdown(settings.drain_timeout),
+            ordered=settings.ordered,
+            max_errors=1 if settings.on_error == "stop" else settings.max_errors,
+        )
+        async with AsyncExitStack() as stack:
+            # what may fail comes first; an output is truncated only when nothing else can
+            await stack.enter_async_context(source)
+            await stack.enter_async_context(engine)
+            if dead_letters is not None:
+                await stack.enter_async_context(dead_letters)
+            await stack.enter_async_context(sink)
+            on_start(run, engine)
+            await run.run()
+        run.tally.bytes_out = sink.written_bytes
+        summary = Summary.of(run.tally, time.monotonic() - begun_s, run.exit_code)
+        if run.errors:
+            error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
+            error.summary = summary  # type: ignore[attr-defined]
+            raise error
+        return summary
+
+    async def stream(self, records: Records) -> AsyncIterator[dict[str, Any]]:
+        """The enriched records of `records` (dicts, or lines as str or bytes).
+
+        Failed records come with an `_error`. Breaking out of the loop cancels the rest.
+        """
+        sink = QueueSink()
+        task = asyncio.create_task(self.run(MemorySource(records), sink))
+        task.add_done_callback(lambda _: sink.close())
+        try:
+            async for line in sink:
+                yield decode(line)
+            await task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, StreamprocError):
+                await task
+
+
+def _stage(settings: StageSettings, pipeline: Settings, target: Any) -> Stage | None:
+    """None for the stage that does nothing."""
+    if settings.builtin == "none":
+        return None
+    enricher: Any
+    if settings.builtin is not None:
+        options = {} if settings.country is None else {"country": settings.country}
+        enricher = builtin(settings.builtin)(**options)
+    else:
+        assert settings.python is not None
+        enricher = FunctionEnricher(target or load(settings.python), pipeline.concurrency)
+    name = settings.name or ""
+    into = None if settings.into == "." else tuple((settings.into or name).split("."))
+    return Stage(
+        name=name,
+        enricher=enricher,
+        into=into,
+        when=_condition(settings.when) if settings.when is not None else None,
+        timeout_s=pipeline.timeout if settings.timeout is None else settings.timeout,
+        replaces=getattr(enricher, "replaces", False),
+    )
+
+
+def _condition(expression: str) -> Callable[[dict[str, Any]], bool]:
+    import jmespath
+
+    try:
+        search = jmespath.compile(expression).search
+    except jmespath.exceptions.JMESPathError as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"when: {message}") from error
+    return lambda fields: _is_true(search(fields))
+
+
+def _is_true(value: Any) -> bool:
+    """JMESPath's sense: null, false and what is empty are false, 0 is true."""
+    if isinstance(value, str | list | dict):
+        return bool(value)
+    return value is not None and value is not False
+
+
+def _spec_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", None) or Path(__file__).stem
+    return f"{module}:{name}"

@@ -1,0 +1,213 @@
+"""From settings to an exit code: descriptors, loop, signals, the last words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from streamproc.assembly import Pipeline
+from streamproc.cli.leave import leave, report, say
+from streamproc.config.settings import Settings
+from streamproc.engines.local import LocalEngine
+from streamproc.errors import Interrupted, OutputError, ReaderGoneError, StreamprocError
+from streamproc.pipeline.run import Run
+from streamproc.pipeline.shutdown import Level, Shutdown
+from streamproc.sinks.file import FileSink
+from streamproc.sinks.stdout import StdoutSink
+from streamproc.sources.file import LineSource
+from streamproc.telemetry.log import configure
+from streamproc.telemetry.summary import Summary
+
+log = logging.getLogger("streamproc")
+
+_UNBLOCK_S = 1.0  # how long a busy loop may ignore the second signal before it is interrupted
+
+
+def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
+    """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`."""
+    configure(settings.log_level, settings.log_format, sys.stderr)
+    data_in, data_out = _take_descriptors("-" in inputs, output is None)
+    if "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    pipeline = Pipeline.from_settings(settings)
+    source = LineSource(inputs, stdin_fd=data_in, max_line_bytes=settings.max_line_bytes)
+    sink = StdoutSink(data_out) if output is None else FileSink(output)
+    shutdown = Shutdown(settings.drain_timeout)
+    loop = _new_loop(settings.loop)
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(_Session(settings, pipeline, shutdown).run(source, sink))
+
+
+class _Session:
+    """One run of the command, and what a person at the terminal sees of it."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, shutdown: Shutdown) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._shutdown = shutdown
+        self._run: Run | None = None
+        self._progress: Any = None
+
+    async def run(self, source: LineSource, sink: Any) -> int:
+        """Returns the exit code, whatever happens."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._shutdown.listen(task.cancel, task.cancel)  # until the run listens itself
+        _Signals(self._shutdown, self._settings.drain_timeout, self._in_window).install()
+        try:
+            summary = await self._pipeline.run(
+                source,
+                sink,
+                shutdown=self._shutdown,
+                on_start=lambda run, engine: self._begin(run, engine, source),
+            )
+        except asyncio.CancelledError:
+            return 128 + (self._shutdown.signal or signal.SIGINT)
+        except Exception as error:
+            self._end()
+            code = report(error)
+            summary = getattr(error, "summary", None)
+            if summary is None:
+                return code
+        self._end()
+        self._last_words(summary)
+        return summary.exit_code
+
+    def _in_window(self) -> int:
+        return self._run.window.used_records if self._run is not None else 0
+
+    def _begin(self, run: Run, engine: LocalEngine, source: LineSource) -> None:
+        self._run = run
+        signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
+        wanted = self._settings.progress
+        if _stderr_is_terminal() if wanted is None else wanted:
+            from streamproc.telemetry.progress import Progress
+
+            self._progress = Progress(
+                sys.stderr,
+                run.tally,
+                source.size_bytes,
+                lambda: engine.in_flight or run.window.used_records,
+                lambda: engine.busy_since_s,
+            )
+            self._progress.start()
+
+    def _end(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    def _last_words(self, summary: Summary) -> None:
+        run = self._run
+        if run is not None and run.lost_from is not None and not run.silent:
+            file, line, _ = run.lost_from
+            say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
+        form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
+        if form == "json":
+            say(summary.json())
+        elif form == "text":
+            say(summary.text())
+
+
+class _Signals:
+    """First signal: drain. Second: abort. Third: leave at once.
+
+    `signal.signal` and not the loop's handlers, which do nothing while a plain `def`
+    keeps the loop busy. An abort that such a function holds up is raised inside it.
+    """
+
+    def __init__(
+        self, shutdown: Shutdown, drain_timeout_s: float, waiting: Callable[[], int]
+    ) -> None:
+        self._shutdown = shutdown
+        self._drain_timeout_s = drain_timeout_s
+        self._waiting = waiting
+        self._count = 0
+
+    def install(self) -> None:
+        """Signals that were ignored at the start (nohup, &) stay ignored."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count >= 3:
+            os._exit(75)
+        self._shutdown.request(number)
+        if self._count == 1:
+            if _stderr_is_terminal():
+                os.write(2, f"draining {self._waiting()} records, Ctrl-C again to abort\n".encode())
+            self._watch(self._drain_timeout_s)
+        else:
+            self._watch(_UNBLOCK_S)
+
+    def _watch(self, after_s: float) -> None:
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, max(after_s, 0.001), _UNBLOCK_S)
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._shutdown.level is Level.ABORT:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        elif self._shutdown.asked is Level.ABORT:
+            raise Interrupted  # the loop has not turned since: a plain def is in its way
+        else:
+            self._shutdown.request()
+
+
+def _take_descriptors(reads_stdin: bool, writes_stdout: bool) -> tuple[int, int]:
+    """Keep stdin and stdout to ourselves: nothing that user code prints gets into the data.
+
+    Afterwards 0 is /dev/null and 1 is stderr, for subprocesses too.
+    """
+    data_in = _duplicate(0)
+    data_out = _duplicate(1)
+    if data_in is None and reads_stdin:
+        from streamproc.errors import InputError
+
+        raise InputError("stdin is closed: pipe records in, or name a file")
+    if data_out is None and writes_stdout:
+        raise OutputError("stdout", "closed: redirect it, or use -o FILE")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        os.dup2(null, 1)
+    if null > 2:
+        os.close(null)
+    return -1 if data_in is None else data_in, -1 if data_out is None else data_out
+
+
+def _duplicate(fd: int) -> int | None:
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        return None
+
+
+def _new_loop(wanted: str | None) -> asyncio.AbstractEventLoop:
+    if wanted != "asyncio":
+        try:
+            import uvloop
+
+            return uvloop.new_event_loop()
+        except ImportError:
+            if wanted == "uvloop":
+                log.warning("uvloop is not installed, using asyncio")
+    return asyncio.new_event_loop()
+
+
+def _stderr_is_terminal() -> bool:
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False

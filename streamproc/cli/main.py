@@ -1,0 +1,38 @@
+"""The command and its subcommands; `run` is the default one."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from streamproc.cli.leave import leave, report
+
+_COMMANDS = {
+    "run": "streamproc.cli.run:run",
+    "check": "streamproc.cli.check:check",
+    "schema": "streamproc.cli.schema:schema",
+    "replay": "streamproc.cli.replay:replay",
+}
+
+
+def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that `arguments` name, imported now, and what is left for it."""
+    name, rest = ("run", arguments)
+    if arguments and arguments[0] in _COMMANDS:
+        name, *rest = arguments
+    module, _, attribute = _COMMANDS[name].partition(":")
+    return getattr(import_module(module), attribute), rest
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    command, arguments = command_of(sys.argv[1:])
+    try:
+        code = command.main(arguments, prog_name="streamproc", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except Exception as error:
+        code = report(error)
+    leave(code or 0)

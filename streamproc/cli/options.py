@@ -1,0 +1,106 @@
+"""Each flag of `run`, once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from streamproc import __version__
+from streamproc.config.values import ByteSize, Seconds
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Parsed(click.ParamType):
+    """A value type of the pipeline file, on the command line."""
+
+    def __init__(self, name: str, parse: Callable[[Any], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{error}, got {value!r}", param, ctx)
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that can also be set in the environment: STREAMPROC_ and its long name."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = "STREAMPROC_" + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()
+    return click.option(*names, envvar=variable, **attributes)
+
+
+def _unavailable(*names: str, **attributes: Any) -> Callable[[F], F]:
+    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value not in (None, False, ()):
+            raise click.UsageError(f"{names[-1]}: not available in this version")
+
+    return click.option(*names, hidden=True, expose_value=False, callback=refuse, **attributes)
+
+
+def _workers(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value not in (None, "1"):
+        raise click.UsageError(f"--workers {value}: not available in this version")
+
+
+_COUNT = click.IntRange(min=1)
+_SECONDS = _Parsed("seconds", Seconds.parse)
+
+_OPTIONS = [
+    _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
+            help="A stage: leads, none, module:function, file.py:function. Repeat it; "
+                 "the order is the order of work. [default: leads]"),
+    _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
+    _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
+            help="A setting of a stage; wins over all. Repeat it."),
+    _option("-o", "--output", metavar="FILE", help="Write here, not to stdout."),
+    _option("-j", "--concurrency", type=_COUNT, metavar="N",
+            help="Records that execute a call at once. [default: 64]"),
+    _option("--ordered/--unordered", default=None,
+            help="Output in input order, or as records finish. [default: ordered]"),
+    _option("--timeout", type=_SECONDS, metavar="SECONDS",
+            help="One attempt at one stage. [default: 30]"),
+    _option("--on-error", type=click.Choice(["annotate", "dead-letter", "drop", "stop"]),
+            help="What a failed record becomes. [default: annotate]"),
+    _option("--dead-letter", metavar="FILE",
+            help="Failed records with their original lines; always appended to."),
+    _option("--max-errors", type=_COUNT, metavar="N", help="Stop at the Nth failed record."),
+    _option("--max-line-bytes", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
+            help="A longer line is a failed record. [default: 16MiB]"),
+    _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",
+            help="After the first signal. [default: 25]"),
+    _option("--progress/--no-progress", default=None,
+            help="[default: on when stderr is a terminal]"),
+    _option("--summary", type=click.Choice(["text", "json", "none"]),
+            help="On stderr at the end. [default: text on a terminal, else none]"),
+    _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),
+    _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+            help="[default: warning]"),
+    _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
+    _option("-w", "--workers", expose_value=False, callback=_workers, hidden=True),
+    _unavailable("--retries", metavar="N"),
+    _unavailable("--rate", metavar="RATE"),
+    _unavailable("--cache", metavar="TTL"),
+    _unavailable("--max-restarts", metavar="N"),
+    _unavailable("--checkpoint", metavar="FILE"),
+    _unavailable("--resume", is_flag=True),
+    _unavailable("--resume-force", is_flag=True),
+    _unavailable("--durable", is_flag=True),
+    _unavailable("--ack-fd", metavar="N"),
+    _unavailable("--stop-at-end", is_flag=True),
+    _unavailable("--limit", metavar="N"),
+    _unavailable("--connect-timeout", metavar="S"),
+    click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
+]  # fmt: skip
+
+
+def run_options(function: F) -> F:
+    """All options of `run`, in the order of the list above."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function

@@ -1,0 +1,84 @@
+"""`streamproc [OPTIONS] [INPUT...]`: the filter."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+import click
+
+from streamproc.cli.options import run_options
+from streamproc.errors import NotAvailableError, UsageError
+
+_STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
+_STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+_EPILOG = """\b
+Other commands: check, schema, replay (each has its own --help).
+Example: cat leads.jsonl | streamproc | jq ."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@run_options
+def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **given: Any) -> int:
+    """Read JSON Lines, enrich each record, write JSON Lines.
+
+    INPUT is files in order; - or none is stdin.
+    """
+    if not inputs and _is_terminal(0):
+        click.echo(click.get_current_context().get_usage(), err=True)
+        click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
+        return 2
+    for name in (*inputs, given["output"] or "", given["dead_letter"] or ""):
+        if name.startswith("kafka://"):
+            raise NotAvailableError(f"{name}: kafka is not available in this version")
+    paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
+
+    from streamproc.config.load import read_file, resolve
+    from streamproc.config.specs import stage_of
+
+    enrich = given.pop("enrich")
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if enrich:
+        overrides["stage"] = [stage_of(spec) for spec in enrich]
+    settings = resolve(read_file(config) if config else {}, overrides, sets)
+    _refuse_same_file(paths, settings.output, settings.dead_letter)
+
+    from streamproc.cli.launch import launch
+
+    output = None if settings.output in _STDOUT else settings.output
+    return launch(settings, paths, output)
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def _refuse_same_file(inputs: list[str], output: str | None, dead_letter: str | None) -> None:
+    """Before anything is opened for writing: an output that is an input would eat itself."""
+    writes = {"stdout" if output in _STDOUT else str(output): 1 if output in _STDOUT else output}
+    if dead_letter is not None:
+        if _identity(dead_letter) and _identity(dead_letter) == _identity(next(iter(writes.values()))):
+            raise UsageError(f"{dead_letter} is both the output and the dead-letter file")
+        writes[dead_letter] = dead_letter
+    reads = {_identity(0 if name == "-" else name): name for name in inputs}
+    for name, target in writes.items():
+        identity = _identity(target)
+        if identity is not None and identity in reads:
+            shown = reads[identity] if reads[identity] != "-" else "stdin"
+            raise UsageError(f"{name} is also an input ({shown}): write to another file")
+
+
+def _identity(target: Any) -> tuple[int, int] | None:
+    """Device and inode of a regular file (a name or a descriptor), None for all else."""
+    try:
+        status = os.fstat(target) if isinstance(target, int) else os.stat(target)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+

@@ -1,0 +1,52 @@
+"""Every setting, with its type and its default. The pipeline file has this shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from streamproc.config.values import ByteSize, Seconds
+
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+OnError = Literal["annotate", "dead-letter", "drop", "stop"]
+
+
+class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `[[stage]]`. Exactly one of `builtin` and `python` says what it calls."""
+
+    name: Name | None = None
+    builtin: Literal["leads", "none"] | None = None
+    python: str | None = None
+    into: str | None = None
+    when: str | None = None
+    timeout: Seconds | None = None
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pipeline file, or the flags that say the same."""
+
+    stage: tuple[StageSettings, ...] = (StageSettings(name="leads", builtin="leads"),)
+    concurrency: Count = 64
+    ordered: bool = True
+    timeout: Seconds = Seconds(30)
+    on_error: OnError = "annotate"
+    dead_letter: str | None = None
+    output: str | None = None
+    max_errors: Count | None = None
+    max_line_bytes: ByteSize = ByteSize(16 << 20)
+    drain_timeout: Seconds = Seconds(25)
+    progress: bool | None = None
+    summary: Literal["text", "json", "none"] | None = None
+    loop: Literal["uvloop", "asyncio"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_format: Literal["text", "json"] = "text"
+
+
+# Described in the documentation and not built in this version, by table.
+RESERVED_STAGE_KEYS = frozenset(
+    "http all retry rate concurrency breaker cache fallback mark batch deadline".split()
+)
+RESERVED_KEYS = frozenset("source sink workers checkpoint".split())
