@@ -104,19 +104,17 @@ class Pipeline:
         `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
         `summary` is the account).
         """
-        source = source if hasattr(source, "receive") else LineSource([os.fspath(source)])
-        sink = sink if hasattr(sink, "write") else FileSink(os.fspath(sink))
+        if isinstance(source, str | os.PathLike):
+            source = LineSource([os.fspath(source)])
+        if isinstance(sink, str | os.PathLike):
+            sink = FileSink(os.fspath(sink))
         settings = self.settings
         begun_s = time.monotonic()
         mode = "annotate" if settings.on_error == "stop" else settings.on_error
         on_error = OnError(mode, dead_letters=settings.dead_letter is not None)
         records = window_records(settings.concurrency)
-        engine = LocalEngine(
-            Program(self._stages, on_error), Places(settings.concurrency), records
-        )
-        dead_letters = (
-            FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
-        )
+        engine = LocalEngine(Program(self._stages, on_error), Places(settings.concurrency), records)
+        dead_letters = FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
         run = Run(
             source=source,
             engine=engine,

@@ -106,7 +106,7 @@ class DecodeError(RecordError):
     """A line is not a JSON object."""
 
 
-class Interrupted(BaseException):  # noqa: N818 - a signal like KeyboardInterrupt, not an error
+class Interrupted(BaseException):
     """The second signal came while a plain `def` kept the loop busy.
 
     Not an `Exception`, so that user code does not swallow it by accident.

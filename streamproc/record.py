@@ -1,4 +1,4 @@
-"""Values that walk through the corridor. No project imports, no behaviour beyond their own fields."""
+"""Values that walk through the corridor: no project imports, no behaviour of their own."""
 
 from __future__ import annotations
 

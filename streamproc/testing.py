@@ -65,7 +65,7 @@ class MemorySource(_Entered):
 
     def residue(self) -> None:
         """Never: records in memory are whole."""
-        return None
+        return
 
 
 async def _first(records: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -160,6 +160,7 @@ class ScriptedEnricher:
         self.calls: list[dict[str, Any]] = []
 
     async def __call__(self, record: dict[str, Any]) -> Any:
+        """The scripted answer to `record`."""
         self.calls.append(dict(record))
         answer = self._answers.get(record.get(self._key), self._default)
         if isinstance(answer, BaseException):

@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Any
 
 from streamproc.assembly import Pipeline
-from streamproc.cli.leave import leave, report, say
+from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
 from streamproc.engines.local import LocalEngine
-from streamproc.errors import Interrupted, OutputError, ReaderGoneError, StreamprocError
+from streamproc.errors import Interrupted, OutputError
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.sinks.file import FileSink
@@ -58,7 +58,8 @@ class _Session:
         """Returns the exit code, whatever happens."""
         task = asyncio.current_task()
         assert task is not None
-        self._shutdown.listen(task.cancel, task.cancel)  # until the run listens itself
+        # until the run listens itself, a signal ends whatever is being opened
+        self._shutdown.listen(lambda: _cancel(task), lambda: _cancel(task))
         _Signals(self._shutdown, self._settings.drain_timeout, self._in_window).install()
         try:
             summary = await self._pipeline.run(
@@ -72,9 +73,10 @@ class _Session:
         except Exception as error:
             self._end()
             code = report(error)
-            summary = getattr(error, "summary", None)
-            if summary is None:
+            account = getattr(error, "summary", None)
+            if account is None:
                 return code
+            summary = account
         self._end()
         self._last_words(summary)
         return summary.exit_code
@@ -192,6 +194,10 @@ def _duplicate(fd: int) -> int | None:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
         return None
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
 
 
 def _new_loop(wanted: str | None) -> asyncio.AbstractEventLoop:

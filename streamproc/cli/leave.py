@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
@@ -14,10 +15,9 @@ from streamproc.errors import ReaderGoneError, StreamprocError
 
 def say(message: str) -> None:
     """A line on stderr, if there still is one."""
-    try:
+    # when nobody listens the exit code still tells
+    with suppress(OSError, ValueError, AttributeError):
         print(message, file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):
-        pass  # nobody listens; the exit code still tells
 
 
 def report(error: BaseException) -> int:
@@ -46,8 +46,6 @@ def leave(code: int) -> None:
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
     os._exit(code)

@@ -14,7 +14,7 @@ from streamproc.config.values import ByteSize, Seconds
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType[Any]):
     """A value type of the pipeline file, on the command line."""
 
     def __init__(self, name: str, parse: Callable[[Any], Any]) -> None:

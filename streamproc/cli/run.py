@@ -60,9 +60,11 @@ def _is_terminal(fd: int) -> bool:
 
 def _refuse_same_file(inputs: list[str], output: str | None, dead_letter: str | None) -> None:
     """Before anything is opened for writing: an output that is an input would eat itself."""
-    writes = {"stdout" if output in _STDOUT else str(output): 1 if output in _STDOUT else output}
+    writes: dict[str, str | int] = {"stdout": 1}
+    if output not in _STDOUT:
+        writes = {str(output): str(output)}
     if dead_letter is not None:
-        if _identity(dead_letter) and _identity(dead_letter) == _identity(next(iter(writes.values()))):
+        if _identity(dead_letter) in {_identity(target) for target in writes.values()} - {None}:
             raise UsageError(f"{dead_letter} is both the output and the dead-letter file")
         writes[dead_letter] = dead_letter
     reads = {_identity(0 if name == "-" else name): name for name in inputs}
@@ -80,5 +82,3 @@ def _identity(target: Any) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
-
-

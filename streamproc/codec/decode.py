@@ -107,7 +107,8 @@ def _exact_int(digits: str) -> int:
     if digits[0] == "-":
         return -_exact_int(digits[1:])
     low = len(digits) // 2
-    return _exact_int(digits[:-low]) * 10**low + _exact_int(digits[-low:])
+    high: int = _exact_int(digits[:-low]) * 10**low
+    return high + _exact_int(digits[-low:])
 
 
 def is_too_deep(line: bytes) -> bool:
@@ -124,8 +125,14 @@ def is_too_deep(line: bytes) -> bool:
 
 
 def _json_type(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    return {str: "a string", list: "an array"}.get(type(value), "a number")
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "a number"

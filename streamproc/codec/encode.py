@@ -75,7 +75,7 @@ def _digits(number: int) -> str:
 
 def _refuse_nan(value: Any, path: str) -> None:
     if isinstance(value, float):
-        if value - value != 0.0:  # noqa: PLR0124 - true of NaN and infinities only
+        if value - value != 0.0:
             raise ValueError(f"{_at(path)}{value} is not JSON, return None instead")
     elif isinstance(value, dict):
         for key, item in value.items():

@@ -13,6 +13,7 @@ from streamproc.errors import DecodeError
 from streamproc.record import Failed
 
 ERROR = "_error"
+RAW = ("raw", "raw_base64")
 
 
 def as_annotated(failed: Failed, raw: bytes | None, document: Document | None) -> bytes:
@@ -39,34 +40,33 @@ def as_dead_letter(failed: Failed, raw: bytes | None) -> bytes:
     return encode({ERROR: _members(failed)} | ({} if raw is None else _raw(raw)))
 
 
-def original_line(line: bytes) -> bytes | None:
+def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
     """The original behind a dead letter or an annotated line, without newline.
 
-    None if the line has no `_error`. Raises `DecodeError` if it is no JSON object, or
-    if the original was too long to be kept (kind `too_long`).
+    None if the line has no `_error`. With `keep_sources` a record of which only some
+    sources failed keeps `_error.sources`, and what the others added. Raises
+    `DecodeError` if the line is no JSON object, or if its original was too long to be
+    kept (kind `too_long`).
     """
     fields = decode(line)
     if ERROR not in fields:
         return None
-    if next(iter(fields)) == ERROR:
-        holder = fields if fields.keys() & {"raw", "raw_base64"} else fields[ERROR]
-    else:
-        holder = fields[ERROR]
-    return original_of_error(line, holder, fields[ERROR])
-
-
-def original_of_error(line: bytes, holder: Any, error: Any) -> bytes:
-    """See `original_line`; `holder` is the object that may carry `raw`."""
-    if isinstance(holder, dict) and isinstance(holder.get("raw"), str):
+    error = fields[ERROR] if isinstance(fields[ERROR], dict) else {}
+    record = line.strip(WHITESPACE)
+    if keep_sources and "sources" in error:
+        return splice.rewrite(record, {ERROR: {"sources": error["sources"]}})
+    # a dead letter has _error first; after a record's own members it is an annotation
+    is_letter = next(iter(fields)) == ERROR and not fields.keys().isdisjoint(RAW)
+    holder = fields if is_letter else error
+    if isinstance(holder.get("raw"), str):
         return str(holder["raw"]).encode("utf-8", "surrogatepass")
-    if isinstance(holder, dict) and isinstance(holder.get("raw_base64"), str):
+    if isinstance(holder.get("raw_base64"), str):
         return b64decode(holder["raw_base64"])
-    if isinstance(error, dict) and error.get("kind") == "too_long":
+    if error.get("kind") == "too_long":
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
-    added = error.get("added") if isinstance(error, dict) else None
-    extra = {ERROR, *(added if isinstance(added, list) else ())}
-    return _without_tail(line.strip(WHITESPACE), extra)
+    added = error.get("added")
+    return _without_tail(record, {ERROR, *(added if isinstance(added, list) else ())})
 
 
 def _without_tail(record: bytes, extra: set[str]) -> bytes:
@@ -80,12 +80,10 @@ def _without_tail(record: bytes, extra: set[str]) -> bytes:
 
 
 def _members(failed: Failed) -> dict[str, Any]:
-    return {
-        "stage": failed.stage,
-        "kind": failed.kind,
-        "message": failed.message,
-        "attempts": failed.attempts,
-    } | failed.details
+    error: dict[str, Any] = {"stage": failed.stage, "kind": failed.kind, "message": failed.message}
+    if failed.attempts:
+        error["attempts"] = failed.attempts
+    return error | failed.details
 
 
 def _raw(raw: bytes) -> dict[str, str]:

@@ -99,9 +99,7 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         return _convert_struct(struct, value, path, problems)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(kind)[0]
-        return tuple(
-            _convert(inner, v, f"{path}[{i}]", problems) for i, v in enumerate(value)
-        )
+        return tuple(_convert(inner, v, f"{path}[{i}]", problems) for i, v in enumerate(value))
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:

@@ -46,7 +46,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # Described in the documentation and not built in this version, by table.
-RESERVED_STAGE_KEYS = frozenset(
-    "http all retry rate concurrency breaker cache fallback mark batch deadline".split()
-)
-RESERVED_KEYS = frozenset("source sink workers checkpoint".split())
+RESERVED_STAGE_KEYS = frozenset((
+    "http", "all", "retry", "rate", "concurrency", "breaker", "cache", "fallback", "mark",
+    "batch", "deadline",
+))  # fmt: skip
+RESERVED_KEYS = frozenset(("source", "sink", "workers", "checkpoint"))

@@ -30,28 +30,25 @@ def stage_of(spec: str) -> Table:
     )
 
 
-def with_default_names(stages: list[Table]) -> list[Table]:
+def with_default_names(stages: list[Any]) -> list[Any]:
     """Stages without a name are called leads, none, or after their function."""
     used: set[str] = set()
-    named = []
-    for stage in stages:
-        if not isinstance(stage, dict):
-            named.append(stage)
-            continue
-        name = stage.get("name")
-        if name is None and "into" not in stage and stage.get("builtin") == "leads":
-            stage = {"into": "enrichment"} | stage
-        if name is None and "into" not in stage:
-            stage = {"into": "."} | stage
-        name = name or str(stage.get("builtin") or stage.get("python", "stage")).rpartition(":")[2]
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", name) if "name" not in stage else name
-        unique, count = name, 1
-        while unique in used and "name" not in stage:
-            count += 1
-            unique = f"{name}-{count}"
-        used.add(unique)
-        named.append({"name": unique} | stage)
-    return named
+    return [_named(stage, used) if isinstance(stage, dict) else stage for stage in stages]
+
+
+def _named(stage: Table, used: set[str]) -> Table:
+    if "name" in stage:
+        used.add(str(stage["name"]))
+        return dict(stage)
+    called = str(stage.get("builtin") or stage.get("python", "stage")).rpartition(":")[2]
+    called = unique = re.sub(r"[^A-Za-z0-9_-]", "_", called)
+    count = 1
+    while unique in used:
+        count += 1
+        unique = f"{called}-{count}"
+    used.add(unique)
+    into = "enrichment" if stage.get("builtin") == "leads" else "."
+    return {"name": unique, "into": into} | stage
 
 
 def apply_set(stages: list[Table], setting: str) -> str | None:
@@ -63,10 +60,11 @@ def apply_set(stages: list[Table], setting: str) -> str | None:
     for stage in stages:
         if isinstance(stage, dict) and stage.get("name") == stage_name:
             *folders, last = key.split(".")
+            table = stage
             for folder in folders:
-                stage[folder] = dict(stage.get(folder) or {})
-                stage = stage[folder]
-            stage[last] = _value(text)
+                table[folder] = dict(table.get(folder) or {})
+                table = table[folder]
+            table[last] = _value(text)
             return None
     known = ", ".join(str(stage.get("name")) for stage in stages if isinstance(stage, dict))
     return f"--set {setting}: there is no stage {stage_name!r}; the stages are: {known}"

@@ -34,7 +34,7 @@ class Collector:
         self._abandoned = 0
 
     async def call(self, fields: dict[str, Any]) -> Any:
-        """This record's part of the answer. Raises what the call raised."""
+        """The record's part of the answer. Raises what the call raised."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._gathered.append((fields, answer))
@@ -102,7 +102,8 @@ def _settle(answers: list[asyncio.Future[Any]], error: BaseException) -> None:
 
 
 def _check(results: Any, expected: int) -> None:
-    if not isinstance(results, list | tuple) or len(results) != expected:
-        got = f"{len(results)} results" if isinstance(results, list | tuple) else type(results).__name__
+    is_list = isinstance(results, list | tuple)
+    if not is_list or len(results) != expected:
+        got = f"{len(results)} results" if is_list else type(results).__name__
         message = f"got a list of {expected} records and returned {got}; return a list as long"
         raise RecordError("exception", message)

@@ -41,9 +41,6 @@ class LocalEngine:
         self._turn_began_s = 0.0
         self._idle = 0
         self._sweeper = Sweeper([stage.timeout_s for stage in program.stages], self._warn_slow)
-        for k, stage in enumerate(program.stages):
-            if stage.enricher.gather is not None:
-                program.gather(k, Collector(stage, places, self._sweeper).call)
         self._warned_slow = False
         self._aborted = False
         self._stack = AsyncExitStack()
@@ -54,6 +51,10 @@ class LocalEngine:
             for stage in self._program.stages:
                 await stack.enter_async_context(stage.enricher)
             self._stack = stack.pop_all()
+        self._program.bind()
+        for k, stage in enumerate(self._program.stages):
+            if stage.enricher.gather is not None:
+                self._program.gather(k, Collector(stage, self._places, self._sweeper).call)
         return self
 
     async def __aexit__(
@@ -229,7 +230,9 @@ class LocalEngine:
 
     def _abandon(self, slot: Slot) -> None:
         """The call of `slot` ignored its cancellation: go on without its task."""
-        assert slot.stage is not None and slot.task is not None
+        assert slot.stage is not None
+        assert slot.task is not None
+        assert slot.batch is not None
         self.abandoned += 1
         self._consumers.discard(slot.task)
         error = timeout_error(
@@ -240,7 +243,8 @@ class LocalEngine:
         self._finish(slot.batch, slot.i, note)
         if self.abandoned > self._places.count:
             message = f"{self.abandoned} calls ignored their cancellation and still run"
-            self._done.done() or self._done.set_exception(TooManyAbandonedError(message))
+            if not self._done.done():
+                self._done.set_exception(TooManyAbandonedError(message))
             return
         self._places.leave()
         self._spawn()

@@ -37,7 +37,11 @@ class Program:
         self.stages = tuple(stages)
         self.on_error = on_error
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
-        self._steps = [(stage, stage.enricher.call, stage.enricher.mode) for stage in stages]
+        self._steps: list[tuple[Stage, Callable[[Any], Any], str]] = []
+
+    def bind(self) -> None:
+        """Look the calls up, once the enrichers are entered."""
+        self._steps = [(s, s.enricher.call, s.enricher.mode) for s in self.stages]
 
     def gather(self, k: int, call: Callable[[dict[str, Any]], Any]) -> None:
         """Stage k hands its records to `call`, which gathers them into lists."""
@@ -97,9 +101,7 @@ class Program:
                 failure = slot.end_failed(error)
                 return self._failed(stage, failure, document, batch, i)
             if made is not None:
-                outcomes = [
-                    await self._awaited_from(k + 1, each, batch, i, slot) for each in made
-                ]
+                outcomes = [await self._awaited_from(k + 1, each, batch, i, slot) for each in made]
                 return _combined(outcomes)
         return document.line
 
@@ -147,7 +149,11 @@ def _expect_dict(stage: Stage, value: Any) -> dict[str, Any]:
             raise RecordError("exception", "returned the key _error, which is reserved")
         return value
     kind = type(value).__name__
-    hint = "" if stage.replaces else f"; to keep any JSON value give the stage a name: NAME={stage.name}"
+    hint = (
+        ""
+        if stage.replaces
+        else f"; to keep any JSON value give the stage a name: NAME={stage.name}"
+    )
     raise RecordError("exception", f"returned {kind}, expected a dict or None{hint}")
 
 

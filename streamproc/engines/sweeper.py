@@ -14,6 +14,7 @@ from collections.abc import Callable
 from streamproc.codec import Document
 from streamproc.errors import RecordError
 from streamproc.interfaces import Stage
+from streamproc.record import Batch
 
 CLEANUP_S = 2.0  # what a cancelled call gets to clean up
 _TICK_SHARE = 0.02  # two ticks stay within 5% of the timeout
@@ -33,6 +34,8 @@ class Slot:
         self.task: asyncio.Task[None] | None = None
         self.stage: Stage | None = None
         self.document: Document | None = None
+        self.batch: Batch | None = None  # the record that the task is at: line i of batch
+        self.i = 0
         self.attempt = 0
         self.seen = 0  # the attempt that the sweeper saw last, and since when
         self.begun_s = 0.0

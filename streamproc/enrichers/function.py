@@ -23,7 +23,7 @@ class FunctionEnricher:
     def __init__(self, target: Any, threads: int) -> None:
         """`target`: a callable or a class, which is created here without arguments."""
         wishes = marks(target)
-        self._target = target() if inspect.isclass(target) else target
+        self._target: Any = target() if inspect.isclass(target) else target
         if not callable(self._target):
             raise ConfigError(f"{_name(target)} is not callable")
         self.replaces = wishes.replaces
@@ -82,7 +82,7 @@ def _load_file(spec: str, path: Path) -> ModuleType:
     if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
         return known
     file_spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if file_spec is None or file_spec.loader is None:
+    if file_spec is None or (loader := file_spec.loader) is None:
         raise ConfigError(f"{spec}: {path} is not a Python file")
     module = importlib.util.module_from_spec(file_spec)
     folder = str(path.resolve().parent)
@@ -90,16 +90,18 @@ def _load_file(spec: str, path: Path) -> ModuleType:
         sys.path.insert(0, folder)  # its neighbours are importable, as if it were run
     if known is None:
         sys.modules[name] = module  # dataclasses and pickle look their module up
-    return _executed(spec, lambda: file_spec.loader.exec_module(module) or module)
+    _execute(spec, lambda: loader.exec_module(module))
+    return module
 
 
 def _load_module(spec: str, name: str) -> ModuleType:
-    return _executed(spec, lambda: importlib.import_module(name))
+    _execute(spec, lambda: importlib.import_module(name))
+    return sys.modules[name]
 
 
-def _executed(spec: str, run: Callable[[], ModuleType]) -> ModuleType:
+def _execute(spec: str, run: Callable[[], object]) -> None:
     try:
-        return run()
+        run()
     except (Exception, SystemExit) as error:
         where = _innermost(error)
         raise ConfigError(f"{spec}: {type(error).__name__}: {error}{where}") from error

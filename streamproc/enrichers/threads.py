@@ -73,7 +73,9 @@ class Threads:
                 return  # the loop is closed: nobody waits any more
             del job, future, function, argument, context, result, error
 
-    def _settle(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    def _settle(
+        self, future: asyncio.Future[Any], result: Any, error: BaseException | None
+    ) -> None:
         self._idle += 1
         if future.cancelled():
             self.abandoned -= 1

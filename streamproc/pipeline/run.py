@@ -31,8 +31,11 @@ _SEVERITY = (1, 74, 65, 66, 69, 70, 73, 77, 78, 75, 141, 4, 129, 130, 143, 3, 0)
 class Forms(Protocol):
     """What failed and unfinished records are written as."""
 
-    def refuse(self, failed: Failed, batch: Batch, i: int) -> Note: ...
-    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note: ...
+    def refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
+        """Line i of `batch` failed."""
+
+    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        """Line i of `batch` was read and will not be finished."""
 
 
 class Run:
@@ -80,13 +83,9 @@ class Run:
         """Never raises what ends a stream: that goes to `errors`."""
         aborted = asyncio.get_running_loop().create_future()
         producer = asyncio.create_task(self._producer.run(), name="producer")
-        engine = asyncio.create_task(
-            self.engine.run(self._channel, self._reorder), name="engine"
-        )
+        engine = asyncio.create_task(self.engine.run(self._channel, self._reorder), name="engine")
         writer = asyncio.create_task(self._writer.run(), name="writer")
-        self._shutdown.listen(
-            self._producer.stop, lambda: aborted.done() or aborted.set_result(None)
-        )
+        self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted))
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
         try:
             if not await self._flow(producer, engine, writer, aborted):
@@ -227,3 +226,7 @@ class Run:
         """Whether the run ended only because nobody reads: then nothing is said, as `yes`."""
         return any(isinstance(e, ReaderGoneError) for e in self.errors)
 
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

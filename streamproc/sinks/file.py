@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiofiles
 
@@ -28,12 +28,10 @@ class FileSink:
         self.written_bytes = 0
 
     async def __aenter__(self) -> Self:
-        mode = "ab" if self._append else "wb"
+        mode: Literal["ab", "wb"] = "ab" if self._append else "wb"
         is_open = isinstance(self._path, int)
         try:
-            self._file = await aiofiles.open(
-                self._path, mode, buffering=0, closefd=not is_open
-            )
+            self._file = await aiofiles.open(self._path, mode, buffering=0, closefd=not is_open)
         except OSError as error:
             raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
         return self

@@ -36,7 +36,7 @@ class LineCutter:
         if cut == 0:
             self._keep(chunk)
             return []
-        out = []
+        out: list[tuple[Batch, Failed | None]] = []
         whole, rest = chunk[:cut], chunk[cut:]
         if self._oversized is not None or len(self._tail) + chunk.find(b"\n") > self._max_bytes:
             first = whole.find(b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from typing import Any
 
 import aiofiles
 
@@ -22,7 +23,7 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        self._file = None
+        self._file: Any = None
         self._ready: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes:
@@ -30,7 +31,7 @@ class Descriptor:
         if self._is_file:
             if self._file is None:
                 self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
-            return await self._file.read(CHUNK_BYTES)
+            return bytes(await self._file.read(CHUNK_BYTES))
         while True:
             await self._readable()
             try:

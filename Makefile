@@ -1,0 +1,51 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-lowest check fix bench peers build
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## .venv with .venv/bin/streamproc in it
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+run: install  ## the bundled sample leads through the command
+	cat streamproc/data/leads.jsonl | $(BIN)/streamproc --summary text
+
+test: install  ## all tests
+	$(BIN)/python -W error::ResourceWarning -m pytest
+
+test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv/lowest
+	$(PYTHON) benchmarks/lowest.py pyproject.toml > .venv/lowest/requirements.txt
+	.venv/lowest/bin/python -m pip install --quiet -r .venv/lowest/requirements.txt
+	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
+	.venv/lowest/bin/python -m pytest -m "not slow"
+
+check: install  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: install  ## let ruff repair and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## measure against the raw loop and the peers; writes benchmarks/results.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks
+
+peers:  ## install the peers that the benchmark compares with (jq, gojq, miller, jaq)
+	benchmarks/peers.sh
+
+build: install  ## wheel and sdist in dist/
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build

@@ -1,0 +1,95 @@
+"""Where leads keep their contact fields: the usual spellings, which one wins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+# The first one that has a value wins. A record's own fields come before those of `contact`.
+EMAIL = ("email", "email_address", "e_mail", "mail")
+PHONE = (
+    "phone", "phone_number", "telephone", "tel", "mobile", "mobile_phone", "mobile_number",
+    "cell", "cell_phone",
+)  # fmt: skip
+WEBSITE = ("website", "url", "homepage", "web", "web_site", "site", "domain")
+NAME = ("name", "full_name", "fullname", "contact_name")
+FIRST = ("first_name", "firstname", "given_name", "first")
+LAST = ("last_name", "lastname", "surname", "family_name", "last")
+ADDRESS = {
+    "street": ("street", "street_address", "address1", "address_line1", "line1", "street1"),
+    "city": ("city", "town", "locality"),
+    "region": ("region", "state", "province"),
+    "postal_code": ("postal_code", "zip", "zip_code", "zipcode", "postcode", "postalcode"),
+    "country": ("country", "country_code", "country_name"),
+}
+_ADDRESS_HOLDERS = ("address", "location", "full_address", "mailing_address")
+
+
+@dataclass(slots=True)
+class Found:
+    """The values as they stand in the record; None where there is none."""
+
+    email: Any = None
+    phone: Any = None
+    website: Any = None
+    name: str | None = None
+    first: str | None = None
+    last: str | None = None
+    address: dict[str, str] = field(default_factory=dict)
+    address_line: str | None = None
+
+
+def find(record: dict[str, Any]) -> Found:
+    """The contact fields of `record`, whatever they are called."""
+    folders = [_folded(record)]
+    contact = folders[0].get("contact")
+    if isinstance(contact, dict):
+        folders.append(_folded(contact))
+    found = Found(
+        email=_first(folders, EMAIL),
+        phone=_first(folders, PHONE),
+        website=_first(folders, WEBSITE),
+        name=_text(_first(folders, NAME)),
+        first=_text(_first(folders, FIRST)),
+        last=_text(_first(folders, LAST)),
+    )
+    holder = _first(folders, _ADDRESS_HOLDERS)
+    if isinstance(holder, str):
+        found.address_line = holder
+    places = [_folded(holder)] if isinstance(holder, dict) else folders
+    for key, spellings in ADDRESS.items():
+        if (value := _text(_first(places, spellings))) is not None:
+            found.address[key] = value
+    return found
+
+
+def _folded(record: dict[str, Any]) -> dict[str, Any]:
+    """By folded names, without what is empty; of equal names the first wins."""
+    out: dict[str, Any] = {}
+    for key, value in record.items():
+        if value is not None and value != "":
+            out.setdefault(_fold(key), value)
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _fold(key: str) -> str:
+    """`Phone Number`, `phone-number` and `phoneNumber` are `phone_number`."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())
+    return re.sub(r"[\s.-]+", "_", snake).lower()
+
+
+def _first(folders: list[dict[str, Any]], spellings: tuple[str, ...]) -> Any:
+    for folder in folders:
+        for spelling in spellings:
+            if spelling in folder:
+                return folder[spelling]
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip() or None if isinstance(value, str) else None

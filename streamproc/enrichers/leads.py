@@ -1,0 +1,219 @@
+"""The stage `leads`: what a lead's contact fields say, offline.
+
+A wrong value is a fact, not a failure: `"valid": false` with the reason. Libraries:
+phonenumbers (Google's libphonenumber), email-validator (RFC 5321, 5322, without DNS),
+tldextract (the Public Suffix List that it bundles), probablepeople and usaddress
+(parsers that say so when they do not know), pycountry (ISO 3166).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from streamproc.enrichers import lead_fields
+from streamproc.enrichers.lead_fields import Found
+
+Facts = dict[str, Any]
+
+
+class LeadsEnricher:
+    """Facts about email, phone, website, name and address of a record.
+
+    `country` (ISO 3166 alpha-2) is assumed for national phone numbers and for one-line
+    addresses when the record names none.
+    """
+
+    mode: Literal["inline"] = "inline"
+    gather = None
+
+    def __init__(self, country: str = "US") -> None:
+        self._country = country
+
+    async def __aenter__(self) -> Self:
+        _prepare()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def call(self, record: dict[str, Any]) -> Facts | None:
+        """The facts, None if the record has none of the fields."""
+        found = lead_fields.find(record)
+        address = _address(found, self._country)
+        country = address.get("country") if address else None
+        region = country if isinstance(country, str) and len(country) == 2 else self._country
+        facts: Facts = {}
+        if found.email is not None:
+            facts["email"] = email(found.email)
+        if found.phone is not None:
+            facts["phone"] = phone(found.phone, region)
+        if found.website is not None:
+            facts["website"] = website(found.website)
+        if (person := _name(found)) is not None:
+            facts["name"] = person
+        if address:
+            facts["address"] = address
+        return facts or None
+
+
+def _prepare() -> None:
+    """Import what the first record would have to wait for."""
+    import email_validator  # noqa: F401
+    import phonenumbers  # noqa: F401
+    import probablepeople  # noqa: F401
+
+    _suffixes()
+
+
+def email(value: Any) -> Facts:
+    """`{"value", "domain", "valid"}`, and `reason` if not valid. No DNS."""
+    from email_validator import EmailNotValidError, validate_email
+
+    if not isinstance(value, str):
+        return {"value": value, "domain": None, "valid": False, "reason": "not a string"}
+    try:
+        checked = validate_email(value.strip(), check_deliverability=False)
+    except EmailNotValidError as error:
+        domain = value.rpartition("@")[2].strip().lower() if "@" in value else None
+        return {"value": value, "domain": domain or None, "valid": False, "reason": str(error)}
+    return {"value": checked.normalized, "domain": checked.domain, "valid": True}
+
+
+def phone(value: Any, country: str) -> Facts:
+    """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
+    import phonenumbers as pn
+
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if text is None:
+        return _no_phone("not a string")
+    try:
+        number = pn.parse(text, country)
+    except pn.NumberParseException as error:
+        return _no_phone(str(error))
+    if not pn.is_valid_number(number):
+        return _no_phone(_why_invalid(number))
+    return {
+        "e164": pn.format_number(number, pn.PhoneNumberFormat.E164),
+        "country": pn.region_code_for_number(number),
+        "type": pn.PhoneNumberType.to_string(pn.number_type(number)).lower(),
+        "valid": True,
+    }
+
+
+def _no_phone(reason: str) -> Facts:
+    return {"e164": None, "country": None, "type": None, "valid": False, "reason": reason}
+
+
+def _why_invalid(number: Any) -> str:
+    import phonenumbers as pn
+
+    possible = pn.is_possible_number_with_reason(number)
+    if possible == pn.ValidationResult.IS_POSSIBLE:
+        region = pn.region_code_for_country_code(number.country_code)
+        return f"no number of {region} looks like this"
+    return pn.ValidationResult.to_string(possible).lower().replace("_", " ")
+
+
+def website(value: Any) -> Facts:
+    """`{"domain", "valid"}`, and `reason` if not valid. `domain` is the registrable one."""
+    from urllib.parse import urlsplit
+
+    if not isinstance(value, str):
+        return {"domain": None, "valid": False, "reason": "not a string"}
+    text = value.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}", "http")
+        host = parts.hostname
+    except ValueError as error:
+        return {"domain": None, "valid": False, "reason": str(error)}
+    if parts.scheme not in ("http", "https"):
+        return {"domain": None, "valid": False, "reason": f"{parts.scheme} is no web address"}
+    if not host or any(c.isspace() for c in text):
+        return {"domain": None, "valid": False, "reason": "no host name"}
+    name = _suffixes()(host)
+    if not name.suffix:
+        reason = "an IP address" if name.ipv4 or name.ipv6 else "unknown top-level domain"
+        return {"domain": None, "valid": False, "reason": reason}
+    if not name.domain:
+        return {"domain": None, "valid": False, "reason": "a public suffix, not a domain"}
+    return {"domain": f"{name.domain}.{name.suffix}".lower(), "valid": True}
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> Any:
+    from tldextract import TLDExtract
+
+    # the bundled list only: never a download, no cache folder written
+    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def _name(found: Found) -> Facts | None:
+    if found.first is not None and found.last is not None:
+        return {
+            "full": found.name or f"{found.first} {found.last}",
+            "first": found.first,
+            "last": found.last,
+        }
+    full = found.name or found.first or found.last
+    return None if full is None else name(full)
+
+
+def name(full: str) -> Facts:
+    """`{"full"}`, and `first` and `last` where it is a person's name and these are clear."""
+    import probablepeople
+
+    facts: Facts = {"full": full}
+    try:
+        parts, kind = probablepeople.tag(full)
+    except probablepeople.RepeatedLabelError:
+        return facts
+    if kind == "Person" and len(full.split()) > 1:  # one word may be either
+        for key, label in (("first", "GivenName"), ("last", "Surname")):
+            if label in parts:
+                facts[key] = parts[label].strip(" ,")
+    return facts
+
+
+def _address(found: Found, assumed_country: str) -> Facts:
+    facts = dict(found.address)
+    if "country" in facts:
+        facts["country"] = country_code(facts["country"])
+    if found.address_line is not None and facts.get("country", assumed_country) == "US":
+        facts = us_address(found.address_line) | facts
+    order = ("street", "city", "region", "postal_code", "country")
+    return {key: facts[key] for key in order if key in facts}
+
+
+def us_address(line: str) -> Facts:
+    """The parts of a one-line US address; empty if they are ambiguous."""
+    import usaddress
+
+    try:
+        parts, kind = usaddress.tag(line)
+    except usaddress.RepeatedLabelError:
+        return {}
+    if kind == "Ambiguous":
+        return {}
+    places = {"PlaceName": "city", "StateName": "region", "ZipCode": "postal_code"}
+    facts = {key: parts[label] for label, key in places.items() if label in parts}
+    others = {"CountryName", "Recipient", "NotAddress", *places}
+    street = " ".join(text for label, text in parts.items() if label not in others)
+    return ({"street": street} if street else {}) | facts
+
+
+@lru_cache(maxsize=1024)
+def country_code(text: str) -> str:
+    """ISO 3166 alpha-2 of a country's name or code; what is unknown stays as it is."""
+    import pycountry
+
+    try:
+        return str(pycountry.countries.lookup(text.strip()).alpha_2)
+    except LookupError:
+        return text.strip()
