@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,8 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     shutdown = Shutdown(settings.drain_timeout)
     loop = _new_loop(settings.loop)
     asyncio.set_event_loop(loop)
+    gc.freeze()  # what is loaded by now stays; records come and go without cycles
+    gc.set_threshold(5_000, 50, 100)
     return loop.run_until_complete(_Session(settings, pipeline, shutdown).run(source, sink))
 
 

@@ -1,18 +1,29 @@
 """Line ⇄ record: the only place that parses and writes JSON."""
 
-from streamproc.codec.decode import decode, decode_any, verbatim
+from streamproc.codec.decode import (
+    QUICK_BYTES,
+    Unusual,
+    decode,
+    decode_any,
+    decode_quickly,
+    verbatim,
+)
 from streamproc.codec.document import Document
-from streamproc.codec.encode import encode
+from streamproc.codec.encode import encode, encode_quickly
 from streamproc.codec.failure import original_line
 from streamproc.codec.on_error import Mode, OnError
 
 __all__ = [
+    "QUICK_BYTES",
     "Document",
     "Mode",
     "OnError",
+    "Unusual",
     "decode",
     "decode_any",
+    "decode_quickly",
     "encode",
+    "encode_quickly",
     "original_line",
     "verbatim",
 ]

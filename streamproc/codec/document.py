@@ -28,6 +28,13 @@ class Document:
         self.given = self.fields.copy()
         self.added: list[str] | None = []  # None once more than new members was changed
 
+    @classmethod
+    def resumed(cls, line: bytes, fields: dict[str, Any], given: dict[str, Any]) -> Document:
+        """A document that somebody else has decoded, `given` before stages saw `fields`."""
+        self: Document = object.__new__(cls)
+        self.line, self.fields, self.given, self.added = line, fields, given, []
+        return self
+
     def put(self, path: tuple[str, ...], value: Any) -> None:
         """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""
         name = path[0]
@@ -56,10 +63,8 @@ class Document:
 
     def replace(self, value: dict[str, Any]) -> Document:
         """Another document in the place of this one; what is equal in both keeps its bytes."""
-        other: Document = object.__new__(Document)
-        other.line = splice.rebuild(self.line, decode(self.line), value)
-        other.fields = value.copy()
-        other.given = value.copy()
+        line = splice.rebuild(self.line, decode(self.line), value)
+        other = self.resumed(line, value.copy(), value.copy())
         other.added = None
         return other
 

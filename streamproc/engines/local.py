@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from streamproc.codec import verbatim
+from streamproc.codec import Document
 from streamproc.engines.collector import Collector
+from streamproc.engines.inline import InlineLoop
+from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
 from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
@@ -38,6 +40,7 @@ class LocalEngine:
         self._most = most_consumers
         self._consumers: set[asyncio.Task[None]] = set()
         self._pace = Pace()
+        self._one: OneStage | None = None
         self._turn_began_s = 0.0
         self._idle = 0
         self._sweeper = Sweeper([stage.timeout_s for stage in program.stages], self._warn_slow)
@@ -52,6 +55,7 @@ class LocalEngine:
                 await stack.enter_async_context(stage.enricher)
             self._stack = stack.pop_all()
         self._program.bind()
+        self._one = OneStage.of(self._program)
         for k, stage in enumerate(self._program.stages):
             if stage.enricher.gather is not None:
                 self._program.gather(k, Collector(stage, self._places, self._sweeper).call)
@@ -79,7 +83,7 @@ class LocalEngine:
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            await self._run_inline()
+            await InlineLoop(self._program, self._warn_slow).run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
         self._places.on_lent = self._spawn_if_useful
@@ -107,50 +111,6 @@ class LocalEngine:
     def thaw(self) -> None:
         """The process was stopped (SIGTSTP) and goes on."""
         self._sweeper.thaw()
-
-    async def _run_inline(self) -> None:
-        while (batch := await self._work.receive()) is not None:
-            if not self._program.stages and self._pass_on(batch):
-                await asyncio.sleep(0)
-                continue
-            done = 0
-            try:
-                while done < len(batch):
-                    done = self._inline_turn(batch, done)
-                    await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
-            except Interrupted:
-                return  # the rest is accounted for by whoever aborted the run
-
-    def _pass_on(self, batch: Batch) -> bool:
-        """Nothing to do but to validate: the whole batch at once, if it is plain."""
-        lines = verbatim(batch.lines)
-        if lines is None:
-            return False
-        self._finished.finish_run(batch, 0, lines, {})
-        return True
-
-    def _inline_turn(self, batch: Batch, start: int) -> int:
-        """As many records as fit a turn of the loop; returns where to go on."""
-        begun_s = time.monotonic()
-        stop = min(len(batch), start + self._pace.size)
-        inline = self._program.inline
-        lines: list[bytes] = []
-        notes: dict[int, Note] = {}
-        try:
-            for i in range(start, stop):
-                outcome = inline(batch, i)
-                if type(outcome) is not bytes:
-                    assert isinstance(outcome, Note)
-                    notes[i] = outcome
-                    outcome = outcome.line
-                lines.append(outcome)
-        finally:  # also what was done before an interruption
-            self._finished.finish_run(batch, start, lines, notes)
-        elapsed_s = time.monotonic() - begun_s
-        if stop - start == 1 or elapsed_s > 2 * _SLOW_INLINE_S:
-            self._warn_slow(elapsed_s)
-        self._pace.measured(stop - start, elapsed_s)
-        return stop
 
     def _warn_slow(self, busy_s: float) -> None:
         if busy_s > _SLOW_INLINE_S and not self._warned_slow:
@@ -187,7 +147,8 @@ class LocalEngine:
 
     async def _consume(self, slot: Slot) -> None:
         work, finished, places = self._work, self._finished, self._places
-        awaited, pace = self._program.awaited, self._pace
+        pace = self._pace
+        awaited = (self._one or self._program).awaited
         await places.enter()
         try:
             while True:
@@ -239,7 +200,8 @@ class LocalEngine:
             slot.stage.timeout_s, f", and it ignored its cancellation for {CLEANUP_S:g} s"
         )
         failed = Failed(slot.stage.name, error.kind, error.message)
-        note = self._program.on_error.refuse(failed, slot.batch, slot.i, slot.document)
+        document = slot.document or Document(slot.batch.lines[slot.i])
+        note = self._program.on_error.refuse(failed, slot.batch, slot.i, document)
         self._finish(slot.batch, slot.i, note)
         if self.abandoned > self._places.count:
             message = f"{self.abandoned} calls ignored their cancellation and still run"

@@ -55,6 +55,23 @@ class Program:
             return document  # type: ignore[return-value]
         return self._inline_from(0, document, batch, i)
 
+    def resume(
+        self, value: Any, document: Document, batch: Batch, i: int, error: BaseException | None
+    ) -> Outcome:
+        """Go on after the first stage's call returned `value`, or raised `error`."""
+        stage = self.stages[0]
+        try:
+            if error is not None:
+                raise error
+            made = _apply(stage, document, value)
+        except StreamprocError:
+            raise
+        except (Exception, SystemExit) as raised:
+            return self._failed(stage, raised, document, batch, i)
+        if made is not None:
+            return _combined([self._inline_from(1, each, batch, i) for each in made])
+        return self._inline_from(1, document, batch, i)
+
     def _inline_from(self, first: int, document: Document, batch: Batch, i: int) -> Outcome:
         for k in range(first, len(self._steps)):
             stage, call, _ = self._steps[k]
@@ -174,3 +191,11 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
         b"\n".join(lines),
         lines_out=sum(line.count(b"\n") + 1 for line in lines),
     )
+
+
+def keep(outcome: Outcome, i: int, lines: list[bytes], notes: dict[int, Note]) -> None:
+    """Put the outcome of line i where it belongs."""
+    if isinstance(outcome, Note):
+        notes[i] = outcome
+        outcome = outcome.line
+    lines.append(outcome)

@@ -32,24 +32,23 @@ class LineCutter:
         """Batches, in order, of the lines that `chunk` completes."""
         if self._start:
             chunk = self._without_bom(chunk)
-        cut = chunk.rfind(b"\n") + 1
-        if cut == 0:
-            self._keep(chunk)
-            return []
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        n_bytes = len(chunk) - len(rest)
         out: list[tuple[Batch, Failed | None]] = []
-        whole, rest = chunk[:cut], chunk[cut:]
-        if self._oversized is not None or len(self._tail) + chunk.find(b"\n") > self._max_bytes:
-            first = whole.find(b"\n")
-            self._keep(whole[:first])
-            out.append(self._end_oversized(newline=1))
-            whole = whole[first + 1 :]
-        if self._tail:
-            whole = bytes(self._tail) + whole
-            self._tail = bytearray()
-        if whole:
-            lines = whole.split(b"\n")
-            lines.pop()
-            out += self._batches(lines, len(whole))
+        if lines and (self._oversized is not None or self._tail):
+            first = lines[0]
+            self._keep(first)
+            if self._oversized is not None:
+                out.append(self._end_oversized(newline=1))
+                n_bytes -= len(first) + 1
+                del lines[0]
+            else:
+                lines[0] = bytes(self._tail)
+                n_bytes += len(lines[0]) - len(first)
+                self._tail = bytearray()
+        if lines:
+            out += self._batches(lines, n_bytes)
         self._keep(rest)
         return out
 

@@ -31,7 +31,7 @@ class Descriptor:
         if self._is_file:
             if self._file is None:
                 self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
-            return bytes(await self._file.read(CHUNK_BYTES))
+            return os.read(self._fd, CHUNK_BYTES)
         while True:
             await self._readable()
             try:

@@ -1,0 +1,63 @@
+"""Programs that never wait: whole batches, in the engine's own task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from streamproc.codec import verbatim
+from streamproc.engines.one_stage import OneStage
+from streamproc.engines.pace import Pace
+from streamproc.engines.program import Program, keep
+from streamproc.errors import Interrupted
+from streamproc.interfaces import Finished, Work
+from streamproc.record import Batch, Note
+
+_SLOW_S = 0.2  # a turn this long was one long call, not many short ones
+
+
+class InlineLoop:
+    """Takes batches and finishes them in turns of the loop; `warn_slow` hears of long calls."""
+
+    def __init__(self, program: Program, warn_slow: Callable[[float], None]) -> None:
+        self._program = program
+        self._warn_slow = warn_slow
+        self._pace = Pace()
+        self._one = OneStage.of(program)
+
+    async def run(self, work: Work, finished: Finished) -> None:
+        """Until the end of input."""
+        while (batch := await work.receive()) is not None:
+            if not self._program.stages and (lines := verbatim(batch.lines)) is not None:
+                finished.finish_run(batch, 0, lines, {})
+                await asyncio.sleep(0)
+                continue
+            done = 0
+            try:
+                while done < len(batch):
+                    done = self._turn(batch, done, finished)
+                    await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
+            except Interrupted:
+                return  # the rest is accounted for by whoever aborted the run
+
+    def _turn(self, batch: Batch, start: int, finished: Finished) -> int:
+        """As many records as fit a turn of the loop; returns where to go on."""
+        begun_s = time.monotonic()
+        stop = min(len(batch), start + self._pace.size)
+        lines: list[bytes] = []
+        notes: dict[int, Note] = {}
+        try:
+            if self._one is not None:
+                self._one.inline(batch, start, stop, lines, notes)
+            else:
+                inline = self._program.inline
+                for i in range(start, stop):
+                    keep(inline(batch, i), i, lines, notes)
+        finally:  # also what was done before an interruption
+            finished.finish_run(batch, start, lines, notes)
+        elapsed_s = time.monotonic() - begun_s
+        if stop - start == 1 or elapsed_s > _SLOW_S:
+            self._warn_slow(elapsed_s)
+        self._pace.measured(stop - start, elapsed_s)
+        return stop

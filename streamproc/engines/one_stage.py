@@ -1,0 +1,195 @@
+"""The commonest pipeline, one stage that adds members, in as few steps as possible."""
+
+from __future__ import annotations
+
+import operator
+import re
+from itertools import repeat
+from typing import Any
+
+from streamproc.codec import (
+    QUICK_BYTES,
+    Document,
+    Unusual,
+    decode_quickly,
+    encode,
+    encode_quickly,
+)
+from streamproc.engines.program import Outcome, Program, keep
+from streamproc.engines.sweeper import Slot
+from streamproc.errors import Interrupted, StreamprocError
+from streamproc.record import Batch, Note
+
+_SLICE = 64  # records at once: what they decode to stays in the cache
+_IS_DISJOINT: Any = type({}.keys()).isdisjoint
+_SUSPECT = re.compile(rb"null|_error").search  # what NaN is written as; a reserved key
+
+
+class OneStage:
+    """One stage that adds to the record, as it is most of the time.
+
+    The same as `Program`, with less in between; whatever is unusual about a record goes
+    through `Program`, and no call is made twice.
+    """
+
+    @classmethod
+    def of(cls, program: Program) -> OneStage | None:
+        """None if `program` does anything else."""
+        if len(program.stages) != 1:
+            return None
+        stage = program.stages[0]
+        simple = stage.into is None or len(stage.into) == 1
+        plain = simple and stage.when is None and not stage.replaces
+        return cls(program) if plain and stage.enricher.gather is None else None
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._stage = stage = program.stages[0]
+        self._call = stage.enricher.call
+        self._name = stage.into[0] if stage.into is not None else None
+        self._key = b",%b:" % encode(self._name)
+        self._returns_argument = False
+
+    async def awaited(self, batch: Batch, i: int, slot: Slot) -> Outcome:
+        """Finish line i of `batch`; `slot` carries the deadline of the call."""
+        program = self._program
+        line = batch.lines[i]
+        try:
+            record = decode_quickly(line)
+        except Unusual:
+            return await program.awaited(batch, i, slot)
+        # byte values: the cheap way to see that there is no white space around the record
+        if (
+            line[-1] != 0x7D
+            or line[0] != 0x7B
+            or len(line) > QUICK_BYTES
+            or not record
+            or "_error" in record
+        ):
+            return await program.awaited(batch, i, slot)
+        given = record.copy()
+        value = failure = None
+        slot.document = None  # what a late abandonment needs is in the line
+        slot.attempt += 1
+        slot.stage = self._stage
+        try:
+            value = await self._call(record)
+            if slot.cancelled_s is None:
+                slot.stage = None
+            else:
+                slot.end()
+            if type(value) is dict and self._name is None:
+                if value and given.keys().isdisjoint(value):
+                    new = encode_quickly(value)
+                    if not _SUSPECT(new):
+                        return line[:-1] + b"," + new[1:]
+            elif self._name is not None and value is not None and self._name not in given:
+                new = encode_quickly(value)
+                if not _SUSPECT(new):
+                    return b"%b%b%b}" % (line[:-1], self._key, new)
+        except (Interrupted, StreamprocError):
+            raise
+        except BaseException as error:
+            # an error after the call came back is of the encoding: Program says which
+            failure = slot.end_failed(error) if slot.stage is not None else None
+        document = Document.resumed(line, record, given)
+        return program.resume(value, document, batch, i, failure)
+
+    def inline(
+        self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """Finish the lines `start` to `stop`.
+
+        Some records at once: `map` calls C functions without bytecode in between, which is
+        half of the time. A slice in which anything is unusual goes record by record.
+        """
+        for first in range(start, stop, _SLICE):
+            self._slice(batch, first, min(first + _SLICE, stop), lines, notes)
+
+    def _slice(
+        self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        raws = batch.lines[start:stop]
+        try:
+            records = list(map(decode_quickly, raws))
+            before = list(map(encode_quickly, records)) if self._returns_argument else []
+        except (*Unusual, TypeError):
+            records = []
+        if not records or _is_odd(raws, records):
+            for i in range(start, stop):
+                keep(self._program.inline(batch, i), i, lines, notes)
+            return
+        given = list(map(dict.copy, records))
+        values: list[Any] = []
+        error: BaseException | None = None
+        try:
+            values.extend(map(self._call, records))
+        except (Exception, SystemExit) as raised:
+            error = raised  # of record number len(values)
+        if error is None and (tails := self._tails(values, records, given, before)):
+            lines += [raw[:-1] + tail for raw, tail in zip(raws, tails, strict=True)]
+            return
+        done = len(values)
+        for k, raw in enumerate(raws):
+            value = values[k] if k < done else None
+            if k > done:
+                value, error = self._called(records[k])
+            document = Document.resumed(raw, records[k], given[k])
+            failure = error if k >= done else None
+            outcome = self._program.resume(value, document, batch, start + k, failure)
+            keep(outcome, start + k, lines, notes)
+
+    def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
+        try:
+            return self._call(record), None
+        except (Exception, SystemExit) as error:
+            return None, error
+
+    def _tails(
+        self,
+        values: list[Any],
+        records: list[dict[str, Any]],
+        given: list[dict[str, Any]],
+        before: list[bytes],
+    ) -> list[bytes] | None:
+        """What takes the place of each closing brace; None if that is not all there is to do."""
+        try:
+            if self._name is not None:
+                if None in values or any(map(operator.contains, given, repeat(self._name))):
+                    return None
+                tails = [b"%b%b}" % (self._key, new) for new in map(encode_quickly, values)]
+            elif set(map(type, values)) != {dict} or not all(values):
+                return None
+            elif all(map(_IS_DISJOINT, map(dict.keys, given), values)):
+                tails = [b"," + new[1:] for new in map(encode_quickly, values)]
+            else:
+                self._returns_argument = all(map(operator.is_, values, records))
+                return _grown(before, list(map(encode_quickly, values))) if before else None
+        except TypeError:
+            return None
+        return None if _SUSPECT(b"".join(tails)) else tails
+
+
+def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
+    """Whether any line is empty inside, has space around it, an `_error`, or may be too deep."""
+    return (
+        not all(records)
+        or any(map(operator.contains, records, repeat("_error")))
+        or max(map(len, raws)) > QUICK_BYTES
+        or raws != list(map(bytes.strip, raws))
+    )
+
+
+def _grown(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
+    """What was added to records that a function changed and returned.
+
+    If a record, written before and after the call, begins the same, then it only got new
+    members: that covers everything that may have been changed in place.
+    """
+    tails = []
+    for old, new in zip(before, after, strict=True):
+        end = len(old) - 1
+        if new[:end] != old[:end] or new[end] not in b",}":
+            return None
+        tails.append(new[end:])
+    return None if _SUSPECT(b"".join(tails)) else tails
