@@ -1,0 +1,1 @@
+"""Figures of streamproc against raw loops and peers: `python -m benchmarks --help`."""

@@ -1,0 +1,31 @@
+"""The stages of the benchmark, as a user would write them."""
+
+import asyncio
+
+
+def add(record):
+    """A plain function that returns the field to add."""
+    return {"has_phone": "phone" in record}
+
+
+def add_to_argument(record):
+    """A plain function that assigns and returns its argument: what people also write."""
+    record["has_phone"] = "phone" in record
+    return record
+
+
+async def never_waits(record):
+    """A coroutine that has nothing to wait for."""
+    return {"has_phone": "phone" in record}
+
+
+async def sleep_0(record):
+    """A coroutine that gives the loop away once."""
+    await asyncio.sleep(0)
+    return {"has_phone": "phone" in record}
+
+
+async def sleep_100ms(record):
+    """A coroutine as slow as a call to a service."""
+    await asyncio.sleep(0.1)
+    return {"has_phone": "phone" in record}
