@@ -34,8 +34,8 @@ def markdown(results: Results, records: int, repeat: int) -> str:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. {records:,} records of about 250 bytes "
         f"unless said otherwise; whole processes from outside, from a file, output to a pipe "
-        f"that is read; in turns, warm-up first, median of {repeat} (first line: {max(15, repeat)}, "
-        f"memory: {min(3, repeat)}).",
+        f"that is read; in turns, warm-up first, median of {repeat} "
+        f"(first line: {max(15, repeat)}, memory: {min(3, repeat)}).",
         "",
         f"Libraries: {libraries()}. Peers: {peers()}.",
     ]
