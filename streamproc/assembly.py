@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any, Self
 
 from streamproc.codec import OnError, decode
@@ -18,7 +17,6 @@ from streamproc.config.specs import stage_of
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
-from streamproc.enrichers.function import FunctionEnricher, load
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Sink, Source, Stage
 from streamproc.pipeline.run import Run
@@ -27,7 +25,6 @@ from streamproc.pipeline.window import Window
 from streamproc.sinks.file import FileSink
 from streamproc.sources.file import LineSource
 from streamproc.telemetry.summary import Summary
-from streamproc.testing import MemorySource, QueueSink
 
 WINDOW_BYTES = 64 << 20
 
@@ -148,6 +145,8 @@ class Pipeline:
 
         Failed records come with an `_error`. Breaking out of the loop cancels the rest.
         """
+        from streamproc.testing import MemorySource, QueueSink
+
         sink = QueueSink()
         task = asyncio.create_task(self.run(MemorySource(records), sink))
         task.add_done_callback(lambda _: sink.close())
@@ -170,6 +169,8 @@ def _stage(settings: StageSettings, pipeline: Settings, target: Any) -> Stage | 
         options = {} if settings.country is None else {"country": settings.country}
         enricher = builtin(settings.builtin)(**options)
     else:
+        from streamproc.enrichers.function import FunctionEnricher, load
+
         assert settings.python is not None
         enricher = FunctionEnricher(target or load(settings.python), pipeline.concurrency)
     name = settings.name or ""
@@ -204,5 +205,4 @@ def _is_true(value: Any) -> bool:
 
 def _spec_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
-    module = getattr(function, "__module__", None) or Path(__file__).stem
-    return f"{module}:{name}"
+    return f"{function.__module__}:{name}"

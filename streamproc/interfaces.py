@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
+
+from msgspec import Struct
 
 from streamproc.record import Batch, Failed, Note
 
@@ -54,8 +55,7 @@ class Sink(Opens, Protocol):
         """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(Struct, frozen=True):
     """How many records make a list, and how long the first one waits for the others."""
 
     size: int
@@ -79,8 +79,7 @@ class Enricher(Opens, Protocol):
     def call(self) -> Callable[[Any], Any]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One stage, assembled: an enricher, and where its result goes.
 
     `into` is the path of the result, None merges a dict at the top level; `replaces`

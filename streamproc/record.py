@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 OK = "ok"
 FAILED = "failed"
@@ -23,8 +24,7 @@ class Cursor(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """Why a record failed. `details` are further members of its `_error`."""
 
     stage: str
@@ -34,8 +34,7 @@ class Failed:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
@@ -94,8 +93,7 @@ class Batch:
         )
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Counts of one run. `lines` are physical lines; a record is a line that is not blank."""
 
     lines: int = 0

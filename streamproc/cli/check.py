@@ -29,12 +29,17 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     table = read_file(config)
     settings = resolve(table, {}, sets)
     Pipeline.from_settings(settings)  # imports what the stages name
-    shown = msgspec.to_builtins(settings, enc_hook=float)
+    shown = msgspec.to_builtins(settings, enc_hook=_plain)
     written = merge(table, {}, sets, [])
     for line in _toml(_unfilled(shown, written)):
         click.echo(line)
     click.echo(f"{config}: ok", err=True)
     return 0
+
+
+def _plain(value: Any) -> Any:
+    """A subclass of str, int or float as what it is a subclass of."""
+    return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 
 def _unfilled(value: Any, written: Any) -> Any:
@@ -43,7 +48,7 @@ def _unfilled(value: Any, written: Any) -> Any:
         return written
     if isinstance(value, dict) and isinstance(written, dict):
         return {k: _unfilled(v, written.get(k)) for k, v in value.items()}
-    if isinstance(value, list) and isinstance(written, list):
+    if isinstance(value, list | tuple) and isinstance(written, list | tuple):
         return [_unfilled(v, w) for v, w in zip(value, written, strict=False)]
     return value
 

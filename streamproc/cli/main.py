@@ -29,8 +29,9 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     command, arguments = command_of(sys.argv[1:])
+    name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
     try:
-        code = command.main(arguments, prog_name="streamproc", standalone_mode=False)
+        code = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except Exception as error:

@@ -74,8 +74,9 @@ def _without_tail(record: bytes, extra: set[str]) -> bytes:
     found = splice.members(record)
     kept = [m for m in found if m.name not in extra]
     tail = splice.join([m for m in found if m.name in extra])
-    if kept and record.endswith(b"," + tail[1:]):
-        return record[: -len(tail)] + b"}"
+    end = (b"," if kept else b"") + tail[1:]
+    if record.endswith(end):
+        return record[: -len(end)] + b"}"
     return splice.join(kept)
 
 

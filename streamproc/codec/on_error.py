@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from streamproc.codec.document import Document
 from streamproc.codec.failure import as_annotated, as_dead_letter

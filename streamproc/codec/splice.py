@@ -30,7 +30,7 @@ def append(record: bytes, has_members: bool, added: bytes) -> bytes:
     """`record` with the members of the object `added` before its closing brace."""
     if has_members:
         return b"%b,%b" % (record[:-1], added[1:])
-    return added
+    return record[:-1] + added[1:]  # white space in an empty object stays, too
 
 
 def members(record: bytes) -> list[Member]:

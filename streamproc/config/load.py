@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,8 +25,11 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def read_file(path: str) -> Table:
     """The tables of a pipeline file, as written. Raises `ConfigError`."""
+    import tomllib
+
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8")
         return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -89,7 +89,22 @@ def expand(value: Any, variables: Mapping[str, str], path: str, problems: list[s
             problems.append(f"{path}: the environment variable {match[1]} is not set")
         return variables.get(match[1], "")
 
-    return _VARIABLE.sub(fill, value)
+    filled = _VARIABLE.sub(fill, value)
+    return value if filled == value else _Filled(filled, value)
+
+
+class _Filled(str):
+    """A value from the environment; shown in errors as it was written, for it may be a secret."""
+
+    written: str
+
+    def __new__(cls, text: str, written: str) -> _Filled:
+        self = super().__new__(cls, text)
+        self.written = written
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self.written)
 
 
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
@@ -133,7 +148,7 @@ def _reworded(message: str, value: Any) -> str:
     message = message.partition(" - at `$")[0].replace("`", "")
     message = message[:1].lower() + message[1:]
     if message.startswith("invalid enum value"):
-        return message
+        return f"invalid enum value {value!r}"
     message = re.sub(r", got \w+$", "", message)
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
@@ -160,6 +175,8 @@ def _contradictions(settings: Settings) -> Iterable[str]:
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
     match = get_close_matches(key, list(known), 1)
     return f", did you mean {match[0]}?" if match else f"; known: {', '.join(sorted(known))}"
 

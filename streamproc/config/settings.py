@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
@@ -28,16 +28,17 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A pipeline file, or the flags that say the same."""
 
+    # Defaults are plain numbers, which msgspec can put into the schema.
     stage: tuple[StageSettings, ...] = (StageSettings(name="leads", builtin="leads"),)
     concurrency: Count = 64
     ordered: bool = True
-    timeout: Seconds = Seconds(30)
+    timeout: Seconds = cast("Seconds", 30.0)
     on_error: OnError = "annotate"
     dead_letter: str | None = None
     output: str | None = None
     max_errors: Count | None = None
-    max_line_bytes: ByteSize = ByteSize(16 << 20)
-    drain_timeout: Seconds = Seconds(25)
+    max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
+    drain_timeout: Seconds = cast("Seconds", 25.0)
     progress: bool | None = None
     summary: Literal["text", "json", "none"] | None = None
     loop: Literal["uvloop", "asyncio"] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
 
 from streamproc.errors import ConfigError, NotAvailableError
@@ -71,6 +70,8 @@ def apply_set(stages: list[Table], setting: str) -> str | None:
 
 
 def _value(text: str) -> Any:
+    import tomllib
+
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

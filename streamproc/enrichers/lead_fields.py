@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct, field
 
 # The first one that has a value wins. A record's own fields come before those of `contact`.
 EMAIL = ("email", "email_address", "e_mail", "mail")
@@ -24,11 +25,11 @@ ADDRESS = {
     "postal_code": ("postal_code", "zip", "zip_code", "zipcode", "postcode", "postalcode"),
     "country": ("country", "country_code", "country_name"),
 }
+_TOO_BIG = 10**30  # str() refuses integers of over 4300 digits
 _ADDRESS_HOLDERS = ("address", "location", "full_address", "mailing_address")
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """The values as they stand in the record; None where there is none."""
 
     email: Any = None
@@ -90,6 +91,6 @@ def _first(folders: list[dict[str, Any]], spellings: tuple[str, ...]) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_BIG:
         value = str(value)
     return value.strip() or None if isinstance(value, str) else None

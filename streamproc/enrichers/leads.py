@@ -17,6 +17,8 @@ from streamproc.enrichers.lead_fields import Found
 
 Facts = dict[str, Any]
 
+_TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
+
 
 class LeadsEnricher:
     """Facts about email, phone, website, name and address of a record.
@@ -90,6 +92,8 @@ def phone(value: Any, country: str) -> Facts:
     """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
     import phonenumbers as pn
 
+    if isinstance(value, int) and abs(value) >= _TOO_BIG:
+        return _no_phone("too long")
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if text is None:
         return _no_phone("not a string")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct, structs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ATTRIBUTE = "__streamproc__"
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """What the decorators said."""
 
     blocking: bool = False
@@ -52,7 +52,5 @@ def marks(function: Any) -> Marks:
 
 
 def _mark(function: F, **wishes: Any) -> F:
-    before = marks(function)
-    fields = {name: getattr(before, name) for name in Marks.__slots__} | wishes
-    setattr(function, _ATTRIBUTE, Marks(**fields))
+    setattr(function, _ATTRIBUTE, structs.replace(marks(function), **wishes))
     return function

@@ -7,8 +7,6 @@ import stat
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import aiofiles
-
 from streamproc.errors import CreateError, OutputError, ReaderGoneError
 
 
@@ -28,6 +26,8 @@ class FileSink:
         self.written_bytes = 0
 
     async def __aenter__(self) -> Self:
+        import aiofiles
+
         mode: Literal["ab", "wb"] = "ab" if self._append else "wb"
         is_open = isinstance(self._path, int)
         try:

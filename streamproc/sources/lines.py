@@ -6,9 +6,12 @@ hashed, so that memory stays bounded however long it gets.
 
 from __future__ import annotations
 
-import hashlib
+from typing import TYPE_CHECKING
 
 from streamproc.record import Batch, Cursor, Failed
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 BOM = b"\xef\xbb\xbf"
 
@@ -24,7 +27,7 @@ class LineCutter:
         self._offset = 0
         self._tail = bytearray()  # the line that is not complete yet
         self._tail_offset = 0
-        self._oversized: hashlib._Hash | None = None
+        self._oversized: _Hash | None = None
         self._length = 0  # of the oversized line
         self._start = True
 
@@ -88,7 +91,9 @@ class LineCutter:
             self._tail += piece
             if len(self._tail) <= self._max_bytes:
                 return
-            self._oversized = hashlib.sha256()
+            from hashlib import sha256  # 2 ms, for lines that are rare
+
+            self._oversized = sha256()
             self._length = 0
             piece, self._tail = bytes(self._tail), bytearray()
         self._oversized.update(piece)

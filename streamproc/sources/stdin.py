@@ -7,8 +7,6 @@ import os
 import stat
 from typing import Any
 
-import aiofiles
-
 CHUNK_BYTES = 128 * 1024  # larger ones make memory peaks, smaller ones system calls
 
 
@@ -30,8 +28,10 @@ class Descriptor:
         """The next bytes, empty at the end. Cancelling it loses nothing. Raises OSError."""
         if self._is_file:
             if self._file is None:
+                import aiofiles
+
                 self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
-            return os.read(self._fd, CHUNK_BYTES)
+            return bytes(await self._file.read(CHUNK_BYTES))
         while True:
             await self._readable()
             try:

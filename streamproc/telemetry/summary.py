@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from msgspec import Struct, structs
 
 from streamproc.codec import encode
 from streamproc.record import Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """`received = ok + failed + dead_lettered + dropped + filtered + skipped + unprocessed`.
 
     `failed` were annotated on stdout; `malformed` of all failed were no JSON objects;
@@ -38,7 +37,9 @@ class Summary:
     @classmethod
     def of(cls, tally: Tally, seconds: float, exit_code: int) -> Summary:
         """The summary of what `tally` counted in `seconds`."""
-        counts = {name: getattr(tally, name) for name in cls.__slots__ if hasattr(tally, name)}
+        counts = {
+            name: getattr(tally, name) for name in cls.__struct_fields__ if hasattr(tally, name)
+        }
         rate = round(tally.received / seconds, 1) if seconds > 0 else 0.0
         return cls(
             **counts, seconds=round(seconds, 3), records_per_second=rate, exit_code=exit_code
@@ -46,7 +47,7 @@ class Summary:
 
     def json(self) -> str:
         """One line."""
-        return encode(asdict(self)).decode()
+        return encode(structs.asdict(self)).decode()
 
     def text(self) -> str:
         """For people: what is zero is left out."""
