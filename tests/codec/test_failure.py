@@ -1,0 +1,180 @@
+"""What a failed record is written as, and the way back to its original line."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from streamproc.codec import Document, decode, original_line
+from streamproc.codec.failure import as_annotated, as_dead_letter
+from streamproc.errors import DecodeError
+from streamproc.record import Failed
+
+FAILED = Failed("score", "exception", "ValueError: no", 1, {"file": "in.jsonl", "line": 7})
+MALFORMED = Failed("decode", "malformed", "no", 0, {"file": "in.jsonl", "line": 7})
+TOO_LONG = Failed(
+    "decode", "too_long", "long", 0,
+    {"file": "in.jsonl", "line": 7, "length_bytes": 99, "sha256": "ab", "offset": 3},
+)  # fmt: skip
+
+RECORDS = [
+    b"{}", b"{ }", b'{"a":1}', b'{ "a" : 1.10 , "a":-0 }', b'{"id":123456789012345678901234}',
+    rb'{"a":"\ud800","\u0061":"\/"}', '{"é":"\u2028"}'.encode(), b'{"n":1e400,"m":1e-400}',
+    b'{"v":%b}' % (b"8" * 5000), b'{"raw":"x"}', b'{"raw_base64":"eA==","b":1}', b'{"added":["a"]}',
+    b'{"a":{"_error":{"raw":"no"}}}', b'{"a":"},\\"_error\\":{"}',
+]  # fmt: skip
+NO_RECORDS = [
+    b"not json", b"[1]", b"\xff\xfe", b'{"a":"\xe9"}', b'{"a":1', b"x\r", b"\x00\t", b'"\\"',
+    b"\xef\xbb\xbf{}", "\u2028\u0085".encode(), b'{"_error":', b"\xed\xa0\x80",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("raw", RECORDS + NO_RECORDS + [r + b" \r" for r in RECORDS])
+def test_dead_letters_give_the_line_back(raw: bytes) -> None:
+    """A dead letter holds the original byte for byte, CR and bad UTF-8 included."""
+    letter = as_dead_letter(FAILED, raw)
+    assert b"\n" not in letter
+    fields = json.loads(letter)
+    assert fields["_error"]["kind"] == "exception"
+    assert ("raw_base64" in fields) is not _is_utf8(raw)
+    assert original_line(letter) == raw
+
+
+@pytest.mark.parametrize("raw", NO_RECORDS)
+def test_lines_that_are_no_records_give_the_line_back(raw: bytes) -> None:
+    """Annotated, they are an object with nothing but `_error`, which holds the line."""
+    line = as_annotated(MALFORMED, raw, None)
+    error = json.loads(line)["_error"]
+    assert error["stage"] == "decode"
+    assert "attempts" not in error
+    assert (error["line"], error["file"]) == (7, "in.jsonl")
+    assert ("raw" in error) is _is_utf8(raw)
+    assert original_line(line) == raw
+
+
+@pytest.mark.parametrize("raw", RECORDS)
+def test_annotated_records_give_the_line_back(raw: bytes) -> None:
+    """A record that no stage had added to: its `_error` is taken off, nothing else."""
+    line = as_annotated(FAILED, raw, Document(raw))
+    assert decode(line)["_error"]["message"] == "ValueError: no"
+    assert line.startswith(raw[:-1])
+    assert original_line(line) == raw
+
+
+def added(document: Document) -> None:
+    document.put(("x",), {"y": [1, None]})
+    document.merge({"z": 10**23, "é": "\ud800"})
+
+
+def nested(document: Document) -> None:
+    document.put(("x", "y"), 1)
+    document.put(("x", "z"), 2)
+
+
+def replaced_own(document: Document) -> None:
+    document.put(("x",), 1)
+    document.put(("x",), 2)
+
+
+def rewritten(document: Document) -> None:
+    document.put((next(iter(document.fields), "new"),), "changed")
+
+
+@pytest.mark.parametrize("raw", RECORDS)
+@pytest.mark.parametrize("stages", [added, nested, replaced_own, rewritten])
+def test_annotated_records_with_additions_give_the_line_back(raw: bytes, stages: Any) -> None:
+    """What stages had added, or changed, before the failure is undone."""
+    document = Document(raw)
+    stages(document)
+    line = as_annotated(FAILED, raw, document)
+    fields = decode(line)
+    assert document.fields.items() <= fields.items() or "inf" in repr(fields)
+    assert original_line(line) == raw
+
+
+@pytest.mark.parametrize("raw", RECORDS)
+def test_transformed_records_give_the_line_back(raw: bytes) -> None:
+    """A record that a transform replaced carries its original."""
+    line = as_annotated(FAILED, raw, Document(raw).replace({"other": 1}))
+    assert decode(line)["other"] == 1
+    assert original_line(line) == raw
+
+
+def test_the_annotation_names_what_was_added() -> None:
+    """`_error.added` tells a person what came from stages; `raw` is there only when needed."""
+    document = Document(b'{"a":1}')
+    assert "added" not in decode(as_annotated(FAILED, document.line, document))["_error"]
+    added(document)
+    error = decode(as_annotated(FAILED, b'{"a":1}', document))["_error"]
+    assert error["added"] == ["x", "z", "é"]
+    assert "raw" not in error
+    rewritten(document)
+    assert decode(as_annotated(FAILED, b'{"a":1}', document))["_error"]["raw"] == '{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [as_annotated(TOO_LONG, None, None), as_dead_letter(TOO_LONG, None)],
+    ids=["annotated", "dead letter"],
+)
+def test_a_too_long_line_cannot_be_given_back(line: bytes) -> None:
+    """It was never kept; the error says where it is."""
+    error = json.loads(line)["_error"]
+    assert (error["length_bytes"], error["sha256"], error["offset"]) == (99, "ab", 3)
+    assert "raw" not in json.loads(line)
+    with pytest.raises(DecodeError, match=r"line 7 of in\.jsonl") as raised:
+        original_line(line)
+    assert raised.value.kind == "too_long"
+
+
+@pytest.mark.parametrize("line", [*RECORDS, b"{}", b'{"error":1}'])
+def test_good_lines_have_no_original(line: bytes) -> None:
+    """A line without `_error` is nobody's failure."""
+    assert original_line(line) is None
+
+
+@pytest.mark.parametrize("line", [b"x", b"[]", b"", b'{"_error":{}'])
+def test_what_is_no_record_is_an_error(line: bytes) -> None:
+    """Files that are no output of ours are refused, not guessed at."""
+    with pytest.raises(DecodeError):
+        original_line(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"a": 1.0,"_error":"own"}', b'{"a": 1.0}'),
+        (b'{"a":1.0,"_error":null}', b'{"a":1.0}'),
+        (b'{"a":1.0,"_error":{"added":7}}', b'{"a":1.0}'),
+        (b'{"_error":{},"a":1.0}', b'{"a":1.0}'),
+        (b'{"a":1.0,"_error":{"kind":"x","raw":7}}', b'{"a":1.0}'),
+    ],
+)
+def test_foreign_errors(line: bytes, expected: bytes) -> None:
+    """An `_error` of another shape is taken off all the same."""
+    assert original_line(line) == expected
+
+
+def test_keep_sources() -> None:
+    """With `keep_sources` a record remembers which sources are to be asked again."""
+    line = b'{"a": 1.0,"x":2,"_error":{"kind":"timeout","sources":{"b":"down"},"added":["x"]}}'
+    kept = original_line(line, keep_sources=True)
+    assert kept == b'{"a":1.0,"x":2,"_error":{"sources":{"b":"down"}}}'
+    assert original_line(line) == b'{"a": 1.0}'
+
+
+def test_a_dead_letter_of_bytes() -> None:
+    """What is not UTF-8 stands as base64, in the letter and in the annotation."""
+    raw = b'{"a":"\xff"}\r'
+    expected = b64encode(raw).decode()
+    assert json.loads(as_dead_letter(MALFORMED, raw))["raw_base64"] == expected
+    assert json.loads(as_annotated(MALFORMED, raw, None))["_error"]["raw_base64"] == expected
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""The rooms of the house, and who may import whom."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import streamproc
+
+HOUSE = Path(streamproc.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
+MIDDLE = (
+    "sources", "sinks", "enrichers", "policies", "engines", "http", "telemetry", "checkpoint",
+    "pipeline",
+)  # fmt: skip
+FLOOR = {
+    "__main__": 8, "cli": 7, "assembly": 6, "config": 5,
+    **dict.fromkeys(MIDDLE, 4),
+    "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0,
+}  # fmt: skip
+SIBLINGS = {("enrichers", "http"), ("engines", "policies")}
+MAX_LINES = 300
+VALUES = {"msgspec.Struct", "msgspec.field", "msgspec.structs"}  # what values are made of
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(HOUSE).as_posix()
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """`streamproc.codec.decode` is in `codec`; what stands in the front door is in ``."""
+    room = module.split(".")[1] if "." in module else ""
+    return room if room in FLOOR else ""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, at the top or later."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def attributes(path: Path) -> Iterator[str]:
+    """Dotted names that a file uses, such as `msgspec.json.schema`; longest ones only."""
+    inner = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Attribute) and id(node) not in inner:
+            inner.update(id(child) for child in ast.walk(node.value))
+            yield ast.unparse(node)
+
+
+def allowed(here: str, there: str) -> bool:
+    if here == there or (here, there) in SIBLINGS:
+        return True
+    if there == "testing":
+        return here == "assembly"
+    if there == "":
+        return here in ("cli", "__main__")
+    return FLOOR[here] > FLOOR[there]
+
+
+def inside(path: Path, *rooms: str) -> bool:
+    return name_of(path) in rooms or name_of(path).split("/")[0] in rooms
+
+
+def test_every_file_is_in_a_room_that_the_picture_knows() -> None:
+    """A new room has its place among the others before anything is put into it."""
+    rooms = {name_of(path).split("/")[0].removesuffix(".py") for path in FILES}
+    assert rooms - {"__init__"} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_downward(path: Path) -> None:
+    """A room knows only the rooms below it, and its siblings not at all."""
+    here = room_of(module_of(path))
+    if name_of(path) == "__init__.py":
+        return  # the front door names what others made
+    found = {each for each in imports(path) if each.split(".")[0] == "streamproc"}
+    assert [each for each in found if not allowed(here, room_of(each))] == []
+
+
+def test_the_front_door_imports_nothing_by_itself() -> None:
+    """`import streamproc` costs next to nothing: what it promises is imported on first use."""
+    body = ast.parse((HOUSE / "__init__.py").read_bytes()).body
+    top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not [n for n in top if isinstance(n, ast.ImportFrom) and "streamproc" in str(n.module)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_foreign_packages_stay_in_their_rooms(path: Path) -> None:
+    """Each foreign package is known to one room, so that changing it changes one room."""
+    found = {each.split(".")[0] for each in imports(path)}
+    assert "aiohttp" not in found
+    assert "click" not in found or inside(path, "cli")
+    assert "uvloop" not in found or inside(path, "cli/launch.py")
+    assert "orjson" not in found or inside(path, "codec")
+    assert "confluent_kafka" not in found
+    if not inside(path, "codec", "config", "cli/check.py"):
+        taken = {each for each in imports(path) if each.split(".")[0] == "msgspec"}
+        assert taken <= VALUES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_codec_parses_and_writes_json(path: Path) -> None:
+    """Everyone else gets JSON through codec; config may make a schema."""
+    if inside(path, "codec"):
+        return
+    assert not [each for each in imports(path) if each.split(".")[0] == "json"]
+    used = {each for each in [*imports(path), *attributes(path)] if each.startswith("msgspec.json")}
+    assert used <= ({"msgspec.json.schema"} if inside(path, "config") else set())
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short(path: Path) -> None:
+    """A file has one job, so it is not long."""
+    assert len(path.read_bytes().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_the_street_door_prints_and_exits(path: Path) -> None:
+    """Only edges touch the world: what a library prints would get into somebody's data."""
+    if inside(path, "cli"):
+        return
+    calls = [n.func for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Call)]
+    assert not {"print", "sys.exit", "os._exit", "exit", "quit"} & {ast.unparse(c) for c in calls}
+
+
+def exporting() -> list[str]:
+    return [module_of(p) for p in FILES if b"\n__all__ = " in p.read_bytes()]
+
+
+def in_all(name: str) -> tuple[bool, bool, str]:
+    """The usual order: CONSTANTS, Classes, functions."""
+    return not name.isupper(), not name[0].isupper(), name
+
+
+@pytest.mark.parametrize("module", exporting())
+def test_all_is_sorted_and_importable(module: str) -> None:
+    """What stands in `__all__` exists, once, and can be found."""
+    found = import_module(module)
+    assert list(found.__all__) == sorted(set(found.__all__), key=in_all)
+    for name in found.__all__:
+        assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("path", [HOUSE / "__init__.py", HOUSE / "codec" / "__init__.py"])
+def test_all_is_complete(path: Path) -> None:
+    """A name that a package takes in from its files is a name that it promises."""
+    taken = {each.rpartition(".")[2] for each in imports(path) if each.startswith("streamproc.")}
+    assert taken == set(import_module(module_of(path)).__all__)
+
+
+def test_the_front_door_refuses_unknown_names() -> None:
+    """A misspelt name is an AttributeError, as in any module."""
+    with pytest.raises(AttributeError, match="Pipelin"):
+        streamproc.Pipelin  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["streamproc", "streamproc.cli.main"])
+def test_starting_imports_nothing_heavy(module: str) -> None:
+    """What a run may not need is not imported before it is needed."""
+    heavy = ("aiohttp", "tqdm", "phonenumbers", "tldextract", "probablepeople", "matplotlib")
+    program = f"import sys, {module}; print(*sorted(set(sys.modules) & set({heavy!r})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.split() == []
