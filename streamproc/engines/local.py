@@ -169,7 +169,10 @@ class LocalEngine:
                     return
                 if slot.abandoned:
                     return
-                self._finish(batch, i, outcome)
+                if type(outcome) is bytes:
+                    finished.finish(batch, i, outcome)
+                else:
+                    self._finish(batch, i, outcome)
                 unseen = finished.unseen
                 if unseen == 1:
                     self._turn_began_s = time.monotonic()

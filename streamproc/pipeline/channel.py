@@ -18,7 +18,7 @@ class Channel:
 
     def __init__(self, limit: int) -> None:
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(limit)
-        self._batch: Batch | None = None
+        self._batch: Batch
         self._next = 0
         self._size = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -37,15 +37,15 @@ class Channel:
     def take(self) -> tuple[Batch, int] | None:
         """The next line, None if there is none right now."""
         i = self._next
-        if i == self._size:
-            if self._queue.empty():
-                return None
-            self._batch = self._queue.get_nowait()
-            self._size = len(self._batch)
-            i = 0
-        self._next = i + 1
-        assert self._batch is not None
-        return self._batch, i
+        if i < self._size:
+            self._next = i + 1
+            return self._batch, i
+        if self._queue.empty():
+            return None
+        self._batch = self._queue.get_nowait()
+        self._size = len(self._batch)
+        self._next = 1
+        return self._batch, 0
 
     async def wait(self) -> bool:
         """Wait until there may be a line to take; False at the end of input."""

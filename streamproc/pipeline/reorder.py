@@ -66,10 +66,7 @@ class Reorder:
             if runs or self._closed:
                 return runs
             self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._waiter
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were admitted and not handed out, in order, finished or not."""
@@ -99,8 +96,9 @@ class Reorder:
         return runs
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None  # once: the others only look at None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class AsFinished(Reorder):
