@@ -14,6 +14,7 @@ from streamproc.record import Failed
 
 ERROR = "_error"
 RAW = ("raw", "raw_base64")
+OURS = {"stage", "kind", "message", "attempts", "added", *RAW}  # no detail takes their place
 
 
 def as_annotated(failed: Failed, raw: bytes | None, document: Document | None) -> bytes:
@@ -62,7 +63,7 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
         return str(holder["raw"]).encode("utf-8", "surrogatepass")
     if isinstance(holder.get("raw_base64"), str):
         return b64decode(holder["raw_base64"])
-    if error.get("kind") == "too_long":
+    if (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
     added = error.get("added")
@@ -84,7 +85,12 @@ def _members(failed: Failed) -> dict[str, Any]:
     error: dict[str, Any] = {"stage": failed.stage, "kind": failed.kind, "message": failed.message}
     if failed.attempts:
         error["attempts"] = failed.attempts
-    return error | failed.details
+    error |= {k: v for k, v in failed.details.items() if k not in OURS}
+    try:
+        encode(error)
+    except (TypeError, ValueError, RecursionError):  # user code put it there
+        error = {k: v if isinstance(v, str | int) else repr(v) for k, v in error.items()}
+    return error
 
 
 def _raw(raw: bytes) -> dict[str, str]:

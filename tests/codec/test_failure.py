@@ -156,6 +156,34 @@ def test_foreign_errors(line: bytes, expected: bytes) -> None:
     assert original_line(line) == expected
 
 
+@pytest.mark.parametrize("name", ["stage", "kind", "message", "raw", "raw_base64", "added"])
+def test_details_do_not_take_the_place_of_facts(name: str) -> None:
+    """What user code tells about a failure can not make replay give back something else."""
+    raw = b'{"a":1,"b":2}'
+    failed = Failed("score", "exception", "no", 1, {name: ["a"], "more": 1})
+    line = as_annotated(failed, raw, Document(raw))
+    assert (
+        decode(line)["_error"].items() >= {"stage": "score", "kind": "exception", "more": 1}.items()
+    )
+    assert original_line(line) == raw
+    assert original_line(as_dead_letter(failed, raw)) == raw
+
+
+def test_a_record_whose_stage_says_too_long_was_kept() -> None:
+    """Only a line that was too long to be read is lost."""
+    raw = b'{"a":1}'
+    failed = Failed("score", "too_long", "the summary is too long", 1)
+    assert original_line(as_annotated(failed, raw, Document(raw))) == raw
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"x", float("nan"), [object], {1: 2}])
+def test_details_that_are_no_json_are_shown(value: Any) -> None:
+    """A detail that JSON has no word for is written as Python shows it; the rest stays."""
+    failed = Failed("score", "exception", "no", 1, {"more": value, "line": 7})
+    error = decode(as_annotated(failed, b"{}", Document(b"{}")))["_error"]
+    assert (error["more"], error["line"], error["message"]) == (repr(value), 7, "no")
+
+
 def test_keep_sources() -> None:
     """With `keep_sources` a record remembers which sources are to be asked again."""
     line = b'{"a": 1.0,"x":2,"_error":{"kind":"timeout","sources":{"b":"down"},"added":["x"]}}'
