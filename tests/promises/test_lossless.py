@@ -50,7 +50,17 @@ def objects(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 VALUE = st.recursive(st.one_of(INTEGER, NUMBER, LONG, STRING, LITERAL), values, max_leaves=6)
-LINES = st.lists(objects(VALUE).map(str.encode), min_size=1, max_size=12)
+USUAL = st.sampled_from(
+    [
+        rb'{"a":1.10,"b":-0,"c":[1E5, 2]}',
+        rb'{"s":"\u00e9\/", "d":{"a":1.0 } }',
+        b'{"i":12345678901}',
+    ]
+)
+LINES = st.one_of(
+    st.lists(objects(VALUE).map(str.encode), min_size=1, max_size=12),
+    st.lists(USUAL, min_size=1, max_size=40),  # whole batches of them take shorter ways
+)
 few = settings(deadline=None, max_examples=60)
 
 
@@ -106,6 +116,27 @@ def test_coroutine_function(lines: list[bytes]) -> None:
 
     expected = [spliced(line, b'"score":' + ANSWER_JSON) for line in lines]
     assert run([("score", score)], lines) == expected
+
+
+@few
+@given(LINES)
+def test_coroutine_functions_with_usual_results(lines: list[bytes]) -> None:
+    """Small results, under a name and merged, also when some calls are answered at once."""
+
+    async def score(record: dict[str, Any]) -> Any:
+        if len(record) % 2:
+            await asyncio.sleep(0)
+        return {"n": 1}
+
+    assert run([("score", score)], lines) == [spliced(line, b'"score":{"n":1}') for line in lines]
+    assert run([score], lines) == [spliced(line, b'"n":1') for line in lines]
+
+
+@few
+@given(LINES)
+def test_merged_members(lines: list[bytes]) -> None:
+    """A plain function's members, merged at the top level."""
+    assert run([lambda record: {"n": 1}], lines) == [spliced(line, b'"n":1') for line in lines]
 
 
 @few
