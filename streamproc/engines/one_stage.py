@@ -167,7 +167,7 @@ class OneStage:
                 return _grown(before, list(map(encode_quickly, values))) if before else None
         except TypeError:
             return None
-        return None if _SUSPECT(b"".join(tails)) else tails
+        return None if _is_suspect(tails) else tails
 
 
 def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
@@ -178,6 +178,11 @@ def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
         or max(map(len, raws)) > QUICK_BYTES
         or raws != list(map(bytes.strip, raws))
     )
+
+
+def _is_suspect(tails: list[bytes]) -> bool:
+    joined = b"".join(tails)
+    return joined.find(b"null") >= 0 or joined.find(b"_error") >= 0
 
 
 def _grown(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
@@ -192,4 +197,4 @@ def _grown(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
         if new[:end] != old[:end] or new[end] not in b",}":
             return None
         tails.append(new[end:])
-    return None if _SUSPECT(b"".join(tails)) else tails
+    return None if _is_suspect(tails) else tails

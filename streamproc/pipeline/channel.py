@@ -12,8 +12,9 @@ class Channel:
     """Batches go in, lines come out: each to one consumer, in order.
 
     Batches wait in a bounded `asyncio.Queue`. Taking a line is synchronous, so a
-    consumer that never waits pays no await per line. Waiters are woken one per line
-    that arrived; a woken one looks again, and may find that another was faster.
+    consumer that never waits pays no await per line. A batch wakes two waiters, and each
+    that finds more than it can take wakes two more: one consumer that never waits leaves
+    the others asleep, slow calls have all of them at work within a few turns of the loop.
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,7 +28,7 @@ class Channel:
     async def send(self, batch: Batch) -> None:
         """Queue a batch; waits while the queue is full."""
         await self._queue.put(batch)
-        self._wake(len(batch))
+        self._wake(2)
 
     def close(self) -> None:
         """No more batches; waiters see the end when everything is taken."""
@@ -62,6 +63,8 @@ class Channel:
                 else:
                     self._wake(1)  # it was meant for somebody who can use it
                 raise
+            if self._size - self._next > 1 or not self._queue.empty():
+                self._wake(2)
         return True
 
     async def receive(self) -> Batch | None:
