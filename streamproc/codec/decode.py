@@ -96,7 +96,9 @@ def _decode_exact(line: bytes) -> Any:
         message = f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}"
         raise DecodeError("malformed", message) from None
     except json.JSONDecodeError as error:
-        raise DecodeError("malformed", f"{error.msg} at column {error.colno}") from None
+        raise DecodeError(
+            "malformed", f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        ) from None
     except RecursionError:
         raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels") from None
 

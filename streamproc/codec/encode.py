@@ -87,6 +87,8 @@ def _refuse_nan(value: Any, path: str) -> None:
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             _refuse_nan(item, f"{path}[{i}]")
+    elif hasattr(value, "__dataclass_fields__"):
+        _refuse_nan({name: getattr(value, name) for name in value.__dataclass_fields__}, path)
 
 
 def _at(path: str) -> str:

@@ -72,13 +72,11 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
 
 def _without_tail(record: bytes, extra: set[str]) -> bytes:
     """`record` without the members `extra`; what is left keeps its bytes if they came last."""
-    found = splice.members(record)
+    found, _ = splice.members(record)
     kept = [m for m in found if m.name not in extra]
-    tail = splice.join([m for m in found if m.name in extra])
-    end = (b"," if kept else b"") + tail[1:]
-    if record.endswith(end):
-        return record[: -len(end)] + b"}"
-    return splice.join(kept)
+    if found[: len(kept)] == kept:
+        return splice.join(kept) if kept else found[0].lead + b"}"
+    return splice.compact(kept)
 
 
 def _members(failed: Failed) -> dict[str, Any]:

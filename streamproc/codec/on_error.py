@@ -35,7 +35,7 @@ class OnError:
     ) -> Note:
         """Line i of `batch` failed; `document` is what the stages before had made of it."""
         malformed = failed.stage == DECODE
-        raw = None if failed.kind == "too_long" else batch.lines[i]
+        raw = None if malformed and failed.kind == "too_long" else batch.lines[i]
         failed = self._located(failed, batch, i)
         if self.mode == "dead-letter":
             letter = as_dead_letter(failed, raw)
@@ -61,4 +61,4 @@ class OnError:
 
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
         where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
-        return replace(failed, details=where | failed.details)
+        return replace(failed, details=failed.details | where)

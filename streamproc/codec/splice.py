@@ -5,6 +5,8 @@ A record here is the bytes of one JSON object, without white space around it.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import chain, repeat
 from json.decoder import JSONDecoder
 from typing import Any, NamedTuple
 
@@ -19,10 +21,16 @@ _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: va
 
 
 class Member(NamedTuple):
-    """One member of an object: its name, and the bytes of key and value as they came."""
+    """One member of an object: its name, and the bytes of key and value as they came.
+
+    `lead` are the bytes before the key (brace or comma, white space), `colon` those
+    between key and value.
+    """
 
     name: str
+    lead: bytes
     key: bytes
+    colon: bytes
     value: bytes
 
 
@@ -33,37 +41,37 @@ def append(record: bytes, has_members: bool, added: bytes) -> bytes:
     return record[:-1] + added[1:]  # white space in an empty object stays, too
 
 
-def members(record: bytes) -> list[Member]:
-    """The top-level members in their order, duplicates included."""
-    try:
-        found = [Member(k, dumps(k), bytes(v)) for k, v in _raw_members(record).items()]
-        # msgspec keeps one of several equal keys. If the members, written in one of the two
-        # usual ways, give back the record, then there were none, and no escapes in a key.
-        if record in (_joined(found, b",", b":"), _joined(found, b", ", b": ")):
-            return found
-    except (msgspec.MsgspecError, TypeError):
-        pass
+def members(record: bytes) -> tuple[list[Member], bytes]:
+    """The top-level members in their order, duplicates included, and what follows them."""
+    with suppress(msgspec.MsgspecError, TypeError):
+        values = _raw_members(record)
+        for comma, colon in ((b",", b":"), (b", ", b": ")):
+            lead = repeat(comma)
+            found = [
+                Member(name, mark, dumps(name), colon, bytes(value))
+                for mark, (name, value) in zip(chain((b"{",), lead), values.items(), strict=False)
+            ]
+            # msgspec keeps one of several equal keys. If the members, written in one of the
+            # two usual ways, give back the record, there were none, and no escapes in a key.
+            if found and join(found) == record:
+                return found, b"}"
     return _scan_members(record)
 
 
-def _joined(found: list[Member], comma: bytes, colon: bytes) -> bytes:
-    return b"{" + comma.join([m.key + colon + m.value for m in found]) + b"}"
-
-
-def _scan_members(record: bytes) -> list[Member]:
+def _scan_members(record: bytes) -> tuple[list[Member], bytes]:
     text = record.decode()
     found = []
-    at = _skip_space(text, 1)
+    ended, at = 0, _skip_space(text, 1)
     while text[at] != "}":
         name, end = _span(text, at)
-        colon = _skip_space(text, end)
-        start = _skip_space(text, colon + 1)
+        start = _skip_space(text, _skip_space(text, end) + 1)
         _, stop = _span(text, start)
-        found.append(Member(name, text[at:end].encode(), text[start:stop].encode()))
-        at = _skip_space(text, stop)
+        cuts = (text[ended:at], text[at:end], text[end:start], text[start:stop])
+        found.append(Member(name, *(cut.encode() for cut in cuts)))
+        ended, at = stop, _skip_space(text, stop)
         if text[at] == ",":
             at = _skip_space(text, at + 1)
-    return found
+    return found, text[ended:].encode()
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -72,21 +80,31 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def join(found: list[Member]) -> bytes:
-    """The object made of these members."""
-    return _joined(found, b",", b":")
+def join(found: list[Member], end: bytes = b"}") -> bytes:
+    """The object made of these members, as they came."""
+    return b"".join([m.lead + m.key + m.colon + m.value for m in found]) + end
+
+
+def compact(found: list[Member]) -> bytes:
+    """The object made of these members, without white space between them."""
+    return b"{" + b",".join([m.key + b":" + m.value for m in found]) + b"}"
+
+
+def _member(name: str, value: bytes) -> Member:
+    return Member(name, b",", encode(name), b":", value)
 
 
 def rewrite(record: bytes, changed: dict[str, Any]) -> bytes:
     """`record` with the values of existing keys replaced, each at its first place."""
     out, done = [], set()
-    for member in members(record):
+    found, end = members(record)
+    for member in found:
         if member.name not in changed:
             out.append(member)
         elif member.name not in done:
             done.add(member.name)
             out.append(member._replace(value=encode(changed[member.name])))
-    return join(out)
+    return join(out, end)
 
 
 def rebuild(record: bytes, given: dict[str, Any], value: dict[str, Any]) -> bytes:
@@ -95,16 +113,16 @@ def rebuild(record: bytes, given: dict[str, Any], value: dict[str, Any]) -> byte
     Duplicates of a kept key stay, beside it, as they came.
     """
     sources: dict[str, list[Member]] = {}
-    for member in members(record):
+    for member in members(record)[0]:
         sources.setdefault(member.name, []).append(member)
     out: list[Member] = []
     for name, item in value.items():
         if name in sources and same(item, given[name]):
             out.extend(sources[name])
         else:
-            key = sources[name][0].key if name in sources else encode(name)
-            out.append(Member(name, key, encode(item)))
-    return join(out)
+            made = _member(name, encode(item))
+            out.append(made._replace(key=sources[name][0].key) if name in sources else made)
+    return compact(out)
 
 
 def graft(record: bytes, path: tuple[str, ...], value: bytes) -> bytes:
@@ -113,21 +131,21 @@ def graft(record: bytes, path: tuple[str, ...], value: bytes) -> bytes:
     What stands in the way and is no object is replaced by one.
     """
     name, *rest = path
-    out, done = [], False
-    for member in members(record):
+    out: list[Member] = []
+    found, end = members(record)
+    inner = next((m.value for m in reversed(found) if m.name == name), b"")  # the last one counts
+    if rest:
+        value = graft(inner if inner.startswith(b"{") else b"{}", tuple(rest), value)
+    done = False
+    for member in found:
         if member.name != name:
             out.append(member)
         elif not done:
             done = True
-            inner = member.value
-            if rest:
-                base = inner if inner.startswith(b"{") else b"{}"
-                out.append(member._replace(value=graft(base, tuple(rest), value)))
-            else:
-                out.append(member._replace(value=value))
-    if not done:
-        out.append(Member(name, encode(name), graft(b"{}", tuple(rest), value) if rest else value))
-    return join(out)
+            out.append(member._replace(value=value))
+    if done:
+        return join(out, end)
+    return append(record, bool(found), b"{%b:%b}" % (encode(name), value))
 
 
 def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) -> dict[str, Any]:

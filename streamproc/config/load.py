@@ -20,6 +20,7 @@ from streamproc.config.specs import Table, apply_set, with_default_names
 from streamproc.config.values import decode_hook
 from streamproc.errors import ConfigError, NotAvailableError
 
+_RESERVED = "not available in this version"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -53,8 +54,9 @@ def resolve(
     variables = os.environ if environment is None else environment
     expanded = expand(merged, variables, "", problems)
     settings = _convert(Settings, expanded, "", problems)
-    if isinstance(settings, Settings):
-        problems += _contradictions(settings)
+    problems += _contradictions(expanded)
+    if problems and all(problem.endswith(_RESERVED) for problem in problems):
+        raise NotAvailableError("\n".join(problems))
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     assert isinstance(settings, Settings)
@@ -131,7 +133,7 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
         if key in hints:
             fields[key] = _convert(hints[key], item, where, problems)
         elif key in (RESERVED_STAGE_KEYS if kind is StageSettings else RESERVED_KEYS):
-            raise NotAvailableError(f"{where}: not available in this version")
+            problems.append(f"{where}: {_RESERVED}")
         else:
             problems.append(f"{where}: unknown key{_nearest(key, hints)}")
     return kind(**fields) if len(problems) == found else None
@@ -153,25 +155,34 @@ def _reworded(message: str, value: Any) -> str:
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
 
-def _contradictions(settings: Settings) -> Iterable[str]:
-    if settings.on_error == "dead-letter" and settings.dead_letter is None:
+def _contradictions(table: Table) -> Iterable[str]:
+    """What no single value is to blame for. Looks at tables, so that it is said in any case."""
+    if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
         yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
-    if not settings.stage:
+    stages = table.get("stage")
+    if not isinstance(stages, list | tuple):
+        return
+    if not stages:
         yield 'stage: at least one is needed; builtin = "none" passes records on'
-    names: set[str | None] = set()
-    for i, stage in enumerate(settings.stage):
-        where = f"stage[{i}]"
-        if (stage.builtin is None) == (stage.python is None):
-            yield f"{where}: expected exactly one of builtin, python"
-        if stage.country is not None and stage.builtin != "leads":
-            yield f"{where}.country: only the builtin leads has a country"
-        if stage.name in names:
-            yield f"{where}.name: there is another stage {stage.name!r}"
-        if stage.name == "_error" or (stage.into or "").split(".")[0] == "_error":
-            yield f"{where}: the key _error is reserved"
-        if stage.into not in (None, ".") and "" in str(stage.into).split("."):
-            yield f"{where}.into: expected a path such as a.b, got {stage.into!r}"
-        names.add(stage.name)
+    names = set()
+    for i, stage in enumerate(stages):
+        if isinstance(stage, dict):
+            yield from _stage_contradictions(f"stage[{i}]", stage)
+            if (name := str(stage.get("name"))) in names:
+                yield f"stage[{i}].name: there is another stage {name!r}"
+            names.add(name)
+
+
+def _stage_contradictions(where: str, stage: Table) -> Iterable[str]:
+    if ("builtin" in stage) == ("python" in stage) and not RESERVED_STAGE_KEYS & stage.keys():
+        yield f"{where}: expected exactly one of builtin, python"
+    if "country" in stage and stage.get("builtin") != "leads":
+        yield f"{where}.country: only the builtin leads has a country"
+    into = stage.get("into")
+    if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
+        yield f"{where}: the key _error is reserved"
+    if isinstance(into, str) and into != "." and "" in into.split("."):
+        yield f"{where}.into: expected a path such as a.b, got {into!r}"
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

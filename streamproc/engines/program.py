@@ -141,7 +141,7 @@ class Program:
         if isinstance(error, RecordError):
             failed = Failed(stage.name, error.kind, error.message, 1, error.details)
         else:
-            failed = Failed(stage.name, "exception", f"{type(error).__name__}: {error}")
+            failed = Failed(stage.name, "exception", _described(error))
             log.debug("stage %s failed", stage.name, exc_info=error)
         return self.on_error.refuse(failed, batch, i, document)
 
@@ -158,6 +158,13 @@ def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] |
         else:
             document.put(stage.into, value)
     return None
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ is broken, too
+        return type(error).__name__
 
 
 def _expect_dict(stage: Stage, value: Any) -> dict[str, Any]:
