@@ -75,7 +75,8 @@ def _without_tail(record: bytes, extra: set[str]) -> bytes:
     found, _ = splice.members(record)
     kept = [m for m in found if m.name not in extra]
     if found[: len(kept)] == kept:
-        return splice.join(kept) if kept else found[0].lead + b"}"
+        lead = found[len(kept)].lead  # holds the white space that was before the brace
+        return splice.join(kept, lead.removesuffix(b",") + b"}")
     return splice.compact(kept)
 
 

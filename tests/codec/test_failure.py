@@ -188,7 +188,7 @@ def test_keep_sources() -> None:
     """With `keep_sources` a record remembers which sources are to be asked again."""
     line = b'{"a": 1.0,"x":2,"_error":{"kind":"timeout","sources":{"b":"down"},"added":["x"]}}'
     kept = original_line(line, keep_sources=True)
-    assert kept == b'{"a":1.0,"x":2,"_error":{"sources":{"b":"down"}}}'
+    assert kept == b'{"a": 1.0,"x":2,"_error":{"sources":{"b":"down"}}}'
     assert original_line(line) == b'{"a": 1.0}'
 
 
