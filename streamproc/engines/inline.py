@@ -39,7 +39,7 @@ class InlineLoop:
                     done = self._turn(batch, done, finished)
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
             except Interrupted:
-                return  # the rest is accounted for by whoever aborted the run
+                await asyncio.get_running_loop().create_future()  # the abort is on its way
 
     def _turn(self, batch: Batch, start: int, finished: Finished) -> int:
         """As many records as fit a turn of the loop; returns where to go on."""

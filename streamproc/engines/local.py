@@ -166,7 +166,7 @@ class LocalEngine:
                 try:
                     outcome = await awaited(batch, i, slot)
                 except Interrupted:
-                    return
+                    await asyncio.get_running_loop().create_future()  # the abort is on its way
                 if slot.abandoned:
                     return
                 if type(outcome) is bytes:

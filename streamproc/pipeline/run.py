@@ -128,12 +128,12 @@ class Run:
             for task in done - {aborted}:
                 if error := task.exception():
                     self.errors.append(error)
-            if engine in done:
-                self._reorder.close()
             # an input that fails is an early end of input: what was read is finished
             fatal = [e for e in self.errors if getattr(e, "exit_code", 1) != 66]
             if fatal or aborted in done:
                 return False
+            if engine in done:
+                self._reorder.close()
         return True
 
     def _check_errors(self) -> None:
