@@ -99,6 +99,7 @@ class _Session:
                 run.tally,
                 source.size_bytes,
                 lambda: engine.in_flight or run.window.used_records,
+                lambda: run.window.used_bytes,
                 lambda: engine.busy_since_s,
             )
             self._progress.start()

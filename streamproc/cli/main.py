@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from importlib import import_module
 
@@ -28,6 +30,9 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda n, _: os._exit(128 + n))  # nothing was read yet
     command, arguments = command_of(sys.argv[1:])
     name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
     try:

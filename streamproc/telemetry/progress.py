@@ -15,7 +15,7 @@ _EVERY_S = 0.2
 class Progress:
     """A line on `stream` that follows `tally`; it reads, nobody has to tell it.
 
-    `in_flight` and `busy_since_s` are asked when the line is drawn.
+    `in_flight`, `unwritten_bytes` and `busy_since_s` are asked when the line is drawn.
     """
 
     def __init__(
@@ -24,12 +24,14 @@ class Progress:
         tally: Tally,
         size_bytes: int | None,
         in_flight: Callable[[], int],
+        unwritten_bytes: Callable[[], int],
         busy_since_s: Callable[[], float | None],
     ) -> None:
         from tqdm import tqdm  # 80 ms, and only for people
 
         self._tally = tally
         self._in_flight = in_flight
+        self._unwritten_bytes = unwritten_bytes
         self._busy_since_s = busy_since_s
         self._bar = tqdm(
             total=size_bytes,
@@ -63,6 +65,6 @@ class Progress:
             parts.append(f"{self._tally.errors:,} failed")
         if (since := self._busy_since_s()) is not None and now - since >= 1:
             parts.append(f"oldest {now - since:.0f} s")
-        self._bar.n = self._tally.bytes_in
+        self._bar.n = self._tally.bytes_in - self._unwritten_bytes()
         self._bar.set_postfix_str(", ".join(parts), refresh=True)
         self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._draw)

@@ -1,0 +1,43 @@
+"""Signals at random moments of real processes."""
+
+from __future__ import annotations
+
+import random
+import signal
+from typing import Any
+
+import pytest
+
+from tests.conftest import PATIENCE_S, records, summary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+def test_a_signal_at_any_moment(start: Any, seed: int) -> None:
+    """What was written is a prefix of the whole output, and every record is accounted for."""
+    dice = random.Random(seed)
+    count = 3000
+    stage = dice.choice(["none", "stages.py:plain", "stages.py:slow", "leads"])
+    lines = [b'{"n":%d,"s":%s}\n' % (n, dice.choice([b"0", b"0.001", b"0"])) for n in range(count)]
+    process = start("-e", stage, "-j", str(dice.choice([1, 8, 64])), "--summary", "json")
+    wanted = dice.randrange(1, 200)
+    process.stdin.write(b"".join(lines[:wanted]))
+    process.stdin.flush()
+    first = b"".join(process.stdout.readline() for _ in range(dice.randrange(wanted) + 1))
+    signals = dice.choice([[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
+    sent = bytearray()
+    for piece in lines[wanted : wanted + dice.randrange(50)]:
+        sent += piece
+    process.stdin.write(sent)
+    process.stdin.flush()
+    for number in signals:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    written = records(first + out)
+    counts = summary(err)
+    done = [r["n"] for r in written]
+    assert done == list(range(len(done)))
+    assert counts["received"] == len(done)
+    cut = [r for r in written if r.get("_error", {}).get("kind") == "shutdown"]
+    assert counts["unprocessed"] == len(cut)
+    assert process.returncode in (143, 130, 75)
