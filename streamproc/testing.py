@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +53,7 @@ class MemorySource(_Entered):
         if self._later is not None:
             found = [record async for record in _first(self._later)]
         else:
-            found = [record for record, _ in zip(self._now, range(_BATCH_LINES), strict=False)]
+            found = list(islice(self._now, _BATCH_LINES))
             await asyncio.sleep(0)
         if not found:
             return None

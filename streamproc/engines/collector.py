@@ -30,7 +30,7 @@ class Collector:
         self._sweeper = sweeper
         self._gathered: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._calls: set[asyncio.Task[None]] = set()
+        self.calls: set[asyncio.Task[None]] = set()
         self._abandoned = 0
 
     async def call(self, fields: dict[str, Any]) -> Any:
@@ -53,8 +53,8 @@ class Collector:
         gathered = [each for each in gathered if not each[1].done()]  # some may be cancelled
         if gathered:
             task = asyncio.create_task(self._run(gathered))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self.calls.add(task)
+            task.add_done_callback(self.calls.discard)
 
     async def _run(self, gathered: list[_Waiting]) -> None:
         answers = [answer for _, answer in gathered]

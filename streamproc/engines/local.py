@@ -39,6 +39,7 @@ class LocalEngine:
         self._places = places
         self._most = most_consumers
         self._consumers: set[asyncio.Task[None]] = set()
+        self._collectors: list[Collector] = []
         self._pace = Pace()
         self._one: OneStage | None = None
         self._turn_began_s = 0.0
@@ -58,7 +59,9 @@ class LocalEngine:
         self._one = OneStage.of(self._program)
         for k, stage in enumerate(self._program.stages):
             if stage.enricher.gather is not None:
-                self._program.gather(k, Collector(stage, self._places, self._sweeper).call)
+                collector = Collector(stage, self._places, self._sweeper)
+                self._collectors.append(collector)
+                self._program.gather(k, collector.call)
         return self
 
     async def __aexit__(
@@ -94,17 +97,20 @@ class LocalEngine:
             await self._done
         finally:
             self._sweeper.stop()
+            await self.abort()
             self._places.on_lent = lambda: None
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
         self._aborted = True
         self._places.on_lent = lambda: None
-        for task in self._consumers:
+        tasks = self._consumers.union(*(collector.calls for collector in self._collectors))
+        for task in tasks:
             task.cancel()
-        if self._consumers:
-            _, stuck = await asyncio.wait(self._consumers, timeout=CLEANUP_S)
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=CLEANUP_S)
             self.abandoned += len(stuck)
+            self._consumers.clear()
         for slot in self._sweeper.slots:
             slot.abandoned = True
 

@@ -74,26 +74,32 @@ class OneStage:
         slot.stage = self._stage
         try:
             value = await self._call(record)
-            if slot.cancelled_s is None:
-                slot.stage = None
-            else:
-                slot.end()
-            if type(value) is dict and self._name is None:
-                if value and given.keys().isdisjoint(value):
-                    new = encode_quickly(value)
-                    if not _SUSPECT(new):
-                        return line[:-1] + b"," + new[1:]
-            elif self._name is not None and value is not None and self._name not in given:
-                new = encode_quickly(value)
-                if not _SUSPECT(new):
-                    return b"%b%b%b}" % (line[:-1], self._key, new)
+            slot.end()
         except (Interrupted, StreamprocError):
             raise
         except BaseException as error:
-            # an error after the call came back is of the encoding: Program says which
-            failure = slot.end_failed(error) if slot.stage is not None else None
+            failure = slot.end_failed(error)
+        else:
+            tail = self._tail(value, given)
+            if tail is not None:
+                return line[:-1] + tail
         document = Document.resumed(line, record, given)
         return program.resume(value, document, batch, i, failure)
+
+    def _tail(self, value: Any, given: dict[str, Any]) -> bytes | None:
+        """What takes the place of the closing brace; None if that is not all there is to do."""
+        try:
+            if self._name is not None:
+                if value is None or self._name in given:
+                    return None
+                tail = b"%b%b}" % (self._key, encode_quickly(value))
+            elif type(value) is dict and value and given.keys().isdisjoint(value):
+                tail = b"," + encode_quickly(value)[1:]
+            else:
+                return None
+        except TypeError:
+            return None
+        return None if _SUSPECT(tail) else tail
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
