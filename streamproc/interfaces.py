@@ -36,6 +36,9 @@ class Source(Opens, Protocol):
         Cancelling it while it waits loses nothing. Raises `InputError`.
         """
 
+    def receive_nowait(self) -> tuple[Batch, Failed | None] | None:
+        """The next of the lines that were read already, None if there are none: reads nothing."""
+
     def residue(self) -> tuple[Batch, Failed] | None:
         """Bytes after the last newline, when reading stopped before the end of input."""
 

@@ -53,8 +53,8 @@ class MemorySource(_Entered):
         if self._later is not None:
             found = [record async for record in _first(self._later)]
         else:
+            await asyncio.sleep(0)  # before: what was taken is not lost by a cancellation
             found = list(islice(self._now, _BATCH_LINES))
-            await asyncio.sleep(0)
         if not found:
             return None
         lines = [_line(record) for record in found]
@@ -63,6 +63,10 @@ class MemorySource(_Entered):
         self._line += len(lines)
         self._offset += n_bytes
         return batch, None
+
+    def receive_nowait(self) -> None:
+        """Never: every batch is received at once."""
+        return
 
     def residue(self) -> None:
         """Never: records in memory are whole."""
@@ -77,9 +81,11 @@ async def _first(records: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 def _line(record: Any) -> bytes:
-    if isinstance(record, bytes):
-        return record.rstrip(b"\n")
-    return record.rstrip("\n").encode() if isinstance(record, str) else encode(record)
+    if not isinstance(record, str | bytes):
+        return encode(record)
+    line = record.encode() if isinstance(record, str) else record
+    # white space to JSON as well, and as wrong inside a string, but it ends no line
+    return line.rstrip(b"\n").replace(b"\n", b"\r")
 
 
 class MemorySink(_Entered):

@@ -15,6 +15,8 @@ from streamproc.errors import ReaderGoneError, StreamprocError
 
 def say(message: str) -> None:
     """A line on stderr, if there still is one."""
+    if sys.stderr is None:  # print() would take stdout
+        return
     # when nobody listens the exit code still tells
     with suppress(OSError, ValueError, AttributeError):
         print(message, file=sys.stderr, flush=True)

@@ -34,16 +34,14 @@ class Producer:
         self._refuse = refuse
         self._stopping = False
         self._receiving: asyncio.Task[None] | None = None
-        self.rest: Batch | None = None
-        """What was read and is not admitted yet."""
+        self._rest: Batch | None = None  # received and not admitted yet
 
     async def run(self) -> None:
         """Until the end of input, or `stop`. Raises `InputError`."""
         try:
-            while not self._stopping and (received := await self._receive()):
+            while received := await self._receive():
                 batch, failed = received
-                self._tally.lines += len(batch)
-                self._tally.bytes_in += batch.n_bytes
+                self._count(batch)
                 if failed is None:
                     await self._admit(batch)
                 else:
@@ -57,7 +55,21 @@ class Producer:
         if self._receiving is not None:
             self._receiving.cancel()
 
+    def admit_rest(self) -> None:
+        """After an abort: all that was read gets its place, to be accounted for."""
+        if self._rest is not None:
+            self._place(self._rest)
+        while received := self._source.receive_nowait():
+            batch, failed = received
+            self._count(batch)
+            if failed is None:
+                self._place(batch)
+            else:
+                self._place_failed(batch, failed)
+
     async def _receive(self) -> tuple[Batch, Failed | None] | None:
+        if self._stopping:
+            return self._source.receive_nowait()
         task = asyncio.current_task()
         self._receiving = task
         try:
@@ -65,22 +77,33 @@ class Producer:
         except asyncio.CancelledError:
             if not self._stopping or task is None or task.uncancel():
                 raise
-            return None
+            return self._source.receive_nowait()
         finally:
             self._receiving = None
 
     async def _admit(self, batch: Batch) -> None:
-        self.rest = batch
-        while self.rest is not None:
-            room = await self._window.reserve(len(self.rest), self.rest.n_bytes)
-            head, self.rest = self.rest.cut(room)
-            self._window.admit(len(head), head.n_bytes)
-            self._reorder.admit(head)
+        self._rest = batch
+        while self._rest is not None:
+            room = await self._window.reserve(len(self._rest), self._rest.n_bytes)
+            head, self._rest = self._rest.cut(room)
+            self._place(head)
             await self._channel.send(head)
 
     async def _admit_failed(self, batch: Batch, failed: Failed) -> None:
-        await self._window.reserve(1, 0)
-        self._window.admit(1, batch.n_bytes)
+        try:
+            await self._window.reserve(1, 0)
+        finally:  # after a cancellation too: it is finished already
+            self._place_failed(batch, failed)
+
+    def _count(self, batch: Batch) -> None:
+        self._tally.lines += len(batch)
+        self._tally.bytes_in += batch.n_bytes
+
+    def _place(self, batch: Batch) -> None:
+        self._window.admit(len(batch), batch.n_bytes)
         self._reorder.admit(batch)
+
+    def _place_failed(self, batch: Batch, failed: Failed) -> None:
+        self._place(batch)
         note = self._refuse(failed, batch, 0)
         self._reorder.finish(batch, 0, note.line, note)

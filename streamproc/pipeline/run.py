@@ -152,9 +152,7 @@ class Run:
         await self.engine.abort()
         engine.cancel()
         await asyncio.wait({engine})
-        if rest := self._producer.rest:
-            self.window.admit(len(rest), rest.n_bytes)
-            self._reorder.admit(rest)
+        self._producer.admit_rest()
         if not writer.done():
             self._finish_unfinished()
             await asyncio.wait({writer}, timeout=FLUSH_TIMEOUT_S)

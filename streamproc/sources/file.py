@@ -78,6 +78,10 @@ class LineSource:
                 self._reader = self._cutter = None
         return self._ready.popleft()
 
+    def receive_nowait(self) -> tuple[Batch, Failed | None] | None:
+        """The next of the lines that were read already; a chunk with a too-long line is several."""
+        return self._ready.popleft() if self._ready else None
+
     def residue(self) -> tuple[Batch, Failed] | None:
         """Bytes after the last newline, when reading stopped before the end of input."""
         return self._cutter.residue() if self._cutter is not None else None
