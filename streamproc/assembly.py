@@ -123,15 +123,22 @@ class Pipeline:
             ordered=settings.ordered,
             max_errors=1 if settings.on_error == "stop" else settings.max_errors,
         )
-        async with AsyncExitStack() as stack:
-            # what may fail comes first; an output is truncated only when nothing else can
-            await stack.enter_async_context(source)
-            await stack.enter_async_context(engine)
-            if dead_letters is not None:
-                await stack.enter_async_context(dead_letters)
-            await stack.enter_async_context(sink)
-            on_start(run, engine)
-            await run.run()
+        is_open = False
+        try:
+            async with AsyncExitStack() as stack:
+                # what may fail comes first; an output is truncated only when nothing else can
+                await stack.enter_async_context(source)
+                await stack.enter_async_context(engine)
+                if dead_letters is not None:
+                    await stack.enter_async_context(dead_letters)
+                await stack.enter_async_context(sink)
+                is_open = True
+                on_start(run, engine)
+                await run.run()
+        except ConfigError as raised:
+            if not is_open:
+                raise
+            run.errors.append(raised)  # user code that could not be left: the account stands
         run.tally.bytes_out = sink.written_bytes
         summary = Summary.of(run.tally, time.monotonic() - begun_s, run.exit_code)
         if run.errors:

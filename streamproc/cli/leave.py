@@ -27,7 +27,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Abort):
         return 130
     if isinstance(error, click.ClickException):
-        error.show()
+        if sys.stderr is not None:
+            error.show()
         return error.exit_code
     if isinstance(error, ReaderGoneError):
         return error.exit_code

@@ -23,7 +23,7 @@ class FunctionEnricher:
     def __init__(self, target: Any, threads: int) -> None:
         """`target`: a callable or a class, which is created here without arguments."""
         wishes = marks(target)
-        self._target: Any = target() if inspect.isclass(target) else target
+        self._target: Any = _created(target) if inspect.isclass(target) else target
         if not callable(self._target):
             raise ConfigError(f"{_name(target)} is not callable")
         self.replaces = wishes.replaces
@@ -37,7 +37,10 @@ class FunctionEnricher:
 
     async def __aenter__(self) -> Self:
         if hasattr(self._target, "__aenter__"):
-            entered = await self._target.__aenter__()
+            try:
+                entered = await self._target.__aenter__()
+            except Exception as error:
+                raise _blamed(f"{_name(self._target)} could not be entered", error) from error
             if callable(entered) and entered is not self._target and self._threads is None:
                 self.call = entered
         return self
@@ -51,7 +54,10 @@ class FunctionEnricher:
         if self._threads is not None:
             self._threads.close()
         if hasattr(self._target, "__aexit__"):
-            await self._target.__aexit__(kind, error, traceback)
+            try:
+                await self._target.__aexit__(kind, error, traceback)
+            except Exception as raised:
+                raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
     async def _in_thread(self, argument: Any) -> Any:
         assert self._threads is not None
@@ -103,8 +109,18 @@ def _execute(spec: str, run: Callable[[], object]) -> None:
     try:
         run()
     except (Exception, SystemExit) as error:
-        where = _innermost(error)
-        raise ConfigError(f"{spec}: {type(error).__name__}: {error}{where}") from error
+        raise _blamed(spec, error) from error
+
+
+def _created(kind: Any) -> Any:
+    try:
+        return kind()
+    except Exception as error:
+        raise _blamed(f"{_name(kind)} could not be created without arguments", error) from error
+
+
+def _blamed(what: str, error: BaseException) -> ConfigError:
+    return ConfigError(f"{what}: {type(error).__name__}: {error}{_innermost(error)}")
 
 
 def _innermost(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import stat
 from types import TracebackType
@@ -18,7 +19,8 @@ class StdoutSink:
 
     `O_NONBLOCK` belongs to the open file, which the shell and its other children share.
     So a pipe or terminal is opened a second time, non-blocking; a socket is written with
-    MSG_DONTWAIT; what allows neither is written in a thread.
+    MSG_DONTWAIT, and watched through an epoll of our own, because uvloop makes what it
+    watches non-blocking; what allows neither is written in a thread.
     """
 
     name = "stdout"
@@ -27,6 +29,7 @@ class StdoutSink:
         self._fd = fd
         self._own: int | None = None
         self._socket: socket.socket | None = None
+        self._epoll: select.epoll | None = None
         self._blocking: FileSink | None = None
         self._room: asyncio.Future[None] | None = None
         self._written = 0
@@ -38,6 +41,9 @@ class StdoutSink:
             raise OutputError(self.name, error.strerror or "closed") from error
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=os.dup(self._fd))
+            if hasattr(select, "epoll"):  # Linux
+                self._epoll = select.epoll()
+                self._epoll.register(self._socket, select.EPOLLOUT)
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self._own = self._reopen()
         if self._socket is None and self._own is None:
@@ -52,6 +58,8 @@ class StdoutSink:
     ) -> None:
         if self._socket is not None:
             self._socket.close()
+        if self._epoll is not None:
+            self._epoll.close()
         if self._own is not None:
             os.close(self._own)
         if self._blocking is not None:
@@ -99,14 +107,17 @@ class StdoutSink:
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
-        fd = self._socket.fileno() if self._socket is not None else self._own
-        assert fd is not None
         self._room = loop.create_future()
-        loop.add_writer(fd, self._wake)
+        if self._epoll is not None:
+            fd, watch, unwatch = self._epoll.fileno(), loop.add_reader, loop.remove_reader
+        else:
+            fd = self._own if self._own is not None else self._fd
+            watch, unwatch = loop.add_writer, loop.remove_writer
+        watch(fd, self._wake)
         try:
             await self._room
         finally:
-            loop.remove_writer(fd)
+            unwatch(fd)
 
     def _wake(self) -> None:
         if self._room is not None and not self._room.done():
