@@ -24,10 +24,13 @@ def pinned(requirement: str) -> str:
 
 
 def main(path: str) -> None:
-    """Print the pins of the dependencies and of the extra `dev`."""
+    """Print the pins of the dependencies, and what the tests themselves need."""
     project = tomllib.loads(Path(path).read_text("utf-8"))["project"]
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for requirement in project["dependencies"]:
         print(pinned(requirement))
+    for requirement in project["optional-dependencies"]["dev"]:
+        if requirement.startswith(("pytest", "hypothesis")):
+            print(requirement)
 
 
 if __name__ == "__main__":

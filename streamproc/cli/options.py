@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from streamproc import __version__
 from streamproc.config.values import ByteSize, Seconds
 
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # generic since click 8.2 only
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType[Any]):
+class _Parsed(_ParamType):
     """A value type of the pipeline file, on the command line."""
 
     def __init__(self, name: str, parse: Callable[[Any], Any]) -> None:
