@@ -60,9 +60,11 @@ class Program:
     ) -> Outcome:
         """Go on after the first stage's call returned `value`, or raised `error`."""
         stage = self.stages[0]
+        if isinstance(error, StreamprocError):
+            raise error
+        if error is not None:
+            return self._failed(stage, error, document, batch, i)
         try:
-            if error is not None:
-                raise error
             made = _apply(stage, document, value)
         except StreamprocError:
             raise

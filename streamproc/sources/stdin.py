@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import stat
 from typing import Any
 
@@ -23,6 +24,7 @@ class Descriptor:
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._file: Any = None
         self._ready: asyncio.Future[None] | None = None
+        self._epoll: select.epoll | None = None
 
     async def read(self) -> bytes:
         """The next bytes, empty at the end. Cancelling it loses nothing. Raises OSError."""
@@ -43,13 +45,24 @@ class Descriptor:
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         try:
-            loop.add_reader(self._fd, self._wake)
+            watched = self._watched()
+            loop.add_reader(watched, self._wake)
         except PermissionError:  # /dev/null and its like cannot be polled: always ready
             return
         try:
             await self._ready
         finally:
-            loop.remove_reader(self._fd)
+            loop.remove_reader(watched)
+
+    def _watched(self) -> int:
+        """On Linux an epoll of our own: uvloop makes non-blocking what it watches."""
+        if not hasattr(select, "epoll"):
+            return self._fd
+        if self._epoll is None:
+            epoll = select.epoll()
+            epoll.register(self._fd, select.EPOLLIN)
+            self._epoll = epoll
+        return self._epoll.fileno()
 
     def _wake(self) -> None:
         if self._ready is not None and not self._ready.done():

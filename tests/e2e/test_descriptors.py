@@ -18,11 +18,6 @@ from tests.conftest import COMMAND, PATIENCE_S, environment, records, summary
 LOOPS = ["uvloop", "asyncio"]
 
 
-STDIN_STAYS_NON_BLOCKING = pytest.mark.xfail(
-    strict=True, reason="uvloop's add_reader makes stdin non-blocking, and it stays so"
-)
-
-
 def modes(*fds: int) -> list[int]:
     return [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in fds]
 
@@ -46,9 +41,7 @@ def sockets() -> tuple[int, int]:
     return ours.detach(), theirs.detach()
 
 
-@pytest.mark.parametrize(
-    "loop", [pytest.param("uvloop", marks=STDIN_STAYS_NON_BLOCKING), "asyncio"]
-)
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("kind", [pipe, terminal, sockets])
 def test_blocking_mode_of_stdin(start: Any, loop: str, kind: Any) -> None:
     """A blocking stdin is blocking during the run and after it: the shell shares it."""

@@ -158,10 +158,6 @@ async def lookup(record: dict[str, Any]) -> None:
     await task
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Program.resume lets a CancelledError of user code through: the record is lost",
-)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_cancelled_task_inside_one_stage(loop: Any) -> None:
     """Awaiting a task that was cancelled fails the record, as any other exception does."""
