@@ -90,7 +90,7 @@ def test_lists_that_ignore_their_cancellation(loop: Any, lists: int) -> None:
     async def main() -> tuple[list[Any], Summary]:
         release = asyncio.Event()
 
-        @enricher(batch=2, wait_s=0.001)
+        @enricher(batch=2, wait_s=60)
         async def ignore(records: list[dict[str, Any]]) -> list[Any]:
             while records[0].get("hang") and not release.is_set():
                 try:
