@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from streamproc.engines.places import Places
-from streamproc.engines.sweeper import CLEANUP_S, Slot, Sweeper, timeout_error
+from streamproc.engines.sweeper import Slot, Sweeper, abandoned_error
 from streamproc.errors import RecordError, TooManyAbandonedError
 from streamproc.interfaces import Stage
 
@@ -85,8 +85,7 @@ class Collector:
     def _abandon(self, slot: Slot, answers: list[asyncio.Future[Any]]) -> None:
         self._abandoned += 1
         self._places.leave()
-        message = f", and it ignored its cancellation for {CLEANUP_S:g} s"
-        error: Exception = timeout_error(self._stage.timeout_s, message)
+        error: Exception = abandoned_error(self._stage.timeout_s)
         if self._abandoned > self._places.count:
             error = TooManyAbandonedError(f"{self._abandoned} calls ignored their cancellation")
         _settle(answers, error)

@@ -16,7 +16,7 @@ from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
 from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
-from streamproc.engines.sweeper import CLEANUP_S, Slot, Sweeper, timeout_error
+from streamproc.engines.sweeper import CLEANUP_S, Slot, Sweeper, abandoned_error
 from streamproc.errors import Interrupted, TooManyAbandonedError
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed, Note
@@ -205,9 +205,7 @@ class LocalEngine:
         assert slot.batch is not None
         self.abandoned += 1
         self._consumers.discard(slot.task)
-        error = timeout_error(
-            slot.stage.timeout_s, f", and it ignored its cancellation for {CLEANUP_S:g} s"
-        )
+        error = abandoned_error(slot.stage.timeout_s)
         failed = Failed(slot.stage.name, error.kind, error.message)
         document = slot.document or Document(slot.batch.lines[slot.i])
         note = self._program.on_error.refuse(failed, slot.batch, slot.i, document)

@@ -84,6 +84,11 @@ def timeout_error(timeout_s: float, more: str = "") -> RecordError:
     return RecordError("timeout", f"no result within {timeout_s:g} s{more}")
 
 
+def abandoned_error(timeout_s: float) -> RecordError:
+    """What a record fails of when its call does not even end when it is cancelled."""
+    return timeout_error(timeout_s, f", and it ignored its cancellation for {CLEANUP_S:g} s")
+
+
 class Sweeper:
     """Cancels calls whose time is over; reports those that ignore it, and late ticks.
 

@@ -26,7 +26,6 @@ class LineCutter:
         self._line = 1
         self._offset = 0
         self._tail = bytearray()  # the line that is not complete yet
-        self._tail_offset = 0
         self._oversized: _Hash | None = None
         self._length = 0  # of the oversized line
         self._start = True
