@@ -7,12 +7,17 @@
     ├── InputError             66   an input cannot be opened or read
     ├── CreateError            73   an output file cannot be created
     ├── OutputError            74   an output could not be written
+    ├── UnavailableError       69   a target stayed unavailable past the maximum wait
     ├── ReaderGoneError       141   the reader of stdout went away
     ├── TooManyAbandonedError   1   user code ignored its cancellation too often
     └── AccountingError         1   a record is not accounted for: a bug in streamproc
     RecordError                     a record that fails; becomes a `record.Failed`
-    └── DecodeError                 a line that is no record
+    ├── DecodeError                 a line that is no record
+    └── CallError                   a call that failed, with what policies want to know of it
+        └── CircuitOpenError        not called: its circuit is open, and there is a fallback
+    Retry                           user code asks to be called again
     Interrupted                     the second signal, raised inside a plain `def`
+    Unfinished                      a wait was cut short because the run is ending
 
 A record that fails is a value, a stream that fails is an exception: a
 `RecordError` never leaves the engine.
@@ -74,6 +79,12 @@ class OutputError(StreamprocError):
         self.name = name
 
 
+class UnavailableError(StreamprocError):
+    """A target stayed unavailable past the maximum wait; the run can be resumed."""
+
+    exit_code = 69
+
+
 class ReaderGoneError(StreamprocError):
     """The reader of stdout went away, as in `yes | head -1`."""
 
@@ -106,8 +117,53 @@ class DecodeError(RecordError):
     """A line is not a JSON object."""
 
 
+class CallError(RecordError):
+    """A call failed, and these are the facts that policies decide by.
+
+    `again`: another attempt may succeed. `throttled`: the target asks for less.
+    `after_s`: not again before so many seconds. `is_outage`: the target is to blame, not
+    the request; what circuit breakers count.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        again: bool = False,
+        throttled: bool = False,
+        after_s: float | None = None,
+        is_outage: bool = False,
+        **details: Any,
+    ) -> None:
+        super().__init__(kind, message, **details)
+        self.again = again
+        self.throttled = throttled
+        self.after_s = after_s
+        self.is_outage = is_outage
+
+
+class CircuitOpenError(CallError):
+    """The target is not called now: its circuit is open, and a fallback can answer."""
+
+
+class Retry(Exception):  # noqa: N818 - it asks for something
+    """Raise it in a stage with `retry` to be called again, after `after_s` seconds at least.
+
+    With `after_s` all other records of the stage wait that long, too.
+    """
+
+    def __init__(self, message: str = "asked for a retry", *, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
 class Interrupted(BaseException):
     """The second signal came while a plain `def` kept the loop busy.
 
     Not an `Exception`, so that user code does not swallow it by accident.
     """
+
+
+class Unfinished(BaseException):
+    """A wait was cut short because the run is ending: the record stays unprocessed."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from msgspec import Struct
 
-from streamproc.record import Batch, Failed, Note
+from streamproc.record import Batch, CallTally, Failed, Note
 
 
 class Opens(Protocol):
@@ -80,6 +81,86 @@ class Enricher(Opens, Protocol):
 
     @property
     def call(self) -> Callable[[Any], Any]: ...
+
+
+class Timed(Protocol):
+    """What a time limit belongs to."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def timeout_s(self) -> float: ...
+
+
+class Call(Protocol):
+    """What one record asks of a target, as policies see it.
+
+    `target` is whom limits and breakers are kept for (`https://host:port`, or the
+    stage's name). `is_idempotent`: asking twice does no harm. `sent`: bytes of the present
+    attempt have left. `is_negative`: the answer says that there is none (a 404).
+    """
+
+    target: str
+    is_idempotent: bool
+    sent: bool
+    is_negative: bool
+
+    def key(self) -> bytes:
+        """The same for equal calls, and for no others."""
+
+
+class Visit(Protocol):
+    """A record's stay at a stage: its time limits, its place, its patience.
+
+    One visit belongs to one task; all methods are for that task only.
+    """
+
+    attempts: int  # begun at this stage
+    held_s: float  # time spent waiting for a target that cannot be called now
+    deadline_s: float | None  # loop time by which the record has to be done
+
+    def begin(self, timed: Timed) -> None:
+        """An attempt begins; after `timed.timeout_s` the task is cancelled."""
+
+    def end(self) -> None:
+        """The attempt came back. Raises `CallError` if its time had been over."""
+
+    def end_failed(self, error: BaseException) -> BaseException:
+        """The attempt raised `error`: what it failed of. A shutdown's cancellation is raised."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, while another record has the place. Raises `Unfinished`."""
+
+    async def wait(self, turn: asyncio.Future[Any]) -> Any:
+        """The result of `turn`; another record has the place meanwhile. Raises `Unfinished`."""
+
+    async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
+        """As `wait`, for a call that somebody else makes: not cut short by a shutdown."""
+
+    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> asyncio.Task[Any]:
+        """Run `job` in a task with a visit of its own, which works in this one's place."""
+
+
+Inner = Callable[[Any, Visit], Awaitable[Any]]
+"""A call with some policies around it: takes a `Call` and the record's `Visit`."""
+
+
+class Site(Struct, frozen=True):
+    """What the layers of one stage know of it."""
+
+    name: str
+    timeout_s: float
+    counts: CallTally
+    has_fallback: bool = False
+    max_wait_s: float = 300.0
+
+
+class Layer(Protocol):
+    """A policy: a frozen value object, which is also its table in the pipeline file."""
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` with this policy around it."""
 
 
 class Stage(Struct, frozen=True):

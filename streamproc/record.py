@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
@@ -14,6 +15,10 @@ FILTERED = "filtered"
 SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
 BLANK = "blank"
+
+BUCKETS_PER_E = 20
+
+WHITESPACE = b" \t\r"  # what JSON allows around a record, the newline apart
 
 
 class Cursor(NamedTuple):
@@ -91,6 +96,47 @@ class Batch:
             Batch(self.lane, self.cursor, head, n_bytes),
             Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes),
         )
+
+
+class Nothing:
+    """What a call returns that has nothing to add; None is JSON's null there."""
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING = Nothing()
+
+
+class CallTally(Struct):
+    """Counts of one stage's calls.
+
+    `buckets` count attempts by duration: bucket b holds those of about e^(b/BUCKETS_PER_E) s.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    cache_hits: int = 0
+    coalesced: int = 0
+    rate_limited: int = 0
+    circuit_opened: int = 0
+    skipped: int = 0
+    fallbacks: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
+
+    def took(self, seconds: float) -> None:
+        """An attempt lasted `seconds`."""
+        bucket = round(math.log(seconds) * BUCKETS_PER_E) if seconds > 0 else -1000
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+    def percentile_s(self, share: float) -> float | None:
+        """The duration that `share` of all attempts stayed below, within 2.5%; None if none."""
+        rank = share * sum(self.buckets.values())
+        for bucket, count in sorted(self.buckets.items()):
+            rank -= count
+            if rank <= 0:
+                return math.exp(bucket / BUCKETS_PER_E)
+        return None
 
 
 class Tally(Struct):

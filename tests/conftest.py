@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +65,10 @@ class Life:
         await asyncio.sleep(record.get("s", 0))
         return {"ok": True}
 """
+
+
+# a test run under nohup would hand that on to the processes that are tested with signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamproc import __version__
-from streamproc.config.values import ByteSize, Seconds
+from streamproc.units import ByteSize, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]

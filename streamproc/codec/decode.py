@@ -15,9 +15,9 @@ from typing import Any, Literal
 import msgspec
 
 from streamproc.errors import DecodeError
+from streamproc.record import WHITESPACE
 
 MAX_DEPTH = 512
-WHITESPACE = b" \t\r"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from streamproc.codec import splice
-from streamproc.codec.decode import WHITESPACE, decode
+from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
+from streamproc.record import WHITESPACE
 
 
 class Document:

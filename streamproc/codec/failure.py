@@ -6,11 +6,11 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 from streamproc.codec import splice
-from streamproc.codec.decode import WHITESPACE, decode
+from streamproc.codec.decode import decode
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode
 from streamproc.errors import DecodeError
-from streamproc.record import Failed
+from streamproc.record import WHITESPACE, Failed
 
 ERROR = "_error"
 RAW = ("raw", "raw_base64")

@@ -17,7 +17,7 @@ from streamproc.config.settings import (
     StageSettings,
 )
 from streamproc.config.specs import Table, apply_set, with_default_names
-from streamproc.config.values import decode_hook
+from streamproc.units import decode_hook
 from streamproc.errors import ConfigError, NotAvailableError
 
 _RESERVED = "not available in this version"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from streamproc.config.settings import Settings
-from streamproc.config.values import schema_hook
+from streamproc.units import schema_hook
 
 
 def pipeline_schema() -> dict[str, Any]:

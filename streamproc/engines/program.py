@@ -19,6 +19,7 @@ from streamproc.record import (
     FILTERED,
     FILTERED_NOTE,
     OK,
+    WHITESPACE,
     Batch,
     Failed,
     Note,
@@ -129,7 +130,7 @@ class Program:
         try:
             document = Document(line)
         except DecodeError as error:
-            if not line.strip(b" \t\r"):
+            if not line.strip(WHITESPACE):
                 return BLANK_NOTE
             failed = Failed("decode", error.kind, error.message, 0)
             return self.on_error.refuse(failed, batch, i)

@@ -19,7 +19,7 @@ from streamproc.pipeline.reorder import AsFinished, Reorder
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import BLANK_NOTE, Batch, Cursor, Failed, Note, Tally
+from streamproc.record import BLANK, BLANK_NOTE, WHITESPACE, Batch, Cursor, Failed, Note, Tally
 
 QUEUE_BATCHES = 64  # the window is the real bound; this one keeps single lines from piling up
 FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
@@ -171,7 +171,7 @@ class Run:
         self._reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
-        if not batch.lines[i].strip(b" \t\r"):
+        if not batch.lines[i].strip(WHITESPACE):
             return BLANK_NOTE
         note = self._forms.abandon(failed, batch, i, to_stdout=to_stdout)
         if not note.line and note.dead_letter is None:
@@ -190,11 +190,11 @@ class Run:
         for batch, i in unwritten:
             earlier = batch.notes.get(i)
             note = earlier or self._abandon(failed, batch, i, to_stdout=False)
-            if note.status == "blank":
+            if note.status == BLANK:
                 self.tally.count(note)
                 continue
             self.tally.unprocessed += 1
-            if note.dead_letter is None and earlier is not None:
+            if earlier is not None and earlier.dead_letter is None:
                 note = self._abandon(failed, batch, i, to_stdout=False)
             if note.dead_letter is not None and not await self._bury(note.dead_letter):
                 self._lose(batch, i)

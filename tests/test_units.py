@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.config.values import ByteSize, Seconds, decode_hook, schema_hook
+from streamproc.units import ByteSize, Seconds, decode_hook, schema_hook
 
 
 @pytest.mark.parametrize(
