@@ -1,0 +1,1 @@
+"""Servers that the HTTP tests run against."""
