@@ -13,6 +13,7 @@
     └── AccountingError         1   a record is not accounted for: a bug in streamproc
     RecordError                     a record that fails; becomes a `record.Failed`
     ├── DecodeError                 a line that is no record
+    ├── SourcesError                some sources of a record failed; has what the others gave
     └── CallError                   a call that failed, with what policies want to know of it
         └── CircuitOpenError        not called: its circuit is open, and there is a fallback
     Retry                           user code asks to be called again
@@ -117,6 +118,15 @@ class DecodeError(RecordError):
     """A line is not a JSON object."""
 
 
+class SourcesError(RecordError):
+    """Some sources of a record failed. `kept` is what the others gave (`record.Several`)."""
+
+    def __init__(self, first: RecordError, sources: dict[str, Any], kept: Any) -> None:
+        names = ", ".join(sources)
+        super().__init__(first.kind, f"{names}: {first.message}", sources=sources)
+        self.kept = kept
+
+
 class CallError(RecordError):
     """A call failed, and these are the facts that policies decide by.
 
@@ -167,3 +177,11 @@ class Interrupted(BaseException):
 
 class Unfinished(BaseException):
     """A wait was cut short because the run is ending: the record stays unprocessed."""
+
+
+def described(error: BaseException) -> str:
+    """Type and message of an error in user code."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ is broken, too
+        return type(error).__name__

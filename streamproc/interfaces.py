@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from streamproc.record import Batch, CallTally, Failed, Note
 
@@ -59,28 +59,19 @@ class Sink(Opens, Protocol):
         """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
 
 
-class Gather(Struct, frozen=True):
-    """How many records make a list, and how long the first one waits for the others."""
-
-    size: int
-    wait_s: float = 0.02
-
-
 class Enricher(Opens, Protocol):
     """A stage's call: record in, result out.
 
-    `inline` calls return at once, `awaited` ones return a coroutine, `batched` ones take
-    a list of records (at most `size`, gathered for `wait_s`) and return, or await, a list.
+    `inline` calls return at once, `awaited` ones return a coroutine; None is nothing to
+    add. `layered` ones have policies around them: they take a `Visit` too, keep their own
+    time limits, and return `NOTHING` when there is nothing to add.
     """
 
     @property
-    def mode(self) -> Literal["inline", "awaited", "batched"]: ...
+    def mode(self) -> Literal["inline", "awaited", "layered"]: ...
 
     @property
-    def gather(self) -> Gather | None: ...
-
-    @property
-    def call(self) -> Callable[[Any], Any]: ...
+    def call(self) -> Callable[..., Any]: ...
 
 
 class Timed(Protocol):
@@ -110,6 +101,15 @@ class Call(Protocol):
         """The same for equal calls, and for no others."""
 
 
+class Fork(Protocol):
+    """A call that runs beside the records which wait for it."""
+
+    answer: asyncio.Future[Any]
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+
+
 class Visit(Protocol):
     """A record's stay at a stage: its time limits, its place, its patience.
 
@@ -118,13 +118,14 @@ class Visit(Protocol):
 
     attempts: int  # begun at this stage
     held_s: float  # time spent waiting for a target that cannot be called now
-    deadline_s: float | None  # loop time by which the record has to be done
+    deadline_s: float | None  # when the record has to be done, by the monotonic clock
+    only: frozenset[str] | None  # the sources to call, None for all
 
     def begin(self, timed: Timed) -> None:
         """An attempt begins; after `timed.timeout_s` the task is cancelled."""
 
     def end(self) -> None:
-        """The attempt came back. Raises `CallError` if its time had been over."""
+        """The attempt came back. Raises `RecordError` if its time had been over."""
 
     def end_failed(self, error: BaseException) -> BaseException:
         """The attempt raised `error`: what it failed of. A shutdown's cancellation is raised."""
@@ -138,12 +139,26 @@ class Visit(Protocol):
     async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
         """As `wait`, for a call that somebody else makes: not cut short by a shutdown."""
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> asyncio.Task[Any]:
-        """Run `job` in a task with a visit of its own, which works in this one's place."""
+    def fork(self, job: Callable[[Visit], Awaitable[Any]], *, takes_place: bool) -> Fork:
+        """Run `job` in a task with a visit and, if it takes one, a place of its own."""
 
 
 Inner = Callable[[Any, Visit], Awaitable[Any]]
 """A call with some policies around it: takes a `Call` and the record's `Visit`."""
+
+
+class Gate:
+    """Whether the stage's targets may be called: the circuit breaker says so.
+
+    A layer inside the breaker asks again after a wait, and raises `RecheckError` if not.
+    """
+
+    def __init__(self) -> None:
+        self.is_shut: Callable[[str], bool] = lambda target: False
+
+
+class RecheckError(Exception):
+    """The circuit opened while a call waited behind it: back to the breaker."""
 
 
 class Site(Struct, frozen=True):
@@ -154,6 +169,7 @@ class Site(Struct, frozen=True):
     counts: CallTally
     has_fallback: bool = False
     max_wait_s: float = 300.0
+    gate: Gate = field(default_factory=Gate)
 
 
 class Layer(Protocol):
@@ -168,6 +184,8 @@ class Stage(Struct, frozen=True):
 
     `into` is the path of the result, None merges a dict at the top level; `replaces`
     puts the result in the record's place. `when` decides from the record's fields.
+    `sources` are the names of those that it asks at once. `limits_s` are all time limits
+    that run in it.
     """
 
     name: str
@@ -176,6 +194,8 @@ class Stage(Struct, frozen=True):
     when: Callable[[dict[str, Any]], Any] | None = None
     timeout_s: float = 30.0
     replaces: bool = False
+    sources: frozenset[str] = frozenset()
+    limits_s: tuple[float, ...] = ()
 
 
 class Finished(Protocol):
@@ -210,6 +230,9 @@ class Engine(Opens, Protocol):
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input. Raises `TooManyAbandonedError`."""
+
+    def wind_down(self) -> None:
+        """Start nothing new and cut waits short; `run` then ends with lines left open."""
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""

@@ -16,7 +16,8 @@ SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
 BLANK = "blank"
 
-BUCKETS_PER_E = 20
+_BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
+_FROM = 16 * 40
 
 WHITESPACE = b" \t\r"  # what JSON allows around a record, the newline apart
 
@@ -108,10 +109,16 @@ class Nothing:
 NOTHING = Nothing()
 
 
+class Several(Struct, frozen=True):
+    """Results of several sources: each with its path in the record (None: top level)."""
+
+    parts: list[tuple[tuple[str, ...] | None, Any]]
+
+
 class CallTally(Struct):
     """Counts of one stage's calls.
 
-    `buckets` count attempts by duration: bucket b holds those of about e^(b/BUCKETS_PER_E) s.
+    `buckets` count attempts by duration: 16 to a doubling of it.
     """
 
     requests: int = 0
@@ -122,20 +129,21 @@ class CallTally(Struct):
     circuit_opened: int = 0
     skipped: int = 0
     fallbacks: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)
+    buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
 
     def took(self, seconds: float) -> None:
         """An attempt lasted `seconds`."""
-        bucket = round(math.log(seconds) * BUCKETS_PER_E) if seconds > 0 else -1000
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        mantissa, exponent = math.frexp(seconds)
+        self.buckets[int(mantissa * 32) + exponent * 16 + _FROM] += 1
 
     def percentile_s(self, share: float) -> float | None:
-        """The duration that `share` of all attempts stayed below, within 2.5%; None if none."""
-        rank = share * sum(self.buckets.values())
-        for bucket, count in sorted(self.buckets.items()):
+        """The duration that `share` of all attempts stayed below, within 3%; None if none."""
+        rank = share * sum(self.buckets)
+        for bucket, count in enumerate(self.buckets):
             rank -= count
-            if rank <= 0:
-                return math.exp(bucket / BUCKETS_PER_E)
+            if rank <= 0 < count:
+                exponent, step = divmod(bucket - _FROM - 16, 16)
+                return math.ldexp((step + 16.5) / 32, exponent)
         return None
 
 

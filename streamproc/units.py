@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Self
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|sec|second|m|min|minute|h|hour))?")
+_PERIODS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -45,15 +56,39 @@ class ByteSize(int):
         raise ValueError('expected a size such as 65536, "64KiB" or "16MiB"')
 
 
-def decode_hook(kind: type, value: Any) -> Any:
-    """For `msgspec.convert`: the types of this file."""
-    if issubclass(kind, Seconds | ByteSize):
+class Rate(float):
+    """Calls per second, as "100/s", "600/min" or a number; `period_s` is the unit's length."""
+
+    schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
+    period_s: float
+
+    def __new__(cls, per_second: float, period_s: float = 1.0) -> Self:  # noqa: D102
+        self = super().__new__(cls, per_second)
+        self.period_s = period_s
+        return self
+
+    @classmethod
+    def parse(cls, value: Any) -> Rate:
+        """Raises ValueError: what was expected."""
+        if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
+            period_s = _PERIODS[match[2][0]] if match[2] else 1.0
+            if (limit := float(match[1])) > 0:
+                return cls(limit / period_s, period_s)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return cls(value)
+        raise ValueError('expected a rate such as "100/s", "600/min" or 50')
+
+
+def decode_hook(kind: Any, value: Any) -> Any:
+    """For `msgspec.convert`: types that parse themselves, these and templates."""
+    if hasattr(kind, "parse"):
         return kind.parse(value)
     raise NotImplementedError(kind)
 
 
-def schema_hook(kind: type) -> dict[str, Any]:
-    """For `msgspec.json.schema`: the types of this file."""
-    if issubclass(kind, Seconds | ByteSize):
-        return kind.schema | {"description": (kind.__doc__ or "").strip()}
+def schema_hook(kind: Any) -> dict[str, Any]:
+    """For `msgspec.json.schema`: types that know their schema."""
+    if hasattr(kind, "schema"):
+        schema: dict[str, Any] = kind.schema
+        return schema | {"description": (kind.__doc__ or "").strip()}
     raise NotImplementedError(kind)

@@ -38,7 +38,9 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """A subclass of str, int or float as what it is a subclass of."""
+    """A subclass of str, int or float as what it is a subclass of; a template as it is written."""
+    if hasattr(value, "written"):
+        return value.written
     return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 

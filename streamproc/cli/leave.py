@@ -11,6 +11,7 @@ from contextlib import suppress
 import click
 
 from streamproc.errors import ReaderGoneError, StreamprocError
+from streamproc.secrets import redact
 
 
 def say(message: str) -> None:
@@ -19,7 +20,7 @@ def say(message: str) -> None:
         return
     # when nobody listens the exit code still tells
     with suppress(OSError, ValueError, AttributeError):
-        print(message, file=sys.stderr, flush=True)
+        print(redact(message), file=sys.stderr, flush=True)
 
 
 def report(error: BaseException) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamproc import __version__
-from streamproc.units import ByteSize, Seconds
+from streamproc.units import ByteSize, Rate, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -53,13 +53,18 @@ def _workers(ctx: click.Context, param: click.Parameter, value: str | None) -> N
         raise click.UsageError(f"--workers {value}: not available in this version")
 
 
+def _rate(value: str) -> str:
+    Rate.parse(value)
+    return value
+
+
 _COUNT = click.IntRange(min=1)
 _SECONDS = _Parsed("seconds", Seconds.parse)
 
 _OPTIONS = [
     _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
-            help="A stage: leads, none, module:function, file.py:function. Repeat it; "
-                 "the order is the order of work. [default: leads]"),
+            help="A stage: leads, none, module:function, file.py:function, or with a "
+                 "name an http(s) URL with {field}s. Repeat it; the order is the order of work. [default: leads]"),
     _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),
@@ -70,6 +75,12 @@ _OPTIONS = [
             help="Output in input order, or as records finish. [default: ordered]"),
     _option("--timeout", type=_SECONDS, metavar="SECONDS",
             help="One attempt at one stage. [default: 30]"),
+    _option("--retries", type=click.IntRange(min=0), metavar="N",
+            help="Further attempts after the first. [default: 4 for http stages, else none]"),
+    _option("--rate", type=_Parsed("rate", _rate), metavar="RATE",
+            help='Attempts started, as "100/s" or "600/min". [default: no limit]'),
+    _option("--cache", type=_SECONDS, metavar="TTL",
+            help='Keep answers for so long, as 60 or "1h". [default: off]'),
     _option("--on-error", type=click.Choice(["annotate", "dead-letter", "drop", "stop"]),
             help="What a failed record becomes. [default: annotate]"),
     _option("--dead-letter", metavar="FILE",
@@ -88,9 +99,6 @@ _OPTIONS = [
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
     _option("-w", "--workers", expose_value=False, callback=_workers, hidden=True),
-    _unavailable("--retries", metavar="N"),
-    _unavailable("--rate", metavar="RATE"),
-    _unavailable("--cache", metavar="TTL"),
     _unavailable("--max-restarts", metavar="N"),
     _unavailable("--checkpoint", metavar="FILE"),
     _unavailable("--resume", is_flag=True),

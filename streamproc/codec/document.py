@@ -36,6 +36,21 @@ class Document:
         self.line, self.fields, self.given, self.added = line, fields, given, []
         return self
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether only some sources of the record failed, earlier, and nothing else is amiss."""
+        error = self.fields.get("_error")
+        return (
+            isinstance(error, dict) and isinstance(error.get("sources"), dict) and len(error) == 1
+        )
+
+    def take_sources(self) -> list[str]:
+        """The names of those sources; their mark is taken off the record."""
+        sources = list(self.fields.pop("_error")["sources"])
+        del self.given["_error"]
+        self.line = splice.without(self.line, {"_error"})
+        return sources
+
     def put(self, path: tuple[str, ...], value: Any) -> None:
         """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""
         name = path[0]

@@ -11,6 +11,7 @@ from streamproc.codec.document import Document
 from streamproc.codec.encode import encode
 from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE, Failed
+from streamproc.secrets import redact
 
 ERROR = "_error"
 RAW = ("raw", "raw_base64")
@@ -67,17 +68,7 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
     added = error.get("added")
-    return _without_tail(record, {ERROR, *(added if isinstance(added, list) else ())})
-
-
-def _without_tail(record: bytes, extra: set[str]) -> bytes:
-    """`record` without the members `extra`; what is left keeps its bytes if they came last."""
-    found, _ = splice.members(record)
-    kept = [m for m in found if m.name not in extra]
-    if found[: len(kept)] == kept:
-        lead = found[len(kept)].lead  # holds the white space that was before the brace
-        return splice.join(kept, lead.removesuffix(b",") + b"}")
-    return splice.compact(kept)
+    return splice.without(record, {ERROR, *(added if isinstance(added, list) else ())})
 
 
 def _members(failed: Failed) -> dict[str, Any]:
@@ -85,6 +76,7 @@ def _members(failed: Failed) -> dict[str, Any]:
     if failed.attempts:
         error["attempts"] = failed.attempts
     error |= {k: v for k, v in failed.details.items() if k not in OURS}
+    error = {k: redact(v) if isinstance(v, str) else v for k, v in error.items()}
     try:
         encode(error)
     except (TypeError, ValueError, RecursionError):  # user code put it there

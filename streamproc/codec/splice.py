@@ -107,6 +107,16 @@ def rewrite(record: bytes, changed: dict[str, Any]) -> bytes:
     return join(out, end)
 
 
+def without(record: bytes, names: set[str]) -> bytes:
+    """`record` without the members `names`; what is left keeps its bytes if they came last."""
+    found, _ = members(record)
+    kept = [m for m in found if m.name not in names]
+    if found[: len(kept)] == kept:
+        lead = found[len(kept)].lead  # holds the white space that was before the brace
+        return join(kept, lead.removesuffix(b",") + b"}")
+    return compact(kept)
+
+
 def rebuild(record: bytes, given: dict[str, Any], value: dict[str, Any]) -> bytes:
     """The object `value`; members equal to those of `given` keep their bytes in `record`.
 

@@ -10,17 +10,16 @@ from typing import Any
 
 import msgspec
 
-from streamproc.config.settings import (
-    RESERVED_KEYS,
-    RESERVED_STAGE_KEYS,
-    Settings,
-    StageSettings,
-)
-from streamproc.config.specs import Table, apply_set, with_default_names
-from streamproc.units import decode_hook
+from streamproc.config.contradictions import contradictions
+from streamproc.config.settings import RESERVED_KEYS, Settings
+from streamproc.config.specs import Table, apply_set, overlay, with_default_names
 from streamproc.errors import ConfigError, NotAvailableError
+from streamproc.secrets import hide
+from streamproc.units import decode_hook
 
 _RESERVED = "not available in this version"
+_FOR_STAGES = ("retries", "rate", "cache")  # of the command line: no settings of their own
+_SHORTCUTS = ("timeout", *_FOR_STAGES)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -46,15 +45,15 @@ def resolve(
 ) -> Settings:
     """The settings that `table` and what is laid over it mean.
 
-    `overrides` are settings by name; its `timeout` goes to every stage. `${VAR}` is
-    filled from `environment`. Raises `ConfigError` with every problem that was found.
+    `overrides` are settings by name; its `timeout`, `retries`, `rate` and `cache` go to every
+    stage. `${VAR}` is filled from `environment`. Raises `ConfigError` with every problem that was found.
     """
     problems: list[str] = []
     merged = merge(table, overrides or {}, sets, problems)
     variables = os.environ if environment is None else environment
     expanded = expand(merged, variables, "", problems)
     settings = _convert(Settings, expanded, "", problems)
-    problems += _contradictions(expanded)
+    problems += contradictions(expanded)
     if problems and all(problem.endswith(_RESERVED) for problem in problems):
         raise NotAvailableError("\n".join(problems))
     if problems:
@@ -67,12 +66,12 @@ def merge(
     table: Table, overrides: Mapping[str, Any], sets: Iterable[str], problems: list[str]
 ) -> Table:
     """One table of all layers, `${VAR}` not filled in yet."""
-    merged = {**table, **overrides}
+    shortcuts = {name: overrides[name] for name in _SHORTCUTS if name in overrides}
+    merged = {**table, **{k: v for k, v in overrides.items() if k not in _FOR_STAGES}}
     stages = merged.get("stage", [{"builtin": "leads"}])
     if isinstance(stages, list | tuple):
         stages = with_default_names(list(stages))
-        if "timeout" in overrides:
-            stages = [s | {"timeout": overrides["timeout"]} for s in stages]
+        stages = [overlay(s, shortcuts) if isinstance(s, dict) else s for s in stages]
         problems += filter(None, [apply_set(stages, setting) for setting in sets])
     return merged | {"stage": stages}
 
@@ -86,23 +85,26 @@ def expand(value: Any, variables: Mapping[str, str], path: str, problems: list[s
     if not isinstance(value, str):
         return value
 
-    def fill(match: re.Match[str]) -> str:
-        if match[1] not in variables:
-            problems.append(f"{path}: the environment variable {match[1]} is not set")
-        return variables.get(match[1], "")
-
-    filled = _VARIABLE.sub(fill, value)
-    return value if filled == value else _Filled(filled, value)
+    used = {}
+    for name in _VARIABLE.findall(value):
+        if name not in variables:
+            problems.append(f"{path}: the environment variable {name} is not set")
+        else:
+            hide(variables[name])
+        used[name] = variables.get(name, "")
+    return _Filled(value, used) if used else value
 
 
 class _Filled(str):
     """A value from the environment; shown in errors as it was written, for it may be a secret."""
 
     written: str
+    variables: dict[str, str]
 
-    def __new__(cls, text: str, written: str) -> _Filled:
-        self = super().__new__(cls, text)
+    def __new__(cls, written: str, variables: dict[str, str]) -> _Filled:
+        self = super().__new__(cls, _VARIABLE.sub(lambda match: variables[match[1]], written))
         self.written = written
+        self.variables = variables
         return self
 
     def __repr__(self) -> str:
@@ -112,10 +114,15 @@ class _Filled(str):
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """`msgspec.convert`, field by field: msgspec stops at its first error."""
     struct = _struct_in(kind)
-    if struct is not None and isinstance(value, dict):
-        return _convert_struct(struct, value, path, problems)
-    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
-        inner = typing.get_args(kind)[0]
+    if struct is not None:
+        short = getattr(struct, "shorthand", None)
+        if short is not None and not isinstance(value, dict | bool):
+            value = {short: value}
+        if isinstance(value, dict):
+            return _convert_struct(struct, value, path, problems)
+    items = _items_in(kind)
+    if items is not None and isinstance(value, list | tuple):
+        inner = typing.get_args(items)[0]
         return tuple(_convert(inner, v, f"{path}[{i}]", problems) for i, v in enumerate(value))
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
@@ -132,11 +139,25 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
         where = _join(path, key)
         if key in hints:
             fields[key] = _convert(hints[key], item, where, problems)
-        elif key in (RESERVED_STAGE_KEYS if kind is StageSettings else RESERVED_KEYS):
+        elif kind is Settings and key in RESERVED_KEYS:
             problems.append(f"{where}: {_RESERVED}")
         else:
             problems.append(f"{where}: unknown key{_nearest(key, hints)}")
-    return kind(**fields) if len(problems) == found else None
+    missing = [f.name for f in msgspec.structs.fields(kind) if f.required and f.name not in value]
+    problems += [f"{path}: {name} is missing" for name in missing]
+    if len(problems) > found:
+        return None
+    try:
+        return kind(**fields)
+    except ValueError as error:
+        problems.append(f"{path}: {error}")
+        return None
+
+
+def _items_in(kind: Any) -> Any:
+    """The tuple type in `kind`, None if there is none."""
+    kinds = (kind, *typing.get_args(kind))
+    return next((each for each in kinds if typing.get_origin(each) is tuple), None)
 
 
 def _struct_in(kind: Any) -> Any:
@@ -153,36 +174,6 @@ def _reworded(message: str, value: Any) -> str:
         return f"invalid enum value {value!r}"
     message = re.sub(r", got \w+$", "", message)
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
-
-
-def _contradictions(table: Table) -> Iterable[str]:
-    """What no single value is to blame for. Looks at tables, so that it is said in any case."""
-    if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
-        yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
-    stages = table.get("stage")
-    if not isinstance(stages, list | tuple):
-        return
-    if not stages:
-        yield 'stage: at least one is needed; builtin = "none" passes records on'
-    names = set()
-    for i, stage in enumerate(stages):
-        if isinstance(stage, dict):
-            yield from _stage_contradictions(f"stage[{i}]", stage)
-            if (name := str(stage.get("name"))) in names:
-                yield f"stage[{i}].name: there is another stage {name!r}"
-            names.add(name)
-
-
-def _stage_contradictions(where: str, stage: Table) -> Iterable[str]:
-    if ("builtin" in stage) == ("python" in stage) and not RESERVED_STAGE_KEYS & stage.keys():
-        yield f"{where}: expected exactly one of builtin, python"
-    if "country" in stage and stage.get("builtin") != "leads":
-        yield f"{where}.country: only the builtin leads has a country"
-    into = stage.get("into")
-    if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
-        yield f"{where}: the key _error is reserved"
-    if isinstance(into, str) and into != "." and "" in into.split("."):
-        yield f"{where}.into: expected a path such as a.b, got {into!r}"
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

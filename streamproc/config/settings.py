@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
+from streamproc.enrichers.http_settings import HttpSettings
+from streamproc.policies.batch import Batch
+from streamproc.policies.cache import Cache
+from streamproc.policies.circuit_breaker import CircuitBreaker
+from streamproc.policies.concurrency import Concurrency
+from streamproc.policies.rate_limit import RateLimit
+from streamproc.policies.retry import Retry
 from streamproc.units import ByteSize, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -13,15 +20,37 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 OnError = Literal["annotate", "dead-letter", "drop", "stop"]
 
 
+class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers instead. Exactly one of `http`, `python` and `value`."""
+
+    http: HttpSettings | None = None
+    python: str | None = None
+    value: Any = UNSET
+
+
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[[stage]]`. Exactly one of `builtin` and `python` says what it calls."""
+    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http` and `all` says what it calls.
+
+    `retry = false` and `breaker = false` switch off what an http stage has by default.
+    """
 
     name: Name | None = None
     builtin: Literal["leads", "none"] | None = None
     python: str | None = None
+    http: HttpSettings | None = None
+    all: tuple[StageSettings, ...] | None = None
     into: str | None = None
     when: str | None = None
     timeout: Seconds | None = None
+    deadline: Seconds | None = None
+    retry: Retry | bool | None = None
+    breaker: CircuitBreaker | bool | None = None
+    rate: RateLimit | str | None = None
+    concurrency: Concurrency | Count | None = None
+    cache: Cache | str | None = None
+    batch: Batch | int | None = None
+    fallback: tuple[FallbackSettings, ...] | None = None
+    mark: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
 
 
@@ -46,9 +75,5 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_format: Literal["text", "json"] = "text"
 
 
-# Described in the documentation and not built in this version, by table.
-RESERVED_STAGE_KEYS = frozenset((
-    "http", "all", "retry", "rate", "concurrency", "breaker", "cache", "fallback", "mark",
-    "batch", "deadline",
-))  # fmt: skip
+# Described in the documentation and not built in this version.
 RESERVED_KEYS = frozenset(("source", "sink", "workers", "checkpoint"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from streamproc.errors import ConfigError, NotAvailableError
+from streamproc.errors import ConfigError
 
 Table = dict[str, Any]
 
@@ -14,14 +14,16 @@ BUILTINS = ("leads", "none")
 
 
 def stage_of(spec: str) -> Table:
-    """The stage that `-e spec` means. Raises `ConfigError`, `NotAvailableError`."""
+    """The stage that `-e spec` means. Raises `ConfigError`."""
     match = _NAMED.fullmatch(spec)
     table: Table = {"name": match[1]} if match else {}
     what = match[2] if match else spec
     if what in BUILTINS:
         return table | {"builtin": what}
     if what.startswith(("http://", "https://")):
-        raise NotAvailableError(f"-e {spec}: http stages are not available in this version")
+        if not match:
+            raise ConfigError(f"-e {spec}: an http stage needs a name: -e NAME={spec}")
+        return table | {"http": {"url": what}}
     if ":" in what:
         return table | {"python": what}
     raise ConfigError(
@@ -36,10 +38,12 @@ def with_default_names(stages: list[Any]) -> list[Any]:
 
 
 def _named(stage: Table, used: set[str]) -> Table:
+    if isinstance(stage.get("all"), list | tuple):
+        stage = stage | {"all": with_default_names(list(stage["all"]))}
     if "name" in stage:
         used.add(str(stage["name"]))
         return dict(stage)
-    called = str(stage.get("builtin") or stage.get("python", "stage")).rpartition(":")[2]
+    called = str(stage.get("builtin") or stage.get("python") or _kind(stage)).rpartition(":")[2]
     called = unique = re.sub(r"[^A-Za-z0-9_-]", "_", called)
     count = 1
     while unique in used:
@@ -48,6 +52,33 @@ def _named(stage: Table, used: set[str]) -> Table:
     used.add(unique)
     into = "enrichment" if stage.get("builtin") == "leads" else "."
     return {"name": unique, "into": into} | stage
+
+
+def _kind(stage: Table) -> str:
+    return "sources" if "all" in stage else "http" if "http" in stage else "stage"
+
+
+def overlay(stage: Table, shortcuts: Table) -> Table:
+    """`stage` with `--timeout`, `--retries`, `--rate` and `--cache`, as far as it can have them."""
+    if isinstance(stage.get("all"), list | tuple):
+        inner = [overlay(s, shortcuts) if isinstance(s, dict) else s for s in stage["all"]]
+        return stage | {"all": inner}
+    out = dict(stage)
+    if "timeout" in shortcuts:
+        out["timeout"] = shortcuts["timeout"]
+    if not {"http", "python"} & stage.keys():
+        return out
+    if "retries" in shortcuts:
+        out["retry"] = _with(stage.get("retry"), "attempts", shortcuts["retries"] + 1)
+    if "rate" in shortcuts:
+        out["rate"] = _with(stage.get("rate"), "limit", shortcuts["rate"])
+    if "cache" in shortcuts:
+        out["cache"] = _with(stage.get("cache"), "ttl", shortcuts["cache"])
+    return out
+
+
+def _with(table: Any, key: str, value: Any) -> Table:
+    return (table if isinstance(table, dict) else {}) | {key: value}
 
 
 def apply_set(stages: list[Table], setting: str) -> str | None:

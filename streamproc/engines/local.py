@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import Self
 
 from streamproc.codec import Document
-from streamproc.engines.collector import Collector
 from streamproc.engines.inline import InlineLoop
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
 from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
-from streamproc.engines.sweeper import CLEANUP_S, Slot, Sweeper, abandoned_error
-from streamproc.errors import Interrupted, TooManyAbandonedError
+from streamproc.engines.slot import Slot
+from streamproc.engines.sweeper import Sweeper
+from streamproc.engines.workshop import Workshop
+from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed, Note
 
@@ -29,26 +30,24 @@ _SLOW_INLINE_S = 0.1
 class LocalEngine:
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
-    `abandoned` counts calls that ignored their cancellation; as many as there are places
-    are tolerated. `most_consumers` bounds the consumers when waiting records lend
-    their places.
+    `most_consumers` bounds the consumers when waiting records lend their places.
     """
 
     def __init__(self, program: Program, places: Places, most_consumers: int) -> None:
         self._program = program
         self._places = places
         self._most = most_consumers
-        self._consumers: set[asyncio.Task[None]] = set()
-        self._collectors: list[Collector] = []
+        timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
+        self._sweeper = Sweeper(timeouts_s, self._warn_slow)
+        self._shop = Workshop(places, self._sweeper)
+        self._consumers = 0
+        self._idle = 0
         self._pace = Pace()
         self._one: OneStage | None = None
         self._turn_began_s = 0.0
-        self._idle = 0
-        self._sweeper = Sweeper([stage.timeout_s for stage in program.stages], self._warn_slow)
         self._warned_slow = False
-        self._aborted = False
         self._stack = AsyncExitStack()
-        self.abandoned = 0
+        self._done: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -57,11 +56,6 @@ class LocalEngine:
             self._stack = stack.pop_all()
         self._program.bind()
         self._one = OneStage.of(self._program)
-        for k, stage in enumerate(self._program.stages):
-            if stage.enricher.gather is not None:
-                collector = Collector(stage, self._places, self._sweeper)
-                self._collectors.append(collector)
-                self._program.gather(k, collector.call)
         return self
 
     async def __aexit__(
@@ -71,6 +65,11 @@ class LocalEngine:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def abandoned(self) -> int:
+        """Calls that ignored their cancellation and still run."""
+        return self._shop.abandoned
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +88,7 @@ class LocalEngine:
             await InlineLoop(self._program, self._warn_slow).run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
+        self._shop.on_too_many = self._fail
         self._places.on_lent = self._spawn_if_useful
         self._sweeper.start()
         try:
@@ -98,21 +98,17 @@ class LocalEngine:
         finally:
             self._sweeper.stop()
             await self.abort()
-            self._places.on_lent = lambda: None
+
+    def wind_down(self) -> None:
+        """Start nothing new and cut waits short; `run` then ends with lines left open."""
+        self._shop.wind_down()
+        if self._consumers == self._idle:
+            _resolve(self._done)
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
-        self._aborted = True
         self._places.on_lent = lambda: None
-        tasks = self._consumers.union(*(collector.calls for collector in self._collectors))
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=CLEANUP_S)
-            self.abandoned += len(stuck)
-            self._consumers.clear()
-        for slot in self._sweeper.slots:
-            slot.abandoned = True
+        await self._shop.abort()
 
     def thaw(self) -> None:
         """The process was stopped (SIGTSTP) and goes on."""
@@ -131,33 +127,39 @@ class LocalEngine:
             )
 
     def _spawn(self) -> None:
-        slot = Slot(self._abandon)
+        slot = Slot(self._shop, self._abandon)
         slot.task = asyncio.create_task(self._consume(slot))
         self._sweeper.slots.add(slot)
-        self._consumers.add(slot.task)
-        slot.task.add_done_callback(self._left)
+        self._shop.tasks.add(slot.task)
+        self._consumers += 1
+        slot.task.add_done_callback(lambda task: self._left(task, slot))
 
     def _spawn_if_useful(self) -> None:
         """A record lent its place: somebody has to use it, now or when a record comes."""
-        if not self._idle and len(self._consumers) < self._most and not self._aborted:
+        if not self._idle and self._consumers < self._most and not self._shop.is_winding_down:
             self._spawn()
 
-    def _left(self, task: asyncio.Task[None]) -> None:
-        self._consumers.discard(task)
-        if self._done.done() or self._aborted:
+    def _left(self, task: asyncio.Task[None], slot: Slot) -> None:
+        self._shop.tasks.discard(task)
+        if slot.abandoned or self._shop.is_aborted:
             return
+        self._consumers -= 1
         if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+        elif self._consumers == (self._idle if self._shop.is_winding_down else 0):
+            _resolve(self._done)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._done is not None and not self._done.done():
             self._done.set_exception(error)
-        elif not self._consumers:
-            self._done.set_result(None)
 
     async def _consume(self, slot: Slot) -> None:
         work, finished, places = self._work, self._finished, self._places
-        pace = self._pace
+        shop, pace = self._shop, self._pace
         awaited = (self._one or self._program).awaited
         await places.enter()
         try:
-            while True:
+            while not shop.is_winding_down:
                 taken = work.take()
                 if taken is None:
                     places.leave()
@@ -171,6 +173,8 @@ class LocalEngine:
                 slot.batch, slot.i = batch, i = taken
                 try:
                     outcome = await awaited(batch, i, slot)
+                except Unfinished:
+                    return  # the run is ending, and this line stays open
                 except Interrupted:
                     await asyncio.get_running_loop().create_future()  # the abort is on its way
                 if slot.abandoned:
@@ -201,19 +205,17 @@ class LocalEngine:
     def _abandon(self, slot: Slot) -> None:
         """The call of `slot` ignored its cancellation: go on without its task."""
         assert slot.stage is not None
-        assert slot.task is not None
         assert slot.batch is not None
-        self.abandoned += 1
-        self._consumers.discard(slot.task)
-        error = abandoned_error(slot.stage.timeout_s)
+        self._consumers -= 1
+        error = slot.abandoned_error()
         failed = Failed(slot.stage.name, error.kind, error.message)
         document = slot.document or Document(slot.batch.lines[slot.i])
         note = self._program.on_error.refuse(failed, slot.batch, slot.i, document)
         self._finish(slot.batch, slot.i, note)
-        if self.abandoned > self._places.count:
-            message = f"{self.abandoned} calls ignored their cancellation and still run"
-            if not self._done.done():
-                self._done.set_exception(TooManyAbandonedError(message))
-            return
-        self._places.leave()
-        self._spawn()
+        if self._shop.abandon(slot, frees_place=True):
+            self._spawn()
+
+
+def _resolve(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from itertools import repeat
 from typing import Any
 
@@ -16,13 +15,12 @@ from streamproc.codec import (
     encode_quickly,
 )
 from streamproc.engines.program import Outcome, Program, keep
-from streamproc.engines.sweeper import Slot
-from streamproc.errors import Interrupted, StreamprocError
-from streamproc.record import Batch, Note
+from streamproc.engines.slot import Slot
+from streamproc.errors import Interrupted, StreamprocError, Unfinished
+from streamproc.record import NOTHING, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
-_SUSPECT = re.compile(rb"null|_error").search  # what NaN is written as; a reserved key
 
 
 class OneStage:
@@ -39,13 +37,14 @@ class OneStage:
             return None
         stage = program.stages[0]
         simple = stage.into is None or len(stage.into) == 1
-        plain = simple and stage.when is None and not stage.replaces
-        return cls(program) if plain and stage.enricher.gather is None else None
+        plain = simple and stage.when is None and not stage.replaces and not stage.sources
+        return cls(program) if plain else None
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._stage = stage = program.stages[0]
         self._call = stage.enricher.call
+        self._is_layered = stage.enricher.mode == "layered"
         self._name = stage.into[0] if stage.into is not None else None
         self._key = b",%b:" % encode(self._name)
         self._returns_argument = False
@@ -68,14 +67,23 @@ class OneStage:
         ):
             return await program.awaited(batch, i, slot)
         given = record.copy()
-        value = failure = None
+        value: Any = NOTHING
+        failure = None
         slot.document = None  # what a late abandonment needs is in the line
-        slot.attempt += 1
-        slot.stage = self._stage
+        slot.stage = stage = self._stage
+        slot.attempts = 0
         try:
-            value = await self._call(record)
-            slot.end()
-        except (Interrupted, StreamprocError):
+            if self._is_layered:
+                slot.held_s = 0.0
+                value = await self._call(record, slot)
+            else:
+                slot.attempt += 1
+                slot.timed = stage
+                value = await self._call(record)
+                slot.end()
+                if value is None:
+                    value = NOTHING
+        except (Interrupted, StreamprocError, Unfinished):
             raise
         except BaseException as error:
             failure = slot.end_failed(error)
@@ -84,13 +92,13 @@ class OneStage:
             if tail is not None:
                 return line[:-1] + tail
         document = Document.resumed(line, record, given)
-        return program.resume(value, document, batch, i, failure)
+        return program.resume(value, document, batch, i, failure, slot.attempts or 1)
 
     def _tail(self, value: Any, given: dict[str, Any]) -> bytes | None:
         """What takes the place of the closing brace; None if that is not all there is to do."""
         try:
             if self._name is not None:
-                if value is None or self._name in given:
+                if value is NOTHING or self._name in given:
                     return None
                 tail = b"%b%b}" % (self._key, encode_quickly(value))
             elif type(value) is dict and value and given.keys().isdisjoint(value):
@@ -99,7 +107,7 @@ class OneStage:
                 return None
         except TypeError:
             return None
-        return None if _SUSPECT(tail) else tail
+        return None if tail.find(b"null") >= 0 or tail.find(b"_error") >= 0 else tail
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
@@ -140,6 +148,8 @@ class OneStage:
             value = values[k] if k < done else None
             if k > done:
                 value, error = self._called(records[k])
+            if value is None:
+                value = NOTHING
             document = Document.resumed(raw, records[k], given[k])
             failure = error if k >= done else None
             outcome = self._program.resume(value, document, batch, start + k, failure)
@@ -187,6 +197,7 @@ def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
 
 
 def _is_suspect(tails: list[bytes]) -> bool:
+    """What NaN is written as, or a reserved key."""
     joined = b"".join(tails)
     return joined.find(b"null") >= 0 or joined.find(b"_error") >= 0
 

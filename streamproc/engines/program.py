@@ -10,19 +10,29 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from streamproc.codec import Document, OnError
-from streamproc.engines.sweeper import Slot
-from streamproc.errors import DecodeError, Interrupted, RecordError, StreamprocError
+from streamproc.engines.slot import Slot
+from streamproc.errors import (
+    DecodeError,
+    Interrupted,
+    RecordError,
+    SourcesError,
+    StreamprocError,
+    Unfinished,
+    described,
+)
 from streamproc.interfaces import Stage
 from streamproc.record import (
     BLANK_NOTE,
     FAILED,
     FILTERED,
     FILTERED_NOTE,
+    NOTHING,
     OK,
     WHITESPACE,
     Batch,
     Failed,
     Note,
+    Several,
 )
 
 log = logging.getLogger("streamproc")
@@ -38,16 +48,12 @@ class Program:
         self.stages = tuple(stages)
         self.on_error = on_error
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
-        self._steps: list[tuple[Stage, Callable[[Any], Any], str]] = []
+        self._asks_sources = any(stage.sources for stage in stages)
+        self._steps: list[tuple[Stage, Callable[..., Any], str]] = []
 
     def bind(self) -> None:
         """Look the calls up, once the enrichers are entered."""
         self._steps = [(s, s.enricher.call, s.enricher.mode) for s in self.stages]
-
-    def gather(self, k: int, call: Callable[[dict[str, Any]], Any]) -> None:
-        """Stage k hands its records to `call`, which gathers them into lists."""
-        stage, _, mode = self._steps[k]
-        self._steps[k] = (stage, call, mode)
 
     def inline(self, batch: Batch, i: int) -> Outcome:
         """Finish line i of `batch`; only if `is_inline`."""
@@ -57,23 +63,27 @@ class Program:
         return self._inline_from(0, document, batch, i)
 
     def resume(
-        self, value: Any, document: Document, batch: Batch, i: int, error: BaseException | None
+        self,
+        value: Any,
+        document: Document,
+        batch: Batch,
+        i: int,
+        error: BaseException | None,
+        attempts: int = 1,
     ) -> Outcome:
-        """Go on after the first stage's call returned `value`, or raised `error`."""
+        """Go on after the only stage's call returned `value` (or NOTHING), or raised `error`."""
         stage = self.stages[0]
         if isinstance(error, StreamprocError):
             raise error
         if error is not None:
-            return self._failed(stage, error, document, batch, i)
+            return self._failed(stage, error, document, batch, i, attempts)
         try:
             made = _apply(stage, document, value)
         except StreamprocError:
             raise
         except (Exception, SystemExit) as raised:
-            return self._failed(stage, raised, document, batch, i)
-        if made is not None:
-            return _combined([self._inline_from(1, each, batch, i) for each in made])
-        return self._inline_from(1, document, batch, i)
+            return self._failed(stage, raised, document, batch, i, attempts)
+        return document.line if made is None else _combined([each.line for each in made])
 
     def _inline_from(self, first: int, document: Document, batch: Batch, i: int) -> Outcome:
         for k in range(first, len(self._steps)):
@@ -81,7 +91,8 @@ class Program:
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
-                made = _apply(stage, document, call(document.fields))
+                value = call(document.fields)
+                made = _apply(stage, document, NOTHING if value is None else value)
             except StreamprocError:
                 raise
             except (Exception, SystemExit) as error:
@@ -96,7 +107,11 @@ class Program:
         document = self._open(batch, i)
         if type(document) is not Document:
             return document  # type: ignore[return-value]
-        return await self._awaited_from(0, document, batch, i, slot)
+        first = 0
+        slot.only = None
+        if self._asks_sources and document.is_partial:
+            first, slot.only = self._rest_of(document)
+        return await self._awaited_from(first, document, batch, i, slot)
 
     async def _awaited_from(
         self, first: int, document: Document, batch: Batch, i: int, slot: Slot
@@ -106,24 +121,35 @@ class Program:
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
-                if mode == "awaited":
-                    slot.begin(stage, document)
-                    value = await call(document.fields)
-                    slot.end()
-                elif mode == "inline":
+                if mode == "layered":
+                    slot.arrive(stage, document)
+                    value = await call(document.fields, slot)
+                else:
                     value = call(document.fields)
-                else:  # the list that the record waits in has a slot of its own
-                    value = await call(document.fields)
+                    if mode == "awaited":
+                        slot.stage, slot.document = stage, document
+                        slot.begin(stage)
+                        value = await value
+                        slot.end()
+                    value = NOTHING if value is None else value
                 made = _apply(stage, document, value)
-            except (Interrupted, StreamprocError):
+            except (Interrupted, StreamprocError, Unfinished):
                 raise
             except BaseException as error:
                 failure = slot.end_failed(error)
-                return self._failed(stage, failure, document, batch, i)
+                return self._failed(stage, failure, document, batch, i, slot.attempts)
             if made is not None:
                 outcomes = [await self._awaited_from(k + 1, each, batch, i, slot) for each in made]
                 return _combined(outcomes)
         return document.line
+
+    def _rest_of(self, document: Document) -> tuple[int, frozenset[str] | None]:
+        """Where a record goes on of which only some sources failed, and what they are."""
+        failed = frozenset(document.take_sources())
+        for k, (stage, _, _) in enumerate(self._steps):
+            if failed <= stage.sources:
+                return k, failed
+        return 0, None
 
     def _open(self, batch: Batch, i: int) -> Document | Note:
         line = batch.lines[i]
@@ -134,17 +160,25 @@ class Program:
                 return BLANK_NOTE
             failed = Failed("decode", error.kind, error.message, 0)
             return self.on_error.refuse(failed, batch, i)
-        if "_error" in document.fields:
+        if "_error" in document.fields and not (self._asks_sources and document.is_partial):
             return Note(OK, document.line, lines_out=1, had_error=True)
         return document
 
     def _failed(
-        self, stage: Stage, error: BaseException, document: Document, batch: Batch, i: int
+        self,
+        stage: Stage,
+        error: BaseException,
+        document: Document,
+        batch: Batch,
+        i: int,
+        attempts: int = 1,
     ) -> Note:
         if isinstance(error, RecordError):
-            failed = Failed(stage.name, error.kind, error.message, 1, error.details)
+            if isinstance(error, SourcesError):
+                _apply(stage, document, error.kept)
+            failed = Failed(stage.name, error.kind, error.message, attempts, error.details)
         else:
-            failed = Failed(stage.name, "exception", _described(error))
+            failed = Failed(stage.name, "exception", described(error), attempts)
             log.debug("stage %s failed", stage.name, exc_info=error)
         return self.on_error.refuse(failed, batch, i, document)
 
@@ -154,20 +188,22 @@ def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] |
     if stage.replaces:
         if isinstance(value, list):
             return [document.replace(_expect_dict(stage, each)) for each in value]
-        return () if value is None else (document.replace(_expect_dict(stage, value)),)
-    if value is not None:
-        if stage.into is None:
-            document.merge(_expect_dict(stage, value))
-        else:
-            document.put(stage.into, value)
+        return () if value is NOTHING else (document.replace(_expect_dict(stage, value)),)
+    if type(value) is Several:
+        for into, part in value.parts:
+            _put(stage, document, into, part)
+    else:
+        _put(stage, document, stage.into, value)
     return None
 
 
-def _described(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # its __str__ is broken, too
-        return type(error).__name__
+def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: Any) -> None:
+    if value is NOTHING:
+        return
+    if into is not None:
+        document.put(into, value)
+    elif value is not None:
+        document.merge(_expect_dict(stage, value))
 
 
 def _expect_dict(stage: Stage, value: Any) -> dict[str, Any]:

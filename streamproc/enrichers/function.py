@@ -14,7 +14,8 @@ from typing import Any, Literal, Self
 from streamproc.enrichers.markers import marks
 from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Gather
+from streamproc.policies.batch import Batch
+from streamproc.units import Seconds
 
 
 class FunctionEnricher:
@@ -30,9 +31,9 @@ class FunctionEnricher:
         is_coroutine = _is_coroutine(self._target)
         self._threads = Threads(threads) if wishes.blocking and not is_coroutine else None
         self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._target
-        self.gather = Gather(wishes.batch, wishes.wait_s) if wishes.batch else None
-        self.mode: Literal["inline", "awaited", "batched"] = (
-            "batched" if self.gather else "awaited" if is_coroutine or self._threads else "inline"
+        self.batch = Batch(size=wishes.batch, wait=Seconds(wishes.wait_s)) if wishes.batch else None
+        self.mode: Literal["inline", "awaited"] = (
+            "awaited" if is_coroutine or self._threads else "inline"
         )
 
     async def __aenter__(self) -> Self:

@@ -12,8 +12,9 @@ Each client maps what its library raises to `CallError`, once, here at the borde
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -46,7 +47,9 @@ class Target(Struct, frozen=True):
     def authority(self) -> str:
         """What the Host header says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+        return (
+            host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+        )
 
 
 class Request(Struct):
@@ -65,7 +68,7 @@ class Request(Struct):
     sent: bool = False
 
 
-class Response(NamedTuple):
+class Response(Struct, frozen=True):
     """A whole answer; `body` is decoded by its Content-Encoding."""
 
     status: int
@@ -119,7 +122,7 @@ class Client(Protocol):
     ) -> None:
         """Close every connection."""
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Awaitable[Response]:
         """The whole answer, whatever its status. Raises `CallError`.
 
         Cancelling it closes the connection that it used. A kept connection that turns out

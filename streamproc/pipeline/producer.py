@@ -55,6 +55,11 @@ class Producer:
         if self._receiving is not None:
             self._receiving.cancel()
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether lines were received and not admitted yet."""
+        return self._rest is not None
+
     def admit_rest(self) -> None:
         """After an abort: all that was read gets its place, to be accounted for."""
         if self._rest is not None:

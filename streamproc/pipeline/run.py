@@ -85,7 +85,7 @@ class Run:
         producer = asyncio.create_task(self._producer.run(), name="producer")
         engine = asyncio.create_task(self.engine.run(self._channel, self._reorder), name="engine")
         writer = asyncio.create_task(self._writer.run(), name="writer")
-        self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted))
+        self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted), self.engine.wind_down)
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
         try:
             if not await self._flow(producer, engine, writer, aborted):
@@ -133,8 +133,16 @@ class Run:
             if fatal or aborted in done:
                 return False
             if engine in done:
+                if self._is_open():
+                    self._shutdown.abort()  # it was wound down: nothing comes of waiting longer
+                    return False
                 self._reorder.close()
         return True
+
+    def _is_open(self) -> bool:
+        """Whether lines that were read have no result."""
+        leftovers = self._reorder.leftovers()
+        return self._producer.has_rest or any(batch.results[i] is None for batch, i in leftovers)
 
     def _check_errors(self) -> None:
         if self._max_errors is not None and self.tally.errors >= self._max_errors:

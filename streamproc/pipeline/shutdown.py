@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from enum import IntEnum
 
+_WIND_DOWN_SHARE = 0.75  # of the drain timeout
+
 
 class Level(IntEnum):
     """How urgently a run is asked to end."""
@@ -26,15 +28,26 @@ class Shutdown:
     def __init__(self, drain_timeout_s: float) -> None:
         self._drain_timeout_s = drain_timeout_s
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._on_wind_down: Callable[[], None] = lambda: None
         self._on_drain: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
         self.level = Level.NONE
         self.asked = Level.NONE
         self.signal: int | None = None
 
-    def listen(self, on_drain: Callable[[], None], on_abort: Callable[[], None]) -> None:
-        """Begin to deliver; what was asked for before is delivered now."""
+    def listen(
+        self,
+        on_drain: Callable[[], None],
+        on_abort: Callable[[], None],
+        on_wind_down: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin to deliver; what was asked for before is delivered now.
+
+        `on_wind_down` comes when most of the drain timeout is over: the time to start
+        nothing new.
+        """
+        self._on_wind_down = on_wind_down
         self._loop = asyncio.get_running_loop()
         self._on_drain, self._on_abort = on_drain, on_abort
         self._catch_up()
@@ -59,7 +72,11 @@ class Shutdown:
         self.level = Level.DRAIN
         self._on_drain()
         if self._loop is not None:
-            self._deadline = self._loop.call_later(self._drain_timeout_s, self.abort)
+            drain_s, later = self._drain_timeout_s, self._loop.call_later
+            self._timers += [
+                later(drain_s * _WIND_DOWN_SHARE, self._on_wind_down),
+                later(drain_s, self.abort),
+            ]
 
     def abort(self) -> None:
         """Cancel what is in flight."""
@@ -70,6 +87,6 @@ class Shutdown:
 
     def close(self) -> None:
         """The run has ended; forget the deadline."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in self._timers:
+            timer.cancel()
         self._loop = None

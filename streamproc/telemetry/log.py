@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from streamproc.codec import encode
+from streamproc.secrets import redact
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.message = f"streamproc: {record.levelname.lower()}: {record.getMessage()}"
         text = record.message
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return redact(text)
 
 
 class _Json(logging.Formatter):
@@ -26,7 +29,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return encode(entry).decode()
+        return encode({key: redact(value) for key, value in entry.items()}).decode()
 
 
 def configure(level: str, form: str, stream: TextIO) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct, structs
 
 from streamproc.codec import encode
-from streamproc.record import Tally
+from streamproc.record import CallTally, Tally
+
+_CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
 
 
 class Summary(Struct, frozen=True):
     """`received = ok + failed + dead_lettered + dropped + filtered + skipped + unprocessed`.
 
     `failed` were annotated on stdout; `malformed` of all failed were no JSON objects;
-    `had_error` of `ok` came in with an `_error` and went through untouched. Times in
-    seconds, sizes in bytes.
+    `had_error` of `ok` came in with an `_error` and went through untouched. `requests` are
+    attempts, `retries` those after the first; `stages` has the same by stage, with records
+    that were `skipped` for want of a field and percentiles of an attempt's duration. Times
+    in seconds, sizes in bytes.
     """
 
     received: int
@@ -33,16 +40,36 @@ class Summary(Struct, frozen=True):
     seconds: float
     records_per_second: float
     exit_code: int
+    requests: int = 0
+    retries: int = 0
+    cache_hits: int = 0
+    coalesced: int = 0
+    rate_limited: int = 0
+    circuit_opened: int = 0
+    stages: dict[str, dict[str, Any]] = {}
 
     @classmethod
-    def of(cls, tally: Tally, seconds: float, exit_code: int) -> Summary:
-        """The summary of what `tally` counted in `seconds`."""
+    def of(
+        cls,
+        tally: Tally,
+        seconds: float,
+        exit_code: int,
+        calls: Mapping[str, CallTally] | None = None,
+    ) -> Summary:
+        """The summary of what `tally` and each stage's `calls` counted in `seconds`."""
         counts = {
             name: getattr(tally, name) for name in cls.__struct_fields__ if hasattr(tally, name)
         }
+        called = calls or {}
+        for name in _CALLS:
+            counts[name] = sum(getattr(each, name) for each in called.values())
         rate = round(tally.received / seconds, 1) if seconds > 0 else 0.0
         return cls(
-            **counts, seconds=round(seconds, 3), records_per_second=rate, exit_code=exit_code
+            **counts,
+            seconds=round(seconds, 3),
+            records_per_second=rate,
+            exit_code=exit_code,
+            stages={name: _of_stage(each) for name, each in called.items()},
         )
 
     def json(self) -> str:
@@ -62,4 +89,19 @@ class Summary(Struct, frozen=True):
             for name in names
             if name == "ok" or getattr(self, name)
         ]
+        parts += [
+            f"{getattr(self, name):,} {name.replace('_', ' ')}"
+            for name in _CALLS
+            if getattr(self, name)
+        ]
         return "streamproc: " + ", ".join(parts)
+
+
+def _of_stage(calls: CallTally) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        name: getattr(calls, name) for name in (*_CALLS, "skipped", "fallbacks")
+    }
+    for percent in (50, 95, 99):
+        seconds = calls.percentile_s(percent / 100)
+        counts[f"p{percent}_s"] = None if seconds is None else round(seconds, 6)
+    return counts

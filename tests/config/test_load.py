@@ -103,7 +103,7 @@ def test_one_error(table: dict[str, Any], problem: str) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"workers": 4}, {"source": {}}, {"stage": [{**NONE, "retry": {}}]}, {"stage": [{"http": {}}]}],
+    [{"workers": 4}, {"source": {}}, {"checkpoint": "c"}],
 )
 def test_what_is_not_built_yet_says_so(table: dict[str, Any]) -> None:
     """A key that is described and not built is never silently accepted."""
@@ -232,6 +232,7 @@ def test_precedence() -> None:
         ("pkg.mod:f", {"python": "pkg.mod:f"}),
         ("a-b=./d=e/f.py:g", {"name": "a-b", "python": "./d=e/f.py:g"}),
         ("./d=e/f.py:g", {"python": "./d=e/f.py:g"}),
+        ("x=https://h/{a}?b=c", {"name": "x", "http": {"url": "https://h/{a}?b=c"}}),
     ],
 )
 def test_specs(spec: str, table: dict[str, Any]) -> None:
@@ -240,11 +241,11 @@ def test_specs(spec: str, table: dict[str, Any]) -> None:
 
 
 def test_bad_specs() -> None:
-    """A SPEC that is none of the kinds is refused, one that is not built says so."""
+    """A SPEC that is none of the kinds is refused, an http one needs a name."""
     with pytest.raises(ConfigError, match="expected leads, none"):
         stage_of("lead")
-    with pytest.raises(NotAvailableError):
-        stage_of("x=https://example.com/{a}")
+    with pytest.raises(ConfigError, match="needs a name: -e NAME=https"):
+        stage_of("https://example.com/{a}")
 
 
 def test_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Settings → a pipeline that runs: the only place that knows concrete classes."""
+"""Stages and the settings to run them with: what Python code and the command start."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
+from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
-from streamproc.config.registry import builtin
-from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.settings import Settings
 from streamproc.config.specs import stage_of
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
-from streamproc.interfaces import Sink, Source, Stage
+from streamproc.interfaces import Sink, Source
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
@@ -72,15 +72,18 @@ class Pipeline:
 
     def _assemble(self, settings: Settings, targets: Sequence[Any]) -> None:
         self.settings = settings
+        builder = StageBuilder(settings)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:
-                stages.append(_stage(stage, settings, target))
+                stages.append(builder.build(stage, target))
             except ConfigError as error:
                 problems += [f"stage[{i}]: {problem}" for problem in error.problems]
         if problems:
             raise ConfigError(*problems)
         self._stages = [stage for stage in stages if stage is not None]
+        self.calls = builder.calls
+        self.notes = builder.notes
 
     def __repr__(self) -> str:
         names = ", ".join(stage.name or "?" for stage in self.settings.stage)
@@ -140,7 +143,8 @@ class Pipeline:
                 raise
             run.errors.append(raised)  # user code that could not be left: the account stands
         run.tally.bytes_out = sink.written_bytes
-        summary = Summary.of(run.tally, time.monotonic() - begun_s, run.exit_code)
+        seconds = time.monotonic() - begun_s
+        summary = Summary.of(run.tally, seconds, run.exit_code, self.calls)
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
             error.summary = summary  # type: ignore[attr-defined]
@@ -165,49 +169,6 @@ class Pipeline:
             task.cancel()
             with suppress(asyncio.CancelledError, StreamprocError):
                 await task
-
-
-def _stage(settings: StageSettings, pipeline: Settings, target: Any) -> Stage | None:
-    """None for the stage that does nothing."""
-    if settings.builtin == "none":
-        return None
-    enricher: Any
-    if settings.builtin is not None:
-        options = {} if settings.country is None else {"country": settings.country}
-        enricher = builtin(settings.builtin)(**options)
-    else:
-        from streamproc.enrichers.function import FunctionEnricher, load
-
-        assert settings.python is not None
-        enricher = FunctionEnricher(target or load(settings.python), pipeline.concurrency)
-    name = settings.name or ""
-    into = None if settings.into == "." else tuple((settings.into or name).split("."))
-    return Stage(
-        name=name,
-        enricher=enricher,
-        into=into,
-        when=_condition(settings.when) if settings.when is not None else None,
-        timeout_s=pipeline.timeout if settings.timeout is None else settings.timeout,
-        replaces=getattr(enricher, "replaces", False),
-    )
-
-
-def _condition(expression: str) -> Callable[[dict[str, Any]], bool]:
-    import jmespath
-
-    try:
-        search = jmespath.compile(expression).search
-    except jmespath.exceptions.JMESPathError as error:
-        message = " ".join(str(error).split())
-        raise ConfigError(f"when: {message}") from error
-    return lambda fields: _is_true(search(fields))
-
-
-def _is_true(value: Any) -> bool:
-    """JMESPath's sense: null, false and what is empty are false, 0 is true."""
-    if isinstance(value, str | list | dict):
-        return bool(value)
-    return value is not None and value is not False
 
 
 def _spec_of(function: Callable[..., Any]) -> str:

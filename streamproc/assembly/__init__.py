@@ -1,0 +1,5 @@
+"""Settings → a pipeline that runs: the only place that knows concrete classes."""
+
+from streamproc.assembly.pipeline import Pipeline
+
+__all__ = ["Pipeline"]

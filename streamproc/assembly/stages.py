@@ -1,0 +1,256 @@
+"""A stage's settings → its enricher, with the policies that it has around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
+
+from streamproc.config.registry import builtin
+from streamproc.config.settings import FallbackSettings, Settings, StageSettings
+from streamproc.enrichers.conditions import condition
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Layer, Stage
+from streamproc.record import CallTally
+
+
+class StageBuilder:
+    """Builds the stages of one pipeline.
+
+    `calls` are the counts of each stage's calls by name, `notes` what `check` says of the
+    choices that were made.
+    """
+
+    def __init__(self, pipeline: Settings) -> None:
+        self._pipeline = pipeline
+        self.calls: dict[str, CallTally] = {}
+        self.notes: list[str] = []
+
+    def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
+        """The stage, None for one that does nothing. Raises `ConfigError`.
+
+        `target` is what a python stage calls, where it is known already.
+        """
+        if settings.builtin == "none":
+            return None
+        name = settings.name or ""
+        timeout_s = self._timeout_s(settings)
+        sources: frozenset[str] = frozenset()
+        limits_s: tuple[float, ...] = ()
+        replaces = False
+        enricher: Any
+        if settings.builtin is not None:
+            options = {} if settings.country is None else {"country": settings.country}
+            enricher = builtin(settings.builtin)(**options)
+        elif settings.all is not None:
+            enricher = self._sources(settings.all)
+            sources = frozenset(each.name or "" for each in settings.all)
+            limits_s = tuple(self._timeout_s(each) for each in settings.all)
+        elif settings.http is not None:
+            enricher = self._layered(settings, name)
+        else:
+            from streamproc.enrichers.function import FunctionEnricher, load
+
+            assert settings.python is not None
+            function = FunctionEnricher(target or load(settings.python), self._pipeline.concurrency)
+            replaces = function.replaces
+            has_policies = function.batch is not None or _has_policies(settings)
+            if replaces and _has_policies(settings):
+                raise ConfigError("a transform has no policies: it replaces records, calls nobody")
+            enricher = self._layered(settings, name, function) if has_policies else function
+        return Stage(
+            name=name,
+            enricher=enricher,
+            into=_into(settings),
+            when=condition("when", settings.when),
+            timeout_s=timeout_s,
+            replaces=replaces,
+            sources=sources,
+            limits_s=(timeout_s, *limits_s),
+        )
+
+    def _timeout_s(self, settings: StageSettings) -> float:
+        return self._pipeline.timeout if settings.timeout is None else settings.timeout
+
+    def _sources(self, sources: Sequence[StageSettings]) -> Any:
+        from streamproc.enrichers.function import FunctionEnricher, load
+        from streamproc.enrichers.sources import SourceOf, SourcesEnricher
+
+        out = []
+        for each in sources:
+            name = each.name or ""
+            function = None
+            if each.python is not None:
+                function = FunctionEnricher(load(each.python), self._pipeline.concurrency)
+                if function.replaces:
+                    raise ConfigError(f"{name}: a transform cannot be one of several sources")
+            layered = self._layered(each, name, function)
+            out.append(SourceOf(name, _into(each), condition("when", each.when), layered))
+        return SourcesEnricher(out)
+
+    def _layered(self, settings: StageSettings, name: str, function: Any = None) -> Any:
+        from streamproc.enrichers.layered import LayeredEnricher
+        from streamproc.interfaces import Site
+        from streamproc.policies.circuit_breaker import CircuitBreaker
+        from streamproc.policies.deadline import Deadline
+        from streamproc.policies.fallback import Fallback
+
+        counts = self.calls.setdefault(name, CallTally())
+        breaker = settings.breaker
+        max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
+        site = Site(name, self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s)
+        asks = self._asks(settings, name, function)
+        layers, others = self._layers(settings, function)
+        outer: list[Layer] = []
+        if settings.fallback:
+            chain = [self._fallback(each, settings, name) for each in settings.fallback]
+            others += [each for _, each in chain]
+            answers = [(who, _late(each)) for who, each in chain]
+            outer.append(Fallback(_who(settings), answers, mark=bool(settings.mark)))
+        if settings.deadline is not None:
+            outer.append(Deadline(settings.deadline))
+        return LayeredEnricher(asks, site, layers, outer, others)
+
+    def _asks(self, settings: StageSettings, name: str, function: Any) -> Any:
+        if settings.http is not None:
+            return self._http(settings, name)
+        from streamproc.enrichers.function_call import AskedFunction
+
+        repeats = bool(settings.retry or settings.fallback or settings.cache)
+        return AskedFunction(function, name, may_repeat=repeats)
+
+    def _http(self, settings: StageSettings, name: str) -> Any:
+        from streamproc.enrichers.http import HttpEnricher
+        from streamproc.enrichers.http_bulk import HttpBulkEnricher
+        from streamproc.enrichers.http_request import RequestBuilder
+        from streamproc.http.choice import open_client
+        from streamproc.http.contract import ClientOptions, Tls
+        from streamproc.policies.retry import Retry
+
+        http = settings.http
+        assert http is not None
+        retry = settings.retry if isinstance(settings.retry, Retry) else Retry()
+        is_bulk = settings.batch is not None
+        builder = RequestBuilder(http, name, is_bulk=is_bulk, repeats=retry.idempotent)
+        if builder.problems:
+            raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+        options = ClientOptions(
+            connections=self._connections(settings),
+            max_body_bytes=http.max_body,
+            redirects=http.redirects_followed,
+            tls=http.tls or Tls(),
+            user_agent=builder.user_agent,
+        )
+        client, why = open_client(http.client, options, builder.url.target)
+        self.notes.append(f"stage {name}: {why}")
+        if not is_bulk:
+            return HttpEnricher(builder, client, repeat_when=retry.when)
+        bulk = HttpBulkEnricher(builder, client, repeat_when=retry.when)
+        bulk.key = getattr(settings.batch, "key", None)
+        return bulk
+
+    def _connections(self, settings: StageSettings) -> int:
+        most = getattr(settings.concurrency, "max", None)
+        return min(most, self._pipeline.concurrency) if most else self._pipeline.concurrency
+
+    def _layers(self, settings: StageSettings, function: Any) -> tuple[list[Layer], list[Any]]:
+        """The layers around the call, outermost first, and what has to be opened for them."""
+        from streamproc.policies.batch import Batch
+        from streamproc.policies.cache import Cache, Caching
+        from streamproc.policies.circuit_breaker import CircuitBreaker
+        from streamproc.policies.concurrency import Concurrency, FixedConcurrency
+        from streamproc.policies.rate_limit import RateLimit, Throttle
+        from streamproc.policies.retry import Retry
+        from streamproc.policies.timeout import Timeout
+
+        is_http = settings.http is not None
+        layers: list[Layer] = []
+        others: list[Any] = []
+        if isinstance(settings.cache, Cache):
+            caching = Caching(settings.cache)
+            others.append(caching)
+            layers.append(caching)
+        batch = settings.batch or getattr(function, "batch", None)
+        if isinstance(batch, Batch):
+            layers.append(batch)
+        retry = _chosen(settings.retry, Retry, by_default=is_http)
+        breaker = _chosen(settings.breaker, CircuitBreaker, by_default=is_http)
+        layers += [each for each in (retry, breaker) if each is not None]
+        rate = settings.rate if isinstance(settings.rate, RateLimit) else None
+        if rate is not None or retry is not None or is_http:
+            layers.append(Throttle(rate))
+        if isinstance(settings.concurrency, Concurrency):
+            layers.append(settings.concurrency)
+        elif settings.concurrency is not None:
+            layers.append(FixedConcurrency(settings.concurrency))
+        return [*layers, Timeout()], others
+
+    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> tuple[str, Any]:
+        """Who it is, and what to enter and call."""
+        from streamproc.enrichers.function import FunctionEnricher, load
+
+        if entry.value is not UNSET:
+            return "value", _Constant(entry.value)
+        settings = StageSettings(
+            name=name, http=entry.http, python=entry.python, timeout=of.timeout
+        )
+        function = None
+        if entry.python is not None:
+            function = FunctionEnricher(load(entry.python), self._pipeline.concurrency)
+        return _who(settings), self._layered(settings, name, function)
+
+
+class _Constant:
+    """A fallback that needs nobody."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
+    async def call(self, fields: Any, visit: Any) -> Any:
+        """The value, a new one each time: stages may change what they are given."""
+        from copy import deepcopy
+
+        return deepcopy(self._value)
+
+
+def _late(enricher: Any) -> Any:
+    """Its call, looked up when it is needed: only entering it makes one."""
+    return lambda fields, visit: enricher.call(fields, visit)
+
+
+def _who(settings: StageSettings) -> str:
+    """What `_source` says of the one that answered."""
+    if settings.http is not None:
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(settings.http.url.written)
+        return f"{parts.scheme}://{parts.netloc}"
+    return settings.python or settings.name or ""
+
+
+def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:
+    """What is set, the defaults of `kind` where they are on, or None."""
+    if isinstance(given, kind):
+        return given
+    return kind() if given is True or (given is None and by_default) else None
+
+
+def _has_policies(settings: StageSettings) -> bool:
+    given = (
+        settings.retry, settings.breaker, settings.rate, settings.concurrency, settings.cache,
+        settings.batch, settings.fallback, settings.deadline,
+    )  # fmt: skip
+    return any(each not in (None, False) for each in given)
+
+
+def _into(settings: StageSettings) -> tuple[str, ...] | None:
+    if settings.into == ".":
+        return None
+    return tuple((settings.into or settings.name or "").split("."))

@@ -1,0 +1,76 @@
+"""What is wrong with settings although no single value is to blame.
+
+Looks at tables, so that it is said whatever else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamproc.config.specs import Table
+
+_ASKS = ("builtin", "python", "http", "all")
+_POLICIES = (
+    "retry", "breaker", "rate", "concurrency", "cache", "batch", "fallback", "mark", "deadline",
+)  # fmt: skip
+
+
+def contradictions(table: Table) -> Iterable[str]:
+    """One line for each."""
+    if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
+        yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
+    stages = table.get("stage")
+    if not isinstance(stages, list | tuple):
+        return
+    if not stages:
+        yield 'stage: at least one is needed; builtin = "none" passes records on'
+    yield from _of_stages("stage", stages)
+
+
+def _of_stages(where: str, stages: Iterable[object]) -> Iterable[str]:
+    names = set()
+    for i, stage in enumerate(stages):
+        if isinstance(stage, dict):
+            yield from _of_stage(f"{where}[{i}]", stage)
+            if (name := str(stage.get("name"))) in names:
+                yield f"{where}[{i}].name: there is another stage {name!r}"
+            names.add(name)
+
+
+def _of_stage(where: str, stage: Table) -> Iterable[str]:
+    asks = [key for key in _ASKS if key in stage]
+    if len(asks) != 1:
+        yield f"{where}: expected exactly one of {', '.join(_ASKS)}"
+    if "country" in stage and stage.get("builtin") != "leads":
+        yield f"{where}.country: only the builtin leads has a country"
+    if "builtin" in stage or "all" in stage:
+        what = "a builtin stage" if "builtin" in stage else "a stage with several sources"
+        for key in _POLICIES:
+            if key in stage:
+                yield f"{where}.{key}: {what} has no such policy; http and python stages do"
+    into = stage.get("into")
+    if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
+        yield f"{where}: the key _error is reserved"
+    if isinstance(into, str) and into != "." and "" in into.split("."):
+        yield f"{where}.into: expected a path such as a.b, got {into!r}"
+    if stage.get("mark") and not stage.get("fallback"):
+        yield f"{where}.mark: there is no fallback to tell from"
+    if isinstance(stage.get("fallback"), list | tuple):
+        for k, each in enumerate(stage["fallback"]):
+            if isinstance(each, dict) and len({"http", "python", "value"} & each.keys()) != 1:
+                yield f"{where}.fallback[{k}]: expected exactly one of http, python, value"
+    if "python" in stage and isinstance(stage.get("batch"), dict) and "key" in stage["batch"]:
+        yield f"{where}.batch.key: a python stage's results are matched by position"
+    yield from _of_sources(where, stage)
+
+
+def _of_sources(where: str, stage: Table) -> Iterable[str]:
+    sources = stage.get("all")
+    if not isinstance(sources, list | tuple):
+        return
+    if not sources:
+        yield f"{where}.all: at least one source is needed"
+    for i, source in enumerate(sources):
+        if isinstance(source, dict) and ("all" in source or "builtin" in source):
+            yield f"{where}.all[{i}]: a source is an http or python stage"
+    yield from _of_stages(f"{where}.all", sources)

@@ -1,0 +1,122 @@
+"""The `http` stage: a request per record, and what its answer means."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+from streamproc.codec import decode_any
+from streamproc.enrichers.conditions import condition, expression
+from streamproc.enrichers.http_request import HttpCall, RequestBuilder
+from streamproc.errors import CallError, DecodeError, RecordError
+from streamproc.http.contract import Client, Request, Response, bad_answer
+from streamproc.http.retry_after import retry_after_s
+from streamproc.record import NOTHING
+
+_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
+_MAY_SAY_WHEN = frozenset((429, 503, 529))
+_SHOWN_BYTES = 200
+_BOM = b"\xef\xbb\xbf"
+
+
+class HttpEnricher:
+    """Asks a service. `repeat_when`: JMESPath over status and body, true asks again."""
+
+    def __init__(
+        self, builder: RequestBuilder, client: Client, *, repeat_when: str | None = None
+    ) -> None:
+        """Raises `ConfigError` for an expression that is none."""
+        settings = builder.settings
+        self._builder = builder
+        self._client = client
+        self._ok = frozenset(settings.ok) if settings.ok is not None else None
+        self._missing = settings.missing
+        self._select = expression("http.select", settings.select)
+        self._repeat_when = condition("retry.when", repeat_when)
+        self.prepare = builder.build
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def call(self, call: HttpCall) -> Any:
+        """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
+        response = await self._client.send(call.request)
+        if not self._is_ok(response.status):
+            if response.status == 404 and self._missing != "fail":
+                call.is_negative = True
+                return None if self._missing == "null" else NOTHING
+            raise refused(call.request, response)
+        return self.read(call.request, response)
+
+    def read(self, request: Request, response: Response) -> Any:
+        """The value in a good answer. Raises `CallError`."""
+        value = _parsed(response)
+        if self._repeat_when is not None and self._repeat_when(
+            {"status": response.status, "body": value}
+        ):
+            raise CallError(
+                "http_status",
+                f"{_where(request)}: the answer meets retry.when: {_shown(response.body)}",
+                again=True,
+                status=response.status,
+            )
+        return value if self._select is None else self._select(value)
+
+    def _is_ok(self, status: int) -> bool:
+        return 200 <= status < 300 if self._ok is None else status in self._ok
+
+
+def refused(request: Request, response: Response) -> CallError:
+    """What a status means that is no answer."""
+    status = response.status
+    after_s = retry_after_s(response, time.time()) if status in _MAY_SAY_WHEN else None
+    throttled = status in (429, 529) or (status == 503 and after_s is not None)
+    try:
+        phrase = " " + HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    body = f": {_shown(response.body)}" if response.body else ""
+    return CallError(
+        "throttled" if throttled else "http_status",
+        f"{_where(request)}: {status}{phrase}{body}",
+        # a service that broke down on a POST may have done what it asked for
+        again=status in _AGAIN and (status < 500 or request.is_idempotent),
+        throttled=throttled,
+        after_s=after_s,
+        is_outage=status >= 500 and not throttled,
+        status=status,
+    )
+
+
+def _parsed(response: Response) -> Any:
+    body = response.body
+    if not body or body.isspace():
+        if response.status in (204, 205):
+            return None
+        raise bad_answer(f"{response.status} with an empty body, expected JSON")
+    try:
+        return decode_any(body.removeprefix(_BOM))
+    except DecodeError as error:
+        raise bad_answer(f"not JSON ({error.message}): {_shown(body)}") from None
+    except RecordError as error:
+        raise bad_answer(f"{error.message}: {_shown(body)}") from None
+
+
+def _where(request: Request) -> str:
+    return f"{request.method.decode()} {request.target.name}{request.path.decode()}"
+
+
+def _shown(body: bytes) -> str:
+    text = body[:_SHOWN_BYTES].decode("utf-8", "replace")
+    return text + ("…" if len(body) > _SHOWN_BYTES else "")

@@ -1,0 +1,53 @@
+"""An `http` stage with `batch`: one POST with a list, its answers handed out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamproc.codec import encode
+from streamproc.enrichers.http import HttpEnricher, refused
+from streamproc.errors import RecordError
+from streamproc.http.contract import bad_answer
+
+
+class HttpBulkEnricher(HttpEnricher):
+    """As `HttpEnricher`; `call` takes many calls as one and returns a list of results.
+
+    Answers are matched by position, or by the member `key` that item and answer share.
+    """
+
+    key: str | None = None
+
+    async def call(self, many: Any) -> Any:
+        """One result per call; a `RecordError` where the service gave none."""
+        request = self._builder.bulk(many.calls)
+        try:
+            response = await self._client.send(request)
+        finally:
+            many.sent = request.sent
+        if not self._is_ok(response.status):
+            raise refused(request, response)
+        answers = self.read(request, response)
+        if not isinstance(answers, list):
+            raise bad_answer(f"expected a list of answers, got {type(answers).__name__}")
+        items = [call.item for call in many.calls]
+        if self.key is not None:
+            return _by_key(items, answers, self.key)
+        if len(answers) != len(items):
+            raise bad_answer(f"asked for {len(items)} items and got {len(answers)} answers")
+        return answers
+
+
+def _by_key(items: list[Any], answers: list[Any], key: str) -> list[Any]:
+    found: dict[bytes, Any] = {
+        encode(answer[key]): answer
+        for answer in answers
+        if isinstance(answer, dict) and key in answer
+    }
+    results: list[Any] = []
+    for item in items:
+        value = item.get(key) if isinstance(item, dict) else item
+        wanted = encode(value)
+        missing = RecordError("bad_answer", f"no answer has {key} = {wanted.decode()}")
+        results.append(found.get(wanted, missing))
+    return results

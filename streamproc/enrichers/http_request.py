@@ -1,0 +1,207 @@
+"""Record → request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+from msgspec import Struct
+
+from streamproc import __version__
+from streamproc.codec import encode
+from streamproc.enrichers.http_settings import HttpSettings
+from streamproc.errors import RecordError
+from streamproc.http.contract import Request
+from streamproc.http.template import MissingFieldError, Template, value_of
+from streamproc.http.url import Url
+
+USER_AGENT = f"streamproc/{__version__}"
+
+_IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_OURS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
+
+
+class HttpCall(Struct):
+    """A request as policies see it. See `interfaces.Call`."""
+
+    request: Request
+    target: str
+    salt: bytes
+    item: Any = None  # what it puts into the list of a bulk request
+    is_negative: bool = False
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether asking twice does no harm."""
+        return self.request.is_idempotent
+
+    @property
+    def sent(self) -> bool:
+        """Whether bytes of the present attempt have left."""
+        return self.request.sent
+
+    def key(self) -> bytes:
+        """SHA-256 over stage, credential's name, method, URL, headers that vary, and body."""
+        request = self.request
+        path, mark, query = request.path.partition(b"?")
+        if b"&" in query:
+            query = b"&".join(sorted(query.split(b"&")))
+        parts = (self.salt, self.target.encode(), request.method, path, mark, query,
+                 request.headers, request.body, encode(self.item))  # fmt: skip
+        digest = sha256()
+        for part in parts:
+            digest.update(b"%d:" % len(part))
+            digest.update(part)
+        return digest.digest()
+
+
+class RequestBuilder:
+    """Makes the request of a record. Constructing it finds what is wrong with the settings."""
+
+    def __init__(
+        self, settings: HttpSettings, stage: str, *, is_bulk: bool = False, repeats: bool = False
+    ) -> None:
+        """`repeats`: a POST may be repeated. Raises ValueError, its message with the key."""
+        self.settings = settings
+        self.problems = list(_problems(settings, is_bulk=is_bulk))
+        try:
+            self.url = Url(settings.url, settings.query, settings.allow_hosts)
+        except ValueError as error:
+            self.problems.append(f"url: {error}")
+        if self.problems:
+            return
+        has_body = any(each is not None for each in (settings.json, settings.form, settings.body))
+        self.method = settings.method or ("POST" if has_body or is_bulk else "GET")
+        headers = {name: template for name, template in settings.headers.items()}
+        lower = {name.lower() for name in headers}
+        self.user_agent = "" if "user-agent" in lower else USER_AGENT
+        is_idempotent = self.method in _IDEMPOTENT or repeats or "idempotency-key" in lower
+        self._is_idempotent = is_idempotent
+        constant = {name: each.literal for name, each in headers.items() if each.is_literal}
+        self._varying = {name: each for name, each in headers.items() if not each.is_literal}
+        if "accept" not in lower:
+            constant["Accept"] = "application/json"
+        kind = _content_type(settings, is_bulk=is_bulk)
+        if kind and "content-type" not in lower:
+            constant["Content-Type"] = kind
+        if settings.auth is not None:
+            name, value = settings.auth.pair()
+            constant[name] = value
+        self._constant = b"".join(_header(name, value) for name, value in constant.items())
+        self._fill = _compiled(settings.json) if settings.json is not None else None
+        self._is_bulk = is_bulk
+        self._salt = _salt(settings, stage)
+        self._names: dict[Any, str] = {}
+
+    def build(self, fields: dict[str, Any]) -> HttpCall | None:
+        """The call of a record, None if it lacks fields. Raises `RecordError`."""
+        try:
+            target, path = self.url.render(fields)
+            headers = self._constant
+            for name, template in self._varying.items():
+                headers += _header(name, template.fill(fields))
+            item = self._fill(fields) if self._fill is not None else None
+            body = b"" if self._is_bulk else self._body(fields, item)
+        except MissingFieldError:
+            if self.settings.on_missing == "fail":
+                raise
+            return None
+        request = Request(
+            target, self.method.encode(), path.encode(), headers, body, self._is_idempotent
+        )
+        name = self._names.get(target) or self._name(target)
+        return HttpCall(request, name, self._salt, item)
+
+    def bulk(self, calls: list[HttpCall]) -> Request:
+        """One request for all of them."""
+        first = calls[0].request
+        items = [call.item for call in calls]
+        return Request(
+            first.target, first.method, first.path, first.headers, encode(items),
+            first.is_idempotent,
+        )  # fmt: skip
+
+    def _name(self, target: Any) -> str:
+        if len(self._names) > 1000:
+            self._names.clear()  # records name the hosts; then it is not worth much
+        self._names[target] = target.name
+        return str(target.name)
+
+    def _body(self, fields: dict[str, Any], item: Any) -> bytes:
+        settings = self.settings
+        if self._fill is not None:
+            return encode(item)
+        if settings.form is not None:
+            from urllib.parse import urlencode
+
+            pairs = [(name, template.fill(fields)) for name, template in settings.form.items()]
+            return urlencode(pairs).encode()
+        return settings.body.fill(fields).encode() if settings.body is not None else b""
+
+
+def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
+    bodies = [name for name in ("json", "form", "body") if getattr(settings, name) is not None]
+    if len(bodies) > 1:
+        yield f"{bodies[1]}: there is {bodies[0]} already; a request has one body"
+    if is_bulk and bodies != ["json"]:
+        yield "json: a stage with batch needs it: it is the record's item in the list"
+    if is_bulk and not all(
+        each.is_literal
+        for each in (settings.url, *settings.query.values(), *settings.headers.values())
+    ):
+        yield "url: no fields in url, query and headers with batch: the list is one request"
+    for name, template in settings.headers.items():
+        if not _TOKEN(name) or name.lower() in _OURS:
+            yield f"headers.{name}: not a header that can be set"
+        elif any(isinstance(part, str) and _UNSAFE(part) for part in template.parts):
+            yield f"headers.{name}: a line break or control character"
+    if settings.auth is not None and _UNSAFE("".join(settings.auth.pair())):
+        yield "auth: a line break or control character"
+
+
+def _header(name: str, value: str) -> bytes:
+    if _UNSAFE(value):
+        raise RecordError(
+            "missing_field", f"the header {name} would get a line break or control character"
+        )
+    return f"{name}: {value.strip()}\r\n".encode()
+
+
+def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:
+    if settings.json is not None or is_bulk:
+        return "application/json"
+    if settings.form is not None:
+        return "application/x-www-form-urlencoded"
+    return "text/plain; charset=utf-8" if settings.body is not None else None
+
+
+def _salt(settings: HttpSettings, stage: str) -> bytes:
+    """What all keys of a stage begin with: settings as written, so that no secret is in it."""
+    auth = settings.auth
+    credential = [getattr(each, "written", None) for each in (auth.bearer, auth.basic, auth.value)
+                  ] if auth else []  # fmt: skip
+    headers = {name: template.written for name, template in settings.headers.items()}
+    return encode([stage, credential, headers, settings.select, settings.ok, settings.missing])
+
+
+def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
+    """`json` as a function of the record. A string that is one whole `{field}` keeps its type."""
+    if isinstance(template, dict):
+        members = [(name, _compiled(value)) for name, value in template.items()]
+        return lambda fields: {name: fill(fields) for name, fill in members}
+    if isinstance(template, list | tuple):
+        items = [_compiled(value) for value in template]
+        return lambda fields: [fill(fields) for fill in items]
+    if not isinstance(template, str):
+        return lambda fields: template
+    parsed = Template.parse(template)
+    path = parsed.field
+    if path is not None:
+        return lambda fields: value_of(fields, path)
+    if parsed.is_literal:
+        return lambda fields: parsed.literal
+    return parsed.fill

@@ -1,0 +1,91 @@
+"""A stage's call with its policies around it, as the engine calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from streamproc.interfaces import Inner, Layer, Opens, Site, Visit
+from streamproc.policies.stack import stack
+from streamproc.record import NOTHING
+
+
+class Asks(Opens, Protocol):
+    """What is asked: `prepare` makes a call of a record (None: not for this one)."""
+
+    @property
+    def prepare(self) -> Callable[[dict[str, Any]], Any]: ...
+
+    @property
+    def call(self) -> Callable[[Any], Any]: ...
+
+
+class LayeredEnricher:
+    """`outer` layers see the record, `layers` the call that was prepared of it.
+
+    `others` are entered and left with it: fallbacks, caches.
+    """
+
+    mode: Literal["layered"] = "layered"
+
+    def __init__(
+        self,
+        asks: Asks,
+        site: Site,
+        layers: Sequence[Layer],
+        outer: Sequence[Layer] = (),
+        others: Sequence[Any] = (),
+    ) -> None:
+        self._asks = asks
+        self._site = site
+        self._layers = layers
+        self._outer = outer
+        self._others = others
+        self._stack = AsyncExitStack()
+        self.call: Inner = self._not_entered
+
+    @property
+    def site(self) -> Site:
+        """What the layers know of the stage, counts included."""
+        return self._site
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            for other in (*self._others, self._asks):
+                await exits.enter_async_context(other)
+            self._stack = exits.pop_all()
+        innermost = self._asks.call
+        # not a coroutine function: what it returns is awaited by the layer around it
+        asked = stack(self._layers, lambda call, visit: innermost(call), self._site)
+        self.call = stack(self._outer, _prepared(self._asks.prepare, asked, self._site), self._site)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    async def _not_entered(self, call: Any, visit: Visit) -> Any:
+        raise RuntimeError("enter the stage first")
+
+
+def _prepared(prepare: Callable[[dict[str, Any]], Any], asked: Inner, site: Site) -> Inner:
+    counts = site.counts
+
+    def from_fields(fields: dict[str, Any], visit: Visit) -> Awaitable[Any]:
+        call = prepare(fields)
+        if call is None:
+            counts.skipped += 1
+            return _nothing()
+        return asked(call, visit)
+
+    return from_fields
+
+
+async def _nothing() -> Any:
+    return NOTHING

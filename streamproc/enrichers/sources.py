@@ -1,0 +1,108 @@
+"""Several sources at once: `all = [...]`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from streamproc.enrichers.layered import LayeredEnricher
+from streamproc.errors import RecordError, SourcesError, StreamprocError, described
+from streamproc.interfaces import Visit
+from streamproc.record import NOTHING, Several
+from streamproc.secrets import redact
+
+
+class SourceOf(NamedTuple):
+    """One of them: where its result goes, and for which records it is asked."""
+
+    name: str
+    into: tuple[str, ...] | None
+    when: Callable[[dict[str, Any]], Any] | None
+    enricher: LayeredEnricher
+
+
+class SourcesEnricher:
+    """Asks all of them concurrently. What succeeded is kept, whatever the others do."""
+
+    mode: Literal["layered"] = "layered"
+
+    def __init__(self, sources: Sequence[SourceOf]) -> None:
+        self._sources = sources
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            for source in self._sources:
+                await exits.enter_async_context(source.enricher)
+            self._stack = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    async def call(self, fields: dict[str, Any], visit: Visit) -> Any:
+        """`Several` results. Raises `SourcesError` if a source failed."""
+        asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
+        visits: dict[str, Visit] = {}
+
+        def ask(source: SourceOf) -> Any:
+            async def job(own: Visit) -> Any:
+                visits[source.name] = own
+                return await source.enricher.call(fields.copy(), own)
+
+            return visit.fork(job, takes_place=False)
+
+        forks = [ask(source) for source in asked]
+        try:
+            if forks:
+                await asyncio.wait([fork.answer for fork in forks])
+        except asyncio.CancelledError:
+            for fork in forks:
+                fork.cancel()
+            raise
+        parts: list[tuple[tuple[str, ...] | None, Any]] = []
+        errors: dict[str, RecordError] = {}
+        for source, fork in zip(asked, forks, strict=True):
+            error = fork.answer.exception()
+            if error is None:
+                _keep(parts, errors, source, fork.answer.result())
+            elif isinstance(error, StreamprocError) or not isinstance(error, Exception):
+                raise error
+            else:
+                errors[source.name] = _as_record_error(error)
+        visit.attempts = max((each.attempts for each in visits.values()), default=1)
+        if errors:
+            facts = {
+                name: {"kind": error.kind, "message": redact(error.message),
+                       "attempts": visits[name].attempts, **error.details}
+                for name, error in errors.items()
+            }  # fmt: skip
+            raise SourcesError(next(iter(errors.values())), facts, Several(parts))
+        return Several(parts)
+
+
+def _is_wanted(source: SourceOf, fields: dict[str, Any], visit: Visit) -> bool:
+    if visit.only is not None and source.name not in visit.only:
+        return False
+    return source.when is None or bool(source.when(fields))
+
+
+def _keep(parts: Any, errors: dict[str, RecordError], source: SourceOf, value: Any) -> None:
+    if value is NOTHING:
+        return
+    if source.into is None and not isinstance(value, dict | None):
+        errors[source.name] = RecordError("exception", "expected an object to merge")
+    else:
+        parts.append((source.into, value))
+
+
+def _as_record_error(error: Exception) -> RecordError:
+    return error if isinstance(error, RecordError) else RecordError("exception", described(error))

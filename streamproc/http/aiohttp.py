@@ -1,0 +1,241 @@
+"""The client for what is not lean: proxies, cookies, redirects. On aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from streamproc.errors import CallError, ConfigError
+from streamproc.http.addresses import Resolver
+from streamproc.http.content import accepted_encodings, inflate
+from streamproc.http.contract import (
+    CONNECT_TIMEOUT_S,
+    MAX_HEADER_BYTES,
+    ClientOptions,
+    Request,
+    Response,
+    Target,
+    bad_answer,
+    cannot_connect,
+    reset,
+    too_large,
+)
+from streamproc.http.redirects import Trail, next_request
+from streamproc.http.tls import context
+
+if TYPE_CHECKING:
+    import aiohttp
+    from multidict import CIMultiDict as Headers
+    from yarl import URL
+
+    from streamproc.http.aiohttp_connection import Flight
+
+_MAX_KNOWN = 1000  # of what records can name any number of
+
+
+class AiohttpClient:
+    """See `contract.Client`. Proxies as the environment names them, one cookie jar."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._options = options
+        self._resolver = Resolver()
+        self._headers: dict[bytes, Any] = {}  # parsed, as most requests have the same
+        self._origins: dict[Target, tuple[str, URL | None]] = {}
+        self._proxies: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        tls = context(self._options.tls)
+        self._proxies = _proxies()
+        import aiohttp
+        from multidict import CIMultiDict
+        from yarl import URL
+
+        from streamproc.http import aiohttp_connection as ours
+
+        self._aiohttp, self._ours, self._url, self._multidict = aiohttp, ours, URL, CIMultiDict
+        connector = ours.Connector(
+            limit=0,
+            limit_per_host=self._options.connections,
+            resolver=ours.CheckedResolver(self._resolver),
+            use_dns_cache=False,  # the resolver has one
+            ssl=tls,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            request_class=ours.OurRequest,
+            timeout=aiohttp.ClientTimeout(),
+            auto_decompress=False,
+            cookie_jar=aiohttp.CookieJar(unsafe=True),  # a host may be an IP address, too
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=ours.MAX_HEADERS,
+        )
+        self._session._retry_connection = False  # it would repeat what a fresh connection lost
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+
+    async def send(self, request: Request) -> Response:
+        """See `contract.Client`. Redirects are followed; the last answer counts."""
+        request.sent = False
+        response = await self._send_once(request)
+        if not self._options.redirects:
+            return response
+        trail = Trail(self._options.redirects, request)
+        while (following := next_request(request, response)) is not None:
+            request = trail.step(following)
+            response = await self._send_once(request)
+        return response
+
+    async def _send_once(self, request: Request) -> Response:
+        if request.target.is_from_record:
+            await self._check(request.target)
+        flight = self._ours.Flight(request)
+        try:
+            return await self._fly(request, flight)
+        except CallError as error:
+            if error.kind != "reset" or not flight.is_stale or not request.is_idempotent:
+                raise
+        return await self._fly(request, self._ours.Flight(request, is_fresh=True))
+
+    async def _fly(self, request: Request, flight: Flight) -> Response:
+        """One attempt on one connection."""
+        self._ours.FLIGHT.set(flight)
+        origin, proxy = self._origins.get(request.target) or self._origin(request.target)
+        headers = self._headers.get(request.headers) or self._parsed(request.headers)
+        try:
+            answer = await self._session.request(
+                request.method.decode(),
+                self._url(origin + request.path.decode(), encoded=True),
+                headers=headers,
+                proxy=proxy,
+                allow_redirects=False,
+            )
+            if answer.status == 101:
+                raise bad_answer("it switched protocols, which nobody asked for")
+            content = answer.content
+            if content.is_eof() and content.total_bytes <= self._options.max_body_bytes:
+                body = content.read_nowait()
+            else:
+                body = await self._read(answer)
+            names = answer.headers.getall("Content-Encoding", None)
+            if names is not None:
+                body = inflate(body, ",".join(names), self._options.max_body_bytes)
+            return Response(answer.status, list(answer.raw_headers), body)
+        except (CallError, asyncio.CancelledError):
+            flight.abort()
+            raise
+        except (self._aiohttp.ClientError, OSError, ValueError) as error:
+            flight.abort()
+            raise _mapped(error, request.target, self._aiohttp) from error
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        """A body that did not come all at once, not more of it than the limit."""
+        limit = self._options.max_body_bytes
+        try:
+            if (answer.content_length or 0) > limit:
+                raise too_large("body", limit)
+            pieces = []
+            size = 0
+            while piece := await answer.content.readany():
+                size += len(piece)
+                if size > limit:
+                    raise too_large("body", limit)
+                pieces.append(piece)
+        except BaseException:
+            answer.close()
+            raise
+        return b"".join(pieces)
+
+    async def _check(self, target: Target) -> None:
+        """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""
+        await self._resolver.resolve(target)
+        if self._proxy_of(target) is not None:
+            reason = "a record named this host, and behind a proxy nobody can check its address"
+            raise CallError("connect", f"{target.authority}: {reason}")
+
+    def _parsed(self, lines: bytes) -> Headers[str]:
+        """The client's own headers, and those of a request."""
+        headers: Headers[str] = self._multidict()
+        for line in lines.decode().split("\r\n")[:-1]:
+            name, _, value = line.partition(":")
+            headers.add(name, value.strip(" \t"))
+        if "User-Agent" not in headers:
+            headers["User-Agent"] = self._options.user_agent
+        headers["Accept-Encoding"] = accepted_encodings().decode()
+        if len(self._headers) >= _MAX_KNOWN:
+            self._headers.clear()
+        self._headers[lines] = headers
+        return headers
+
+    def _origin(self, target: Target) -> tuple[str, URL | None]:
+        """What the URL begins with, and the proxy."""
+        proxy = self._proxy_of(target)
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        made = f"{target.scheme}://{host}:{target.port}", self._url(proxy) if proxy else None
+        if len(self._origins) >= _MAX_KNOWN:
+            self._origins.clear()
+        self._origins[target] = made
+        return made
+
+    def _proxy_of(self, target: Target) -> str | None:
+        from urllib.request import proxy_bypass
+
+        proxy = self._proxies.get(target.scheme)
+        return None if proxy is None or proxy_bypass(target.host) else proxy
+
+
+def _proxies() -> dict[str, str]:
+    """The proxies that the environment names. Raises `ConfigError` for one that is no good."""
+    from urllib.request import getproxies_environment
+
+    found = {}
+    for scheme, url in getproxies_environment().items():
+        if scheme not in ("http", "https"):
+            continue
+        found[scheme] = whole = url if "://" in url else f"http://{url}"
+        if whole.partition("://")[0].lower() not in ("http", "https"):
+            kind = whole.partition("://")[0]
+            raise ConfigError(f"{scheme}_proxy: a {kind} proxy; only http and https ones will do")
+    return found
+
+
+def _mapped(error: Exception, target: Target, aiohttp: Any) -> CallError:
+    """What aiohttp raises, in the words of the contract."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return cannot_connect(target, error.strerror or error, "dns")
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return cannot_connect(target, _tls_reason(error), "tls")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        failure = cannot_connect(target, f"the proxy answered {error.status} {error.message}")
+        failure.again = error.status >= 500
+        return failure
+    if isinstance(error, TimeoutError):
+        return cannot_connect(target, f"no connection within {CONNECT_TIMEOUT_S:g} s")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        where = "its proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return cannot_connect(target, f"{where}{error.os_error.strerror or error.os_error}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return reset("the connection ended in the middle of the answer")
+    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
+        return CallError("connect", f"{target.authority}: {error}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return bad_answer(f"not HTTP/1.1: {error.message}")
+    reason = "" if isinstance(error, aiohttp.ServerDisconnectedError) else f": {error}"
+    return reset(f"the connection ended before the answer{reason}")
+
+
+def _tls_reason(error: Any) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {cause.verify_message}"
+    return f"TLS handshake failed: {getattr(cause, 'reason', None) or cause}"

@@ -1,0 +1,240 @@
+"""One HTTP/1.1 connection: bytes in, whole answers out, one request at a time.
+
+RFC 9112. The parser is llhttp (through httptools), the one that Node.js ships; it
+refuses what makes requests smuggle. This file adds limits, and what a parser cannot know:
+whether anybody asked, where a body without a length ends, when to use the connection again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import httptools
+
+from streamproc.errors import CallError
+from streamproc.http.contract import (
+    MAX_HEADER_BYTES,
+    Headers,
+    Request,
+    Response,
+    bad_answer,
+    reset,
+    too_large,
+)
+
+_SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
+_FRAMING_SHARE = 16  # chunk headers and extensions: at most so many bytes for one of the body
+
+
+Answer = asyncio.Future[Response]
+
+
+class Keeper(Protocol):
+    """Who has the connection when nobody uses it."""
+
+    def freed(self, connection: Connection) -> None:
+        """It can be used again."""
+
+    def lost(self, connection: Connection) -> None:
+        """It is closed."""
+
+    def stale(self, request: Request, data: bytes, answer: Answer) -> None:
+        """It was closed by the other side before a byte of the answer came; it had been used."""
+
+
+class Connection(asyncio.Protocol):
+    """See the module. `ask`, then wait for the answer; `close` at any time."""
+
+    __slots__ = (
+        "_answer", "_asked", "_body", "_body_bytes", "_encodings", "_feed", "_headers",
+        "_headers_kept", "_in_body", "_keeper", "_max_body_bytes", "_parser", "_pieces",
+        "_received_bytes", "_response", "_transport", "_until_close", "is_open", "uses",
+    )  # fmt: skip
+
+    def __init__(self, keeper: Keeper, max_body_bytes: int) -> None:
+        self._keeper = keeper
+        self._max_body_bytes = max_body_bytes
+        self._transport: Any = None
+        self._answer: Answer | None = None
+        self._asked: tuple[Request, bytes] | None = None
+        self._headers: Headers = []
+        self._headers_kept: Headers = []
+        self._body = b""
+        self._pieces: list[bytes] | None = None
+        self._body_bytes = 0
+        self._received_bytes = 0
+        self._in_body = False
+        self._until_close = False
+        self._encodings = b""
+        self._response: Response | None = None
+        self.is_open = False
+        self.uses = 0
+        self._parser = httptools.HttpResponseParser(self)
+        self._feed = self._parser.feed_data
+
+    def connection_made(self, transport: Any) -> None:
+        """The connection is up."""
+        self._transport = transport
+        self.is_open = True
+
+    def ask(self, request: Request, data: bytes, answer: Answer) -> None:
+        """Send `request`, which is `data` on the wire, and give its answer to `answer`."""
+        self.uses += 1
+        self._answer = answer
+        self._asked = (request, data)
+        request.sent = True
+        self._transport.write(data)
+
+    def cancel(self, answer: Answer) -> None:
+        """Nobody waits for `answer` any more: it would come too late for the next one."""
+        if self._answer is answer:
+            self.close()
+
+    def close(self) -> None:
+        """Never use it again."""
+        if self.is_open:
+            self.is_open = False
+            self._transport.abort()
+            self._keeper.lost(self)
+
+    # What the transport tells
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes: usually a whole answer."""
+        if self._answer is None:
+            self.close()  # nobody asked: whoever asks next must not get this
+            return
+        self._received_bytes += len(data)
+        try:
+            if len(data) <= _SLICE_BYTES:
+                self._feed(data)
+            else:
+                self._feed_slices(data)
+        except httptools.HttpParserError as error:
+            self._fail(bad_answer(f"not HTTP/1.1: {error}"), error.__context__)
+        except CallError as error:
+            self._fail(error, None)
+        else:
+            if self._response is not None:
+                self._finish(self._response)
+            elif self._received_bytes > MAX_HEADER_BYTES + self._body_bytes * _FRAMING_SHARE:
+                self._fail(too_large("header", MAX_HEADER_BYTES), None)
+
+    def _feed_slices(self, data: bytes) -> None:
+        before = self._received_bytes - len(data)
+        for start in range(0, len(data), _SLICE_BYTES):
+            self._feed(data[start : start + _SLICE_BYTES])
+            if not self._in_body and before + start > MAX_HEADER_BYTES:
+                raise too_large("header", MAX_HEADER_BYTES)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The other side closed it, or it broke."""
+        answer = self._answer
+        if answer is not None and not answer.done():
+            self._end_early(answer, f": {error}" if error is not None else "")
+        if self.is_open:
+            self.is_open = False
+            self._keeper.lost(self)
+
+    def _end_early(self, answer: Answer, reason: str) -> None:
+        self._answer = None
+        if self._in_body and self._until_close and not reason:
+            try:
+                answer.set_result(self._made_response())
+            except CallError as error:
+                answer.set_exception(error)
+        elif self._received_bytes:
+            answer.set_exception(reset(f"the connection ended in the middle of the answer{reason}"))
+        elif self.uses > 1 and self._asked is not None:
+            self._keeper.stale(*self._asked, answer)
+        else:
+            answer.set_exception(reset(f"the connection ended before the answer{reason}"))
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        """An answer begins, or one too many."""
+        if self._response is not None:
+            raise bad_answer("two answers to one request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called for trailers too; those come to nothing."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Whatever comes now is body."""
+        self._in_body = True
+        self._headers_kept = headers = self._headers
+        self._headers = []
+        self._until_close = True
+        for name, value in headers:
+            length = len(name)  # three of them are wanted: cheaper than lower() on every one
+            if (length == 14 and name.lower() == b"content-length") or (
+                length == 17 and name.lower() == b"transfer-encoding"
+            ):
+                self._until_close = False
+            elif length == 16 and name.lower() == b"content-encoding":
+                self._encodings += b"," + value if self._encodings else value
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, mostly all of it."""
+        self._body_bytes += len(data)
+        if self._body_bytes > self._max_body_bytes:
+            raise too_large("body", self._max_body_bytes)
+        if not self._body:
+            self._body = data
+        elif self._pieces is None:
+            self._pieces = [self._body, data]
+        else:
+            self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole, unless it was only an interim one (1xx)."""
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._response = self._made_response()
+            if not self._parser.should_keep_alive():  # known only in this callback
+                self._until_close = True
+        elif status == 101:
+            raise bad_answer("it switched protocols, which nobody asked for")
+        else:
+            self._in_body = False
+
+    # How an answer ends
+
+    def _made_response(self) -> Response:
+        body, self._body = self._body, b""
+        if self._pieces is not None:
+            body, self._pieces = b"".join(self._pieces), None
+        if self._encodings:
+            from streamproc.http.content import inflate
+
+            body = inflate(body, self._encodings.decode("latin-1"), self._max_body_bytes)
+        return Response(self._parser.get_status_code(), self._headers_kept, body)
+
+    def _finish(self, response: Response) -> None:
+        answer = self._answer
+        assert answer is not None
+        self._answer = self._response = None
+        self._body_bytes = self._received_bytes = 0
+        self._in_body = False
+        self._encodings = b""
+        if self._until_close or self._transport.get_write_buffer_size():
+            self.close()  # an answer before the request was all sent: the rest would follow
+        elif self.is_open:
+            self._keeper.freed(self)
+        if not answer.done():
+            answer.set_result(response)
+
+    def _fail(self, error: CallError, cause: BaseException | None) -> None:
+        """What came is no good, unless the answer was whole before it came."""
+        if self._response is not None:
+            self._until_close = True
+            self._finish(self._response)
+            return
+        answer, self._answer = self._answer, None
+        assert answer is not None
+        self.close()
+        if not answer.done():
+            answer.set_exception(cause if isinstance(cause, CallError) else error)

@@ -1,0 +1,237 @@
+"""The fast client: HTTP/1.1 keep-alive on asyncio protocols, nothing that a call does not need.
+
+No proxies, no cookies, no redirects: for these there is the aiohttp client. One request at
+a time on a connection: pipelining would tie records to each other's fate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from streamproc.errors import CallError
+from streamproc.http.addresses import Resolver
+from streamproc.http.connection import Answer, Connection
+from streamproc.http.content import accepted_encodings
+from streamproc.http.contract import (
+    CONNECT_TIMEOUT_S,
+    ClientOptions,
+    Request,
+    Response,
+    Target,
+    cannot_connect,
+    reset,
+)
+from streamproc.http.tls import context
+
+_WITHOUT_BODY = (b"GET", b"DELETE", b"HEAD")
+
+
+class LeanClient:
+    """See `contract.Client`. A pool of connections per target, the warmest one first."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._options = options
+        self._pools: dict[Target, _Pool] = {}
+        self._resolver = Resolver()
+        self._tls: ssl.SSLContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        self._tls = context(self._options.tls)
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+
+    async def send(self, request: Request) -> Response:
+        """See `contract.Client`."""
+        pool = self._pools.get(request.target) or self._pool_of(request.target)
+        data = b"%b %b%b%b%b" % (
+            request.method, request.path, pool.common, request.headers, b"\r\n"
+            if not request.body and request.method in _WITHOUT_BODY
+            else b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body),
+        )  # fmt: skip
+        request.sent = False
+        connection = pool.idle.pop() if pool.idle else await pool.take()
+        assert self._loop is not None
+        answer: Answer = self._loop.create_future()
+        connection.ask(request, data, answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            connection.cancel(answer)
+            raise
+
+    def _pool_of(self, target: Target) -> _Pool:
+        pool = _Pool(target, self._options, self._resolver, self._tls)
+        self._pools[target] = pool
+        return pool
+
+
+class _Pool:
+    """The connections to one target, at most as many as the options say."""
+
+    def __init__(
+        self,
+        target: Target,
+        options: ClientOptions,
+        resolver: Resolver,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._target = target
+        self._options = options
+        self._resolver = resolver
+        self._tls = tls if target.scheme == "https" else None
+        self.idle: list[Connection] = []  # the one that was used last at the end
+        self._all: set[Connection] = set()
+        self._connecting = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._repeating: set[asyncio.Task[None]] = set()
+        agent = f"User-Agent: {options.user_agent}\r\n" if options.user_agent else ""
+        self.common = (
+            f" HTTP/1.1\r\nHost: {target.authority}\r\n{agent}"
+            f"Accept-Encoding: {accepted_encodings().decode()}\r\n"
+        ).encode()
+
+    async def take(self) -> Connection:
+        """A connection: an idle one, a new one, or the next that becomes free."""
+        while True:
+            if self.idle:
+                return self.idle.pop()
+            if len(self._all) + self._connecting < self._options.connections:
+                return await self._connect()
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+
+    def close(self) -> None:
+        """Close all."""
+        for task in self._repeating:
+            task.cancel()
+        for connection in list(self._all):
+            connection.close()
+
+    # A keeper of connections
+
+    def freed(self, connection: Connection) -> None:
+        """See `Keeper`."""
+        self.idle.append(connection)
+        if self._waiting:
+            self._wake()
+
+    def lost(self, connection: Connection) -> None:
+        """See `Keeper`."""
+        self._all.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        if self._waiting:
+            self._wake()
+
+    def stale(self, request: Request, data: bytes, answer: Answer) -> None:
+        """See `Keeper`: sent once more, over a fresh connection."""
+        if not request.is_idempotent:
+            answer.set_exception(reset("the connection was closed as it was used again"))
+            return
+        for connection in self.idle[:]:
+            connection.close()  # as old as that one, or older
+        task = asyncio.get_running_loop().create_task(self._repeat(request, data, answer))
+        self._repeating.add(task)
+        task.add_done_callback(self._repeating.discard)
+
+    async def _repeat(self, request: Request, data: bytes, answer: Answer) -> None:
+        try:
+            connection = await self.take()
+            while connection.uses:  # one that somebody else used meanwhile may be stale, too
+                connection.close()
+                connection = await self.take()
+        except CallError as error:
+            if not answer.done():
+                answer.set_exception(error)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        else:
+            if answer.done():
+                self.freed(connection)
+            else:
+                connection.ask(request, data, answer)
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def _connect(self) -> Connection:
+        self._connecting += 1
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await self._dial()
+        except TimeoutError as error:
+            self._wake()
+            reason = f"no connection within {CONNECT_TIMEOUT_S:g} s"
+            raise cannot_connect(self._target, reason) from error
+        except BaseException:
+            self._wake()
+            raise
+        finally:
+            self._connecting -= 1
+        self._all.add(connection)
+        return connection
+
+    async def _dial(self) -> Connection:
+        """Try the addresses one after the other; each but the last gets its share of the time."""
+        loop = asyncio.get_running_loop()
+        addresses = await self._resolver.resolve(self._target)
+        failure: CallError | None = None
+        for k, (family, host) in enumerate(addresses):
+            share_s = (
+                CONNECT_TIMEOUT_S / (len(addresses) - k + 1) if k + 1 < len(addresses) else None
+            )
+            try:
+                async with asyncio.timeout(share_s):
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(self, self._options.max_body_bytes),
+                        host,
+                        self._target.port,
+                        family=family,
+                        ssl=self._tls,
+                        server_hostname=self._target.host if self._tls else None,
+                    )
+                return connection
+            except ssl.SSLError as error:
+                failure = cannot_connect(self._target, _tls_reason(error), "tls")
+                failure.__cause__ = error
+            except TimeoutError as error:
+                if share_s is None:
+                    raise
+                failure = cannot_connect(self._target, "no connection in time")
+                failure.__cause__ = error
+            except OSError as error:
+                failure = cannot_connect(self._target, error.strerror or error)
+                failure.__cause__ = error
+        raise failure or cannot_connect(self._target, "no address")
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    return f"TLS handshake failed: {error.reason or error}"

@@ -1,0 +1,96 @@
+"""Following redirects, without taking secrets to places that nobody meant."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urljoin, urlsplit
+
+from streamproc.errors import CallError
+from streamproc.http.contract import Request, Response, Target, bad_answer
+
+_STATUSES = (301, 302, 303, 307, 308)
+_KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
+_OF_BODY = (b"content-type", b"content-encoding", b"content-language")
+_SAFE = "/?&=%:;,@!$'()*+~[]-._"
+
+
+class Trail:
+    """The redirects of one call."""
+
+    def __init__(self, most: int, first: Request) -> None:
+        self._most = most
+        self._seen = {_place(first)}
+        self._steps = 0
+
+    def step(self, request: Request) -> Request:
+        """One more. Raises `CallError`: they go round in circles, or there are too many."""
+        self._steps += 1
+        place = _place(request)
+        if place in self._seen:
+            raise bad_answer(f"its redirects go round in circles, at {_shown(request)}")
+        if self._steps > self._most:
+            raise bad_answer(f"more than {self._most} redirects, the next to {_shown(request)}")
+        self._seen.add(place)
+        return request
+
+
+def next_request(request: Request, response: Response) -> Request | None:
+    """Where `response` sends us, None if it does not. Raises `CallError` for no usable place.
+
+    To another scheme, host or port go no headers that could be secret.
+    """
+    if response.status not in _STATUSES:
+        return None
+    location = response.header(b"location")
+    if not location:
+        return None
+    target, path = _resolved(request, location)
+    method, headers, body = request.method, request.headers, request.body
+    if response.status == 303 or (response.status in (301, 302) and method == b"POST"):
+        method, body = b"GET", b""
+        headers = _without(headers, _OF_BODY)
+    if target != request.target:
+        headers = _only(headers, _KEPT)
+    is_idempotent = request.is_idempotent or method == b"GET"
+    return Request(target, method, path, headers, body, is_idempotent, sent=True)
+
+
+def _resolved(request: Request, location: str) -> tuple[Target, bytes]:
+    base = request.target.name + request.path.decode()
+    try:
+        # as browsers do: the bytes that came, encoded where they are no URL
+        split = urlsplit(urljoin(base, quote(location.encode("latin-1"), safe=_SAFE + "#")))
+        host, port = split.hostname, split.port
+    except ValueError as error:
+        raise _useless(location, str(error)) from error
+    if split.scheme not in ("http", "https") or not host:
+        raise _useless(location, "not an http or https URL")
+    if "@" in split.netloc:
+        raise _useless(location, "it has a user in it")
+    port = port or (443 if split.scheme == "https" else 80)
+    target = Target(split.scheme, host, port, request.target.is_from_record)
+    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    return target, path.encode()
+
+
+def _useless(location: str, reason: str) -> CallError:
+    return bad_answer(f"a redirect to {location[:200]!r}: {reason}")
+
+
+def _only(headers: bytes, names: tuple[bytes, ...]) -> bytes:
+    return b"".join(line for line in headers.splitlines(keepends=True) if _name(line) in names)
+
+
+def _without(headers: bytes, names: tuple[bytes, ...]) -> bytes:
+    return b"".join(line for line in headers.splitlines(keepends=True) if _name(line) not in names)
+
+
+def _name(line: bytes) -> bytes:
+    return line.partition(b":")[0].strip().lower()
+
+
+def _place(request: Request) -> tuple[Target, bytes, bytes]:
+    return request.target, request.method, request.path
+
+
+def _shown(request: Request) -> str:
+    return f"{request.target.name}{request.path.decode()}"

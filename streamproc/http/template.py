@@ -1,0 +1,122 @@
+"""Text with `{field}` in it, filled from a record.
+
+`{a.b}` is a path, `{{` and `}}` are braces. A template is parsed as it was written:
+`${VAR}` is put in afterwards, and what was put in is never looked at again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+from streamproc.codec import encode
+from streamproc.errors import RecordError
+
+_TOKEN = re.compile(r"\{\{|\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\{([^{}]*)\}|[{}]")
+
+_MANY = 10**4000  # CPython refuses to write longer integers, codec does not
+
+Path = tuple[str, ...]
+
+
+class MissingFieldError(RecordError):
+    """A field that a template needs is missing, null or empty."""
+
+
+class Template:
+    """`parts` are literal texts (str) and paths of fields (tuple), in their order."""
+
+    schema = {"type": "string"}  # noqa: RUF012 - read only
+
+    def __init__(self, parts: list[str | Path], written: str) -> None:
+        self.parts = parts
+        self.written = written  # safe to show: with ${VAR}, without its value
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Raises ValueError: what was expected. A value with `variables` has its `${VAR}` filled."""
+        if not isinstance(value, str):
+            raise ValueError("expected a string")
+        written = getattr(value, "written", str(value))
+        variables = getattr(value, "variables", {})
+        parts: list[str | Path] = []
+        literal, at = "", 0
+        for match in _TOKEN.finditer(written):
+            literal += written[at : match.start()]
+            at = match.end()
+            token = match[0]
+            if token in ("{{", "}}"):
+                literal += token[0]
+            elif token[0] == "$":
+                literal += variables.get(token[2:-1], token)
+            elif match[1] is None:
+                raise ValueError(f"expected {{field}}; a brace alone is written {token}{token}")
+            else:
+                path = tuple(match[1].strip().split("."))
+                if "" in path:
+                    raise ValueError(f"expected a field such as {{a.b}}, got {token}")
+                if literal:
+                    parts.append(literal)
+                parts.append(path)
+                literal = ""
+        literal += written[at:]
+        if literal or not parts:
+            parts.append(literal)
+        return cls(parts, written)
+
+    def __repr__(self) -> str:
+        return self.written
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it needs no field."""
+        return all(isinstance(part, str) for part in self.parts)
+
+    @property
+    def literal(self) -> str:
+        """The text, if it needs no field."""
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def field(self) -> Path | None:
+        """The path, if the whole template is one field."""
+        only = self.parts[0] if len(self.parts) == 1 else ""
+        return only if isinstance(only, tuple) else None
+
+    def fill(self, fields: dict[str, Any]) -> str:
+        """The text. Raises `MissingFieldError`."""
+        return "".join(
+            [part if isinstance(part, str) else text_of(fields, part) for part in self.parts]
+        )
+
+
+def value_of(fields: dict[str, Any], path: Path) -> Any:
+    """The value at `path`, None if there is none. A number steps into a list."""
+    value: Any = fields
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def text_of(fields: dict[str, Any], path: Path) -> str:
+    """The value at `path` as text. Raises `MissingFieldError`; numbers are written as in JSON."""
+    value = value_of(fields, path) if len(path) > 1 else fields.get(path[0])
+    if type(value) is str and value:
+        return value
+    if type(value) is int and -_MANY < value < _MANY:
+        return str(value)
+    if value is None or value == "":
+        raise MissingFieldError("missing_field", f"the field {'.'.join(path)} is missing or empty")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return encode(value).decode()
+    kind = "an object" if isinstance(value, dict) else "an array"
+    raise RecordError(
+        "missing_field", f"the field {'.'.join(path)} is {kind}, expected text or a number"
+    )

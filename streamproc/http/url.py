@@ -1,0 +1,181 @@
+"""URL templates: a record may fill a path segment or a query value, and nothing else.
+
+Never scheme, host or port, unless `allow_hosts` lists them. Values are percent-encoded
+(RFC 3986), and what would climb out of its segment is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from streamproc.errors import RecordError
+from streamproc.http.contract import Target
+from streamproc.http.template import Path, Template, text_of
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
+_RESERVED = re.compile(r"[^A-Za-z0-9._~-]").findall
+_AUTHORITY = re.compile(r"(https?)://([^/?#@{}\s]+)(?=[/?]|$)", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[/\\]")
+_DOTS = (".", "..")
+_KEEP = "/?&=%:;,@!$'()*+~[]-._"  # of a URL that a record brings whole
+
+
+class Url:
+    """A URL template, checked. `render` gives target and path for a record."""
+
+    def __init__(
+        self, url: Template, query: Mapping[str, Template], allow_hosts: tuple[str, ...] = ()
+    ) -> None:
+        """Raises ValueError: why this URL is no good."""
+        self._allow_hosts = tuple(host.lower() for host in allow_hosts)
+        self._targets: dict[str, Target] = {}
+        self._whole: Template | None = None
+        parts: list[str | Path] = list(url.parts)
+        first = parts[0] if isinstance(parts[0], str) else ""
+        match = _AUTHORITY.match(first)
+        if match and not (match.end() == len(first) and len(parts) > 1):
+            self.target: Target | None = _target(match[1], match[2], is_from_record=False)
+            parts[0] = first[match.end() :]
+        else:
+            if "@" in first.partition("://")[2].partition("/")[0]:
+                raise ValueError("no user and password in a URL: use auth")
+            if not self._allow_hosts:
+                raise ValueError(
+                    "expected http://host/... or https://host/...; a record may name the host "
+                    "only if allow_hosts lists it"
+                )
+            self.target, self._whole = None, url
+        if "#" in "".join(part for part in parts if isinstance(part, str)):
+            raise ValueError("no #fragment: it is never sent")
+        self._query = query
+        self._parts = _with_query(parts, query) if self.target else []
+        self._path = self._compile() if self.target else None
+
+    def render(self, fields: dict[str, Any]) -> tuple[Target, str]:
+        """Where to, and the path with its query. Raises `MissingFieldError`, `RecordError`."""
+        if self._path is not None:
+            assert self.target is not None
+            return self.target, self._path(fields)
+        return self._render_whole(fields)
+
+    def _compile(self) -> Any:
+        """The path as a function of the record; the usual case, one field, in few steps."""
+        is_single = sum(isinstance(part, tuple) for part in self._parts) == 1
+        if not is_single:
+            return self._render_path
+        k = next(k for k, part in enumerate(self._parts) if isinstance(part, tuple))
+        path = self._parts[k]
+        assert isinstance(path, tuple)
+        before = "".join(part for part in self._parts[:k] if isinstance(part, str))
+        after = "".join(part for part in self._parts[k + 1 :] if isinstance(part, str))
+        if before[-1:] == "." or after[:1] == ".":
+            return self._render_path
+
+        def render(fields: dict[str, Any]) -> str:
+            text = text_of(fields, path)
+            if _UNRESERVED(text) is None:
+                text = _encoded(text, path)
+            return before + text + after
+
+        return render
+
+    def _render_path(self, fields: dict[str, Any]) -> str:
+        out = []
+        for part in self._parts:
+            if isinstance(part, str):
+                out.append(part)
+            else:
+                text = text_of(fields, part)
+                out.append(text if _UNRESERVED(text) else _encoded(text, part))
+        path = "".join(out)
+        if any(segment in _DOTS for segment in path.partition("?")[0].split("/")):
+            raise RecordError("missing_field", "the fields make a path with a segment of dots")
+        return path
+
+    def _render_whole(self, fields: dict[str, Any]) -> tuple[Target, str]:
+        assert self._whole is not None
+        text = "".join(
+            part if isinstance(part, str) else self._piece(k, part, fields)
+            for k, part in enumerate(self._whole.parts)
+        )
+        try:
+            split = urlsplit(text)
+            host, port = split.hostname, split.port
+        except ValueError as error:
+            raise RecordError("missing_field", f"the record gives no URL: {error}") from None
+        if split.scheme not in ("http", "https") or not host or "@" in split.netloc:
+            raise RecordError("missing_field", "the record gives no http or https URL")
+        if not any(fnmatchcase(host, allowed) for allowed in self._allow_hosts):
+            raise RecordError("missing_field", f"the host {host} is not in allow_hosts")
+        target = Target(split.scheme, host, port or _port(split.scheme), is_from_record=True)
+        path = quote(split.path or "/", safe=_KEEP)
+        if any(segment in _DOTS for segment in path.split("/")):
+            raise RecordError("missing_field", "the record's URL has a segment of dots")
+        pairs = [quote(split.query, safe=_KEEP)] if split.query else []
+        for name, template in self._query.items():
+            pairs.append(f"{quote(name, safe='')}={quote(template.fill(fields), safe='')}")
+        return target, "?".join(filter(None, (path, "&".join(pairs))))
+
+    def _piece(self, k: int, path: Path, fields: dict[str, Any]) -> str:
+        text = text_of(fields, path)
+        if k == 0:
+            return text.strip()  # the URL as a whole, or its first part
+        literal = self._whole.parts[k - 1] if self._whole else ""
+        in_host = isinstance(literal, str) and literal.endswith("://")
+        return text if in_host and re.fullmatch(r"[A-Za-z0-9.:-]+", text) else _encoded(text, path)
+
+
+def _with_query(parts: list[str | Path], query: Mapping[str, Template]) -> list[str | Path]:
+    """The parts of path and query, the query of the settings appended to that of the URL."""
+    text = "".join(part for part in parts if isinstance(part, str))
+    if isinstance(parts[0], str) and not parts[0].startswith("/"):
+        parts = ["/" + parts[0], *parts[1:]]
+    mark = "&" if "?" in text else "?"
+    out = [quote(p, safe=_KEEP) if isinstance(p, str) else p for p in parts]
+    for name, template in query.items():
+        out.append(f"{mark}{quote(name, safe='')}=")
+        mark = "&"
+        out += [quote(p, safe="") if isinstance(p, str) else p for p in template.parts]
+    joined: list[str | Path] = []
+    for part in out:
+        if isinstance(part, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += part
+        elif part != "":
+            joined.append(part)
+    return joined
+
+
+def _encoded(text: str, path: Path) -> str:
+    if "/" in text or "\\" in text:
+        climbs = any(segment in _DOTS for segment in _SEPARATORS.split(text))
+    else:
+        climbs = text in _DOTS
+    if climbs:
+        name = ".".join(path)
+        raise RecordError("missing_field", f"the field {name} would climb out of its URL: {text!r}")
+    if text.isascii():
+        # % first: what the others turn into must stay as it is
+        for character in sorted(set(_RESERVED(text)), key="%".__ne__):
+            text = text.replace(character, f"%{ord(character):02X}")
+        return text
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        name = ".".join(path)
+        raise RecordError("missing_field", f"the field {name} has a lone surrogate") from None
+
+
+def _target(scheme: str, authority: str, *, is_from_record: bool) -> Target:
+    split = urlsplit(f"{scheme}://{authority}")
+    if not split.hostname:
+        raise ValueError(f"no host in {authority!r}")
+    port = split.port or _port(split.scheme)
+    return Target(split.scheme, split.hostname, port, is_from_record)
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80

@@ -1,0 +1,105 @@
+"""Micro-batches: single records in, one call with a list, single results out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, cast
+
+from msgspec import Meta, Struct
+
+from streamproc.errors import RecordError
+from streamproc.interfaces import Fork, Inner, Site, Visit
+from streamproc.units import Seconds
+
+
+class Many(Struct):
+    """Some calls as one. See `interfaces.Call`."""
+
+    calls: list[Any]
+    target: str
+    is_idempotent: bool
+    sent: bool = False
+    is_negative: bool = False
+
+
+class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lists of at most `size`; the first of them waits for `wait` at most.
+
+    Answers come in the order of the list; with `key` (http) they are matched by that
+    member instead.
+    """
+
+    shorthand: ClassVar[str] = "size"
+
+    size: Annotated[int, Meta(ge=1)] = 50
+    wait: Seconds = cast("Seconds", 0.02)
+    key: str | None = None
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` takes `Many` and returns a list; each result may be a `RecordError`."""
+        return _Gathering(self, inner).one
+
+
+class _Gathering:
+    """A record that waits for its list lends its place; the call with the list takes one."""
+
+    def __init__(self, batch: Batch, inner: Inner) -> None:
+        self._size = batch.size
+        self._wait_s = batch.wait
+        self._inner = inner
+        self._gathered: list[tuple[Any, Visit, asyncio.Future[Any]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._fork: Callable[..., Fork] | None = None
+
+    async def one(self, call: Any, visit: Visit) -> Any:
+        """The record's part of the answer. Raises what the call raised."""
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        self._gathered.append((call, visit, answer))
+        self._fork = visit.fork
+        if len(self._gathered) >= self._size:
+            self._flush()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._wait_s, self._flush)
+        result = await visit.wait_for_call(answer)
+        if isinstance(result, RecordError):
+            raise result
+        return result
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        gathered, self._gathered = self._gathered, []
+        gathered = [each for each in gathered if not each[2].done()]  # some may be cancelled
+        if not gathered:
+            return
+        assert self._fork is not None
+        first = gathered[0][0]
+        many = Many([call for call, _, _ in gathered], first.target, first.is_idempotent)
+
+        async def all_at_once(own: Visit) -> list[Any]:
+            try:
+                results: list[Any] = await self._inner(many, own)
+            finally:
+                for _, visit, _ in gathered:
+                    visit.attempts = own.attempts
+            return results
+
+        fork = self._fork(all_at_once, takes_place=True)
+        answers = [answer for _, _, answer in gathered]
+        fork.answer.add_done_callback(lambda done: _hand_out(done, answers))
+
+
+def _hand_out(done: asyncio.Future[Any], answers: list[asyncio.Future[Any]]) -> None:
+    error = None if done.cancelled() else done.exception()
+    for k, answer in enumerate(answers):
+        if answer.done():
+            continue
+        if done.cancelled():
+            answer.cancel()
+        elif error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(done.result()[k])

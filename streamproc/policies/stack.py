@@ -1,0 +1,27 @@
+"""The order of the policies around a call, outermost first.
+
+    fallback → record deadline → cache, single-flight → batch → retry → circuit breaker
+    → rate limit, Retry-After pause → concurrency → attempt timeout → the call
+
+Each place has its reason. Only the stage's own answer is cached, never a fallback's. The
+deadline covers attempts and waits. A cached answer costs no attempt. Retry stands outside
+the limits, so that every attempt pays a token and a back-off holds no slot. A token comes
+before a slot, so that waiting for the rate is not mistaken for a busy target. A policy that
+a stage does not have is not there: nothing is asked per record.
+
+>>> call = stack([retry, breaker, Timeout()], client.call, site)
+>>> value = await call(request, visit)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamproc.interfaces import Inner, Layer, Site
+
+
+def stack(layers: Sequence[Layer], inner: Inner, site: Site) -> Inner:
+    """`inner` with `layers` around it, the first one outermost."""
+    for layer in reversed(layers):
+        inner = layer.wrap(inner, site)
+    return inner

@@ -1,0 +1,53 @@
+"""Attempt timeout: the innermost layer, around the call itself.
+
+The engine's sweeper cancels; this layer says when an attempt begins and what its end means,
+and maps what user code raises to what policies decide by.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from msgspec import Struct
+
+from streamproc.errors import CallError, RecordError, Retry, described
+from streamproc.interfaces import Inner, Site, Visit
+
+
+class Timeout(Struct, frozen=True):
+    """Always there. The limit is the stage's `timeout`."""
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` with this policy around it."""
+        counts = site.counts
+
+        async def attempt(call: Any, visit: Visit) -> Any:
+            counts.requests += 1
+            begun_s = perf_counter()
+            visit.begin(site)
+            try:
+                value = await inner(call, visit)
+                visit.end()
+            except BaseException as error:
+                failure = visit.end_failed(error)
+                counts.took(perf_counter() - begun_s)
+                if failure is error and isinstance(error, RecordError):
+                    raise
+                raise as_call_error(failure) from error
+            counts.took(perf_counter() - begun_s)
+            return value
+
+        return attempt
+
+
+def as_call_error(error: BaseException) -> BaseException:
+    """What policies see of an error in user code: trying again helps with some of them."""
+    if isinstance(error, Retry):
+        throttled = error.after_s is not None
+        return CallError(
+            "exception", described(error), again=True, throttled=throttled, after_s=error.after_s
+        )
+    if isinstance(error, TimeoutError | OSError):
+        return CallError("exception", described(error), again=True, is_outage=True)
+    return error
