@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+
 if TYPE_CHECKING:
     from streamproc.assembly import Pipeline
     from streamproc.enrichers.markers import enricher, transform
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
         InputError,
         OutputError,
         RecordError,
+        Retry,
         StreamprocError,
+        UnavailableError,
     )
     from streamproc.telemetry.summary import Summary
-
-__version__ = "0.1.0"
+    from streamproc.version import __version__
 
 __all__ = [
     "ConfigError",
@@ -25,8 +27,11 @@ __all__ = [
     "OutputError",
     "Pipeline",
     "RecordError",
+    "Retry",
     "StreamprocError",
     "Summary",
+    "UnavailableError",
+    "__version__",
     "enricher",
     "transform",
 ]
@@ -37,8 +42,11 @@ _HOMES = {
     "OutputError": "streamproc.errors",
     "Pipeline": "streamproc.assembly",
     "RecordError": "streamproc.errors",
+    "Retry": "streamproc.errors",
     "StreamprocError": "streamproc.errors",
+    "UnavailableError": "streamproc.errors",
     "Summary": "streamproc.telemetry.summary",
+    "__version__": "streamproc.version",
     "enricher": "streamproc.enrichers.markers",
     "transform": "streamproc.enrichers.markers",
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamproc import __version__
+from streamproc.version import __version__
 from streamproc.codec import encode
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError

@@ -11,8 +11,8 @@ import pytest
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["-w", "2"], ["--retries", "3"], ["--rate", "5/s"], ["--cache", "1h"], ["--resume"],
-        ["--checkpoint", "x"], ["--durable"], ["--ack-fd", "3"], ["-e", "x=https://example.com"],
+        ["-w", "2"], ["--resume"],
+        ["--checkpoint", "x"], ["--durable"], ["--ack-fd", "3"],
         ["kafka://localhost:9092/topic"], ["-o", "kafka://localhost:9092/topic"],
     ],
 )  # fmt: skip
