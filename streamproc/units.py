@@ -61,10 +61,12 @@ class Rate(float):
 
     schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
     period_s: float
+    written: str
 
     def __new__(cls, per_second: float, period_s: float = 1.0) -> Self:  # noqa: D102
         self = super().__new__(cls, per_second)
         self.period_s = period_s
+        self.written = f"{per_second:g}/s"
         return self
 
     @classmethod
@@ -73,7 +75,9 @@ class Rate(float):
         if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
             period_s = _PERIODS[match[2][0]] if match[2] else 1.0
             if (limit := float(match[1])) > 0:
-                return cls(limit / period_s, period_s)
+                self = cls(limit / period_s, period_s)
+                self.written = value.strip()
+                return self
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return cls(value)
         raise ValueError('expected a rate such as "100/s", "600/min" or 50')

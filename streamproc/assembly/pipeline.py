@@ -84,6 +84,7 @@ class Pipeline:
         self._stages = [stage for stage in stages if stage is not None]
         self.calls = builder.calls
         self.notes = builder.notes
+        self.targets = builder.targets
 
     def __repr__(self) -> str:
         names = ", ".join(stage.name or "?" for stage in self.settings.stage)

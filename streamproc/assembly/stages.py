@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,18 +15,21 @@ from streamproc.errors import ConfigError
 from streamproc.interfaces import Layer, Stage
 from streamproc.record import CallTally
 
+log = logging.getLogger("streamproc")
+
 
 class StageBuilder:
     """Builds the stages of one pipeline.
 
     `calls` are the counts of each stage's calls by name, `notes` what `check` says of the
-    choices that were made.
+    choices that were made, `targets` whom the http stages connect to, and how.
     """
 
     def __init__(self, pipeline: Settings) -> None:
         self._pipeline = pipeline
         self.calls: dict[str, CallTally] = {}
         self.notes: list[str] = []
+        self.targets: dict[str, Any] = {}
 
     def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
         """The stage, None for one that does nothing. Raises `ConfigError`.
@@ -144,6 +148,10 @@ class StageBuilder:
         )
         client, why = open_client(http.client, options, builder.url.target)
         self.notes.append(f"stage {name}: {why}")
+        if builder.url.target is not None:
+            self.targets[name] = (builder.url.target, options)
+        if options.tls.dangerously_accept_any_certificate:
+            log.warning("stage %s: any certificate is accepted, so anybody can answer", name)
         if not is_bulk:
             return HttpEnricher(builder, client, repeat_when=retry.when)
         bulk = HttpBulkEnricher(builder, client, repeat_when=retry.when)
@@ -222,7 +230,11 @@ class _Constant:
 
 def _late(enricher: Any) -> Any:
     """Its call, looked up when it is needed: only entering it makes one."""
-    return lambda fields, visit: enricher.call(fields, visit)
+
+    async def ask(fields: Any, visit: Any) -> Any:
+        return await enricher.call(fields, visit)
+
+    return ask
 
 
 def _who(settings: StageSettings) -> str:

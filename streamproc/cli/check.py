@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import sys
 from typing import Any
 
 import click
+
+from streamproc.cli.leave import say
+from streamproc.codec import encode
+from streamproc.secrets import redact
 
 _VARIABLE = "${"
 
@@ -14,12 +20,9 @@ _VARIABLE = "${"
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-c", "--config", required=True, metavar="FILE", help="Pipeline file (TOML).")
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="As in run.")
-@click.option("--online", is_flag=True, hidden=True)
+@click.option("--online", is_flag=True, help="Also connect to every target, TLS included.")
 def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     """Validate a pipeline file, all of it, and print the resolved settings."""
-    if online:
-        raise click.UsageError("--online: not available in this version")
-
     import msgspec
 
     from streamproc.assembly import Pipeline
@@ -28,13 +31,35 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     sys.path.insert(0, os.getcwd())
     table = read_file(config)
     settings = resolve(table, {}, sets)
-    Pipeline.from_settings(settings)  # imports what the stages name
+    pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=_plain)
     written = merge(table, {}, sets, [])
     for line in _toml(_unfilled(shown, written)):
         click.echo(line)
-    click.echo(f"{config}: ok", err=True)
+    for note in pipeline.notes:
+        click.echo(f"# {redact(note)}")
+    if online and not asyncio.run(_reach_all(pipeline.targets)):
+        return 69
+    say(f"{config}: ok")
     return 0
+
+
+async def _reach_all(targets: dict[str, Any]) -> bool:
+    """Connect to each target, and say how that went."""
+    from streamproc.errors import CallError
+    from streamproc.http.lean import LeanClient
+
+    is_good = True
+    for stage, (target, options) in targets.items():
+        try:
+            async with LeanClient(options) as client:
+                await client.reach(target)
+        except CallError as error:
+            is_good = False
+            say(f"stage {stage}: {error.kind}: {error.message}")
+        else:
+            say(f"stage {stage}: {target.name} can be reached")
+    return is_good
 
 
 def _plain(value: Any) -> Any:
@@ -57,13 +82,24 @@ def _unfilled(value: Any, written: Any) -> Any:
 
 def _toml(settings: dict[str, Any]) -> list[str]:
     """The settings as TOML; what has no value is left out."""
-    from streamproc.codec import encode
-
-    def lines(table: dict[str, Any]) -> list[str]:
-        return [f"{k} = {encode(v).decode()}" for k, v in table.items() if v is not None]
-
     stages = settings.pop("stage")
-    out = lines(settings)
+    out = _members(settings)
     for stage in stages:
-        out += ["", "[[stage]]", *lines(stage)]
+        out += ["", "[[stage]]", *_members(stage)]
     return out
+
+
+def _members(table: dict[str, Any]) -> list[str]:
+    return [f"{_key(k)} = {_value(v)}" for k, v in table.items() if v not in (None, {}, [])]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else encode(name).decode()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_members(value)) + " }" if _members(value) else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return encode(value).decode()

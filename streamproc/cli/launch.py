@@ -101,6 +101,7 @@ class _Session:
                 lambda: engine.in_flight or run.window.used_records,
                 lambda: run.window.used_bytes,
                 lambda: engine.busy_since_s,
+                self._pipeline.calls.values(),
             )
             self._progress.start()
 

@@ -63,8 +63,9 @@ _SECONDS = _Parsed("seconds", Seconds.parse)
 
 _OPTIONS = [
     _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
-            help="A stage: leads, none, module:function, file.py:function, or with a "
-                 "name an http(s) URL with {field}s. Repeat it; the order is the order of work. [default: leads]"),
+            help="A stage: leads, none, module:function, file.py:function, or with a name "
+                 "an http(s) URL with {field}s. Repeat it; the order is the order of work. "
+                 "[default: leads]"),
     _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),

@@ -14,6 +14,7 @@ from streamproc.config.contradictions import contradictions
 from streamproc.config.settings import RESERVED_KEYS, Settings
 from streamproc.config.specs import Table, apply_set, overlay, with_default_names
 from streamproc.errors import ConfigError, NotAvailableError
+from streamproc.policies.concurrency import Concurrency
 from streamproc.secrets import hide
 from streamproc.units import decode_hook
 
@@ -46,7 +47,8 @@ def resolve(
     """The settings that `table` and what is laid over it mean.
 
     `overrides` are settings by name; its `timeout`, `retries`, `rate` and `cache` go to every
-    stage. `${VAR}` is filled from `environment`. Raises `ConfigError` with every problem that was found.
+    stage. `${VAR}` is filled from `environment`. Raises `ConfigError` with every problem that
+    was found.
     """
     problems: list[str] = []
     merged = merge(table, overrides or {}, sets, problems)
@@ -59,7 +61,27 @@ def resolve(
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     assert isinstance(settings, Settings)
-    return settings
+    return _with_room(settings, is_flag="concurrency" in (overrides or {}))
+
+
+def _most(concurrency: Concurrency | int | None) -> int:
+    return concurrency.max if isinstance(concurrency, Concurrency) else concurrency or 0
+
+
+def _with_room(settings: Settings, *, is_flag: bool) -> Settings:
+    """As many records at once as the busiest stage may have calls; a flag is not overruled."""
+    stages = [each for stage in settings.stage for each in (stage, *(stage.all or ()))]
+    wanted = [_most(stage.concurrency) for stage in stages]
+    most = max(wanted)
+    if most <= settings.concurrency:
+        return settings
+    if is_flag:
+        name = stages[wanted.index(most)].name
+        raise ConfigError(
+            f"concurrency: {settings.concurrency} is less than the {most} of stage {name}; raise "
+            "it (-j), or leave it out"
+        )
+    return msgspec.structs.replace(settings, concurrency=most)
 
 
 def merge(

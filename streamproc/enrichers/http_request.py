@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamproc.version import __version__
 from streamproc.codec import encode
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError
 from streamproc.http.contract import Request
 from streamproc.http.template import MissingFieldError, Template, value_of
 from streamproc.http.url import Url
+from streamproc.version import __version__
 
 USER_AGENT = f"streamproc/{__version__}"
 
@@ -76,7 +76,7 @@ class RequestBuilder:
             return
         has_body = any(each is not None for each in (settings.json, settings.form, settings.body))
         self.method = settings.method or ("POST" if has_body or is_bulk else "GET")
-        headers = {name: template for name, template in settings.headers.items()}
+        headers = settings.headers
         lower = {name.lower() for name in headers}
         self.user_agent = "" if "user-agent" in lower else USER_AGENT
         is_idempotent = self.method in _IDEMPOTENT or repeats or "idempotency-key" in lower

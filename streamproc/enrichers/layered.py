@@ -16,10 +16,12 @@ class Asks(Opens, Protocol):
     """What is asked: `prepare` makes a call of a record (None: not for this one)."""
 
     @property
-    def prepare(self) -> Callable[[dict[str, Any]], Any]: ...
+    def prepare(self) -> Callable[[dict[str, Any]], Any]:
+        """Record → call."""
 
     @property
-    def call(self) -> Callable[[Any], Any]: ...
+    def call(self) -> Callable[[Any], Any]:
+        """Call → answer, to be awaited."""
 
 
 class LayeredEnricher:

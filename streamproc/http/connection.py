@@ -24,6 +24,7 @@ from streamproc.http.contract import (
 )
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
+_FRAMING = (b"content-length", b"transfer-encoding")
 _FRAMING_SHARE = 16  # chunk headers and extensions: at most so many bytes for one of the body
 
 
@@ -170,9 +171,7 @@ class Connection(asyncio.Protocol):
         self._until_close = True
         for name, value in headers:
             length = len(name)  # three of them are wanted: cheaper than lower() on every one
-            if (length == 14 and name.lower() == b"content-length") or (
-                length == 17 and name.lower() == b"transfer-encoding"
-            ):
+            if length in (14, 17) and name.lower() in _FRAMING:
                 self._until_close = False
             elif length == 16 and name.lower() == b"content-encoding":
                 self._encodings += b"," + value if self._encodings else value
@@ -194,8 +193,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= 200:
             self._response = self._made_response()
-            if not self._parser.should_keep_alive():  # known only in this callback
-                self._until_close = True
+            self._until_close = not self._parser.should_keep_alive()  # known in this callback
         elif status == 101:
             raise bad_answer("it switched protocols, which nobody asked for")
         else:

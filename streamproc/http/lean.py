@@ -74,6 +74,10 @@ class LeanClient:
             connection.cancel(answer)
             raise
 
+    async def reach(self, target: Target) -> None:
+        """Open a connection, TLS included, and ask nothing. Raises `CallError`."""
+        await self._pool_of(target).take()
+
     def _pool_of(self, target: Target) -> _Pool:
         pool = _Pool(target, self._options, self._resolver, self._tls)
         self._pools[target] = pool

@@ -34,7 +34,7 @@ class Template:
 
     @classmethod
     def parse(cls, value: Any) -> Self:
-        """Raises ValueError: what was expected. A value with `variables` has its `${VAR}` filled."""
+        """Raises ValueError: what was expected. `value.variables` are filled in for `${VAR}`."""
         if not isinstance(value, str):
             raise ValueError("expected a string")
         written = getattr(value, "written", str(value))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TextIO
 
-from streamproc.record import Tally
+from streamproc.record import CallTally, Tally
 
 _EVERY_S = 0.2
+_CALLS = ("retries", "cache_hits", "rate_limited", "circuit_opened")
 
 
 class Progress:
@@ -26,10 +27,12 @@ class Progress:
         in_flight: Callable[[], int],
         unwritten_bytes: Callable[[], int],
         busy_since_s: Callable[[], float | None],
+        calls: Collection[CallTally] = (),
     ) -> None:
         from tqdm import tqdm  # 80 ms, and only for people
 
         self._tally = tally
+        self._calls = calls
         self._in_flight = in_flight
         self._unwritten_bytes = unwritten_bytes
         self._busy_since_s = busy_since_s
@@ -61,6 +64,11 @@ class Progress:
         rate = (done - was) / (now - before) if now > before else 0.0
         self._before = now, done
         parts = [f"{done:,} records", f"{rate:,.0f}/s", f"{self._in_flight()} in flight"]
+        parts += [
+            f"{count:,} {name.replace('_', ' ')}"
+            for name in _CALLS
+            if (count := sum(getattr(each, name) for each in self._calls))
+        ]
         if self._tally.errors:
             parts.append(f"{self._tally.errors:,} failed")
         if (since := self._busy_since_s()) is not None and now - since >= 1:

@@ -132,6 +132,3 @@ def test_usage(tmp_path: Path) -> None:
     done = subprocess.run([*command, "-h"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--set" in done.stdout
-    done = check(tmp_path, GOOD, "--online")
-    assert done.returncode == 2
-    assert "not available in this version" in done.stderr
