@@ -151,6 +151,7 @@ class CallError(RecordError):
         self.throttled = throttled
         self.after_s = after_s
         self.is_outage = is_outage
+        self.attempts = 1
 
 
 class CircuitOpenError(CallError):

@@ -110,6 +110,14 @@ class Fork(Protocol):
         """Nobody waits for it any more."""
 
 
+class Flight(Protocol):
+    """A call whose answer is for more than one record."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether others than the one that makes it wait for it."""
+
+
 class Visit(Protocol):
     """A record's stay at a stage: its time limits, its place, its patience.
 
@@ -120,6 +128,7 @@ class Visit(Protocol):
     held_s: float  # time spent waiting for a target that cannot be called now
     deadline_s: float | None  # when the record has to be done, by the monotonic clock
     only: frozenset[str] | None  # the sources to call, None for all
+    leads: Flight | None  # a call of this record that others wait for, too
 
     def begin(self, timed: Timed) -> None:
         """An attempt begins; after `timed.timeout_s` the task is cancelled."""

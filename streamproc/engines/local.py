@@ -141,7 +141,7 @@ class LocalEngine:
 
     def _left(self, task: asyncio.Task[None], slot: Slot) -> None:
         self._shop.tasks.discard(task)
-        if slot.abandoned or self._shop.is_aborted:
+        if slot.abandoned or slot.outlived or self._shop.is_aborted:
             return
         self._consumers -= 1
         if not task.cancelled() and (error := task.exception()):
@@ -177,7 +177,7 @@ class LocalEngine:
                     return  # the run is ending, and this line stays open
                 except Interrupted:
                     await asyncio.get_running_loop().create_future()  # the abort is on its way
-                if slot.abandoned:
+                if slot.abandoned or slot.outlived:
                     return
                 if type(outcome) is bytes:
                     finished.finish(batch, i, outcome)
@@ -203,16 +203,19 @@ class LocalEngine:
             self._finished.finish(batch, i, outcome.line, outcome)
 
     def _abandon(self, slot: Slot) -> None:
-        """The call of `slot` ignored its cancellation: go on without its task."""
+        """The record of `slot` is left by its task, or its task by the record: go on without."""
         assert slot.stage is not None
         assert slot.batch is not None
+        if slot.abandoned and slot.outlived:  # first the one, then the other
+            self._shop.abandon(slot, frees_place=True)
+            return
         self._consumers -= 1
-        error = slot.abandoned_error()
+        error = slot.left_error()
         failed = Failed(slot.stage.name, error.kind, error.message)
         document = slot.document or Document(slot.batch.lines[slot.i])
         note = self._program.on_error.refuse(failed, slot.batch, slot.i, document)
         self._finish(slot.batch, slot.i, note)
-        if self._shop.abandon(slot, frees_place=True):
+        if slot.outlived or self._shop.abandon(slot, frees_place=True):
             self._spawn()
 
 

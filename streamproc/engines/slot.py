@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamproc.codec import Document
 from streamproc.errors import CallError, RecordError
-from streamproc.interfaces import Fork, Stage, Timed, Visit
+from streamproc.interfaces import Flight, Fork, Stage, Timed, Visit
 from streamproc.record import Batch
 
 if TYPE_CHECKING:
@@ -21,9 +21,26 @@ class Slot:
     """The engine's `Visit`: one per task, used for one record after the other."""
 
     __slots__ = (
-        "_is_deadline", "_shop", "abandoned", "attempt", "attempts", "batch", "begun_s",
-        "cancelled_s", "deadline_s", "document", "held_s", "i", "on_abandon", "only", "seen",
-        "stage", "task", "timed",
+        "_is_deadline",
+        "_shop",
+        "abandoned",
+        "attempt",
+        "attempts",
+        "batch",
+        "begun_s",
+        "cancelled_s",
+        "deadline_s",
+        "document",
+        "held_s",
+        "i",
+        "leads",
+        "on_abandon",
+        "only",
+        "outlived",
+        "seen",
+        "stage",
+        "task",
+        "timed",
     )  # fmt: skip
 
     def __init__(self, shop: Workshop, on_abandon: Callable[[Slot], None]) -> None:
@@ -36,6 +53,8 @@ class Slot:
         self.batch: Batch | None = None  # the record that the task is at: line i of batch
         self.i = 0
         self.only: frozenset[str] | None = None  # the sources to call, None for all
+        self.leads: Flight | None = None  # a call of this record that others wait for, too
+        self.outlived = False  # the record is done, and the task stays with that call
         self.attempt = 0  # counts all calls of this task; tells the sweeper one from the other
         self.attempts = 0
         self.held_s = 0.0
@@ -86,13 +105,18 @@ class Slot:
 
     def interrupt(self, now_s: float, *, is_deadline: bool) -> None:
         """For the sweeper: the time is over."""
-        if self.task is not None:
+        if is_deadline and self.leads is not None and self.leads.is_wanted:
+            self.outlived, self.deadline_s = True, None
+            self.on_abandon(self)
+        elif self.task is not None:
             self.cancelled_s = now_s
             self._is_deadline = is_deadline
             self.task.cancel()
 
-    def abandoned_error(self) -> RecordError:
-        """What the record fails of when its call does not even end when it is cancelled."""
+    def left_error(self) -> RecordError:
+        """What the record fails of that is left behind by its task, or leaves it behind."""
+        if self.outlived:
+            return RecordError("deadline", "not done by its deadline")
         return self._late(f", and it ignored its cancellation for {CLEANUP_S:g} s")
 
     def _timeout(self) -> RecordError:

@@ -117,6 +117,7 @@ class Forked:
                 answer.set_result(result)
 
     def _abandon(self, slot: Slot) -> None:
-        self._shop.abandon(slot, frees_place=self._takes_place)
+        if slot.abandoned:
+            self._shop.abandon(slot, frees_place=self._takes_place)
         if not self.answer.done():
-            self.answer.set_exception(slot.abandoned_error())
+            self.answer.set_exception(slot.left_error())

@@ -50,13 +50,14 @@ class HttpCall(Struct):
         path, mark, query = request.path.partition(b"?")
         if b"&" in query:
             query = b"&".join(sorted(query.split(b"&")))
-        parts = (self.salt, self.target.encode(), request.method, path, mark, query,
-                 request.headers, request.body, encode(self.item))  # fmt: skip
-        digest = sha256()
-        for part in parts:
-            digest.update(b"%d:" % len(part))
-            digest.update(part)
-        return digest.digest()
+        item = b"" if self.item is None else encode(self.item)
+        lines = (self.salt, self.target.encode(), request.method, path + mark + query)
+        # no line break is in a line, and what may contain one comes with its length
+        return sha256(
+            b"%b\n%d %d\n%b%b%b"
+            % (b"\n".join(lines), len(request.headers), len(request.body), request.headers,
+               request.body, item)
+        ).digest()  # fmt: skip
 
 
 class RequestBuilder:
@@ -94,6 +95,8 @@ class RequestBuilder:
         self._constant = b"".join(_header(name, value) for name, value in constant.items())
         self._fill = _compiled(settings.json) if settings.json is not None else None
         self._is_bulk = is_bulk
+        self._varies = has_body or bool(self._varying)  # in more than its URL
+        self._method = self.method.encode()
         self._salt = _salt(settings, stage)
         self._names: dict[Any, str] = {}
 
@@ -101,18 +104,17 @@ class RequestBuilder:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
             target, path = self.url.render(fields)
-            headers = self._constant
-            for name, template in self._varying.items():
-                headers += _header(name, template.fill(fields))
-            item = self._fill(fields) if self._fill is not None else None
-            body = b"" if self._is_bulk else self._body(fields, item)
+            headers, item, body = self._constant, None, b""
+            if self._varies:
+                for name, template in self._varying.items():
+                    headers += _header(name, template.fill(fields))
+                item = self._fill(fields) if self._fill is not None else None
+                body = b"" if self._is_bulk else self._body(fields, item)
         except MissingFieldError:
             if self.settings.on_missing == "fail":
                 raise
             return None
-        request = Request(
-            target, self.method.encode(), path.encode(), headers, body, self._is_idempotent
-        )
+        request = Request(target, self._method, path.encode(), headers, body, self._is_idempotent)
         name = self._names.get(target) or self._name(target)
         return HttpCall(request, name, self._salt, item)
 

@@ -120,16 +120,11 @@ class AiohttpClient:
                 proxy=proxy,
                 allow_redirects=False,
             )
-            if answer.status == 101:
-                raise bad_answer("it switched protocols, which nobody asked for")
-            content = answer.content
-            if content.is_eof() and content.total_bytes <= self._options.max_body_bytes:
-                body = content.read_nowait()
-            else:
-                body = await self._read(answer)
-            names = answer.headers.getall("Content-Encoding", None)
-            if names is not None:
-                body = inflate(body, ",".join(names), self._options.max_body_bytes)
+            try:
+                body = await self._body(answer)
+            except BaseException:
+                answer.close()
+                raise
             return Response(answer.status, list(answer.raw_headers), body)
         except (CallError, asyncio.CancelledError):
             flight.abort()
@@ -138,23 +133,27 @@ class AiohttpClient:
             flight.abort()
             raise _mapped(error, request.target, self._aiohttp) from error
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """A body that did not come all at once, not more of it than the limit."""
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """The body, not more of it than the limit, whatever its headers say."""
+        if answer.status == 101:
+            raise bad_answer("it switched protocols, which nobody asked for")
         limit = self._options.max_body_bytes
-        try:
-            if (answer.content_length or 0) > limit:
-                raise too_large("body", limit)
+        content = answer.content
+        if content.is_eof() and content.total_bytes <= limit:
+            body = content.read_nowait()
+        elif (answer.content_length or 0) > limit:
+            raise too_large("body", limit)
+        else:
             pieces = []
             size = 0
-            while piece := await answer.content.readany():
+            while piece := await content.readany():
                 size += len(piece)
                 if size > limit:
                     raise too_large("body", limit)
                 pieces.append(piece)
-        except BaseException:
-            answer.close()
-            raise
-        return b"".join(pieces)
+            body = b"".join(pieces)
+        names = answer.headers.getall("Content-Encoding", None)
+        return body if names is None else inflate(body, ",".join(names), limit)
 
     async def _check(self, target: Target) -> None:
         """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""

@@ -30,7 +30,7 @@ Headers = list[tuple[bytes, bytes]]
 """As they came, in their order."""
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, cache_hash=True):
     """Where connections go. `is_from_record`: a record named the host, so it is not trusted."""
 
     scheme: str

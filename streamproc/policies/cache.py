@@ -1,8 +1,8 @@
 """Answers that were had before, and equal calls in flight as one call.
 
-Single-flight is what golang.org/x/sync calls so. The call of a flight runs in a task that
-belongs to the stage, not to whoever came first: a caller that is cancelled cancels only
-itself, and the call stops when nobody waits for it any more.
+Single-flight is what golang.org/x/sync calls so. The call of a flight runs in the task of
+who came first. When that record's deadline comes, it fails, and the task stays with the
+call as long as others wait for it: a caller that gives up gives up only for itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
-from streamproc.interfaces import Fork, Inner, Site, Visit
-from streamproc.policies.store import Kept, MemoryStore, SqliteStore, Store
+from streamproc.interfaces import Inner, Site, Visit
+from streamproc.policies.store import MemoryStore, SqliteStore, Store
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
 
@@ -73,97 +73,96 @@ class Caching:
         counts, store = site.counts, self._store
         flights: dict[bytes, _Flight] = {}
 
-        async def lead(flight: _Flight, key: bytes, call: Any, visit: Visit) -> Any:
-            flight.visit = visit
-            value = await inner(call, visit)
-            self._keep(key, value, is_negative=call.is_negative)
+        async def lead(key: bytes, call: Any, visit: Visit) -> Any:
+            visit.leads = flight = flights[key] = _Flight()
+            try:
+                value = await inner(call, visit)
+                self._keep(key, value, is_negative=call.is_negative)
+            except BaseException as error:
+                flight.failed(error, visit.attempts)
+                raise
+            finally:
+                visit.leads = None
+                flights.pop(key, None)
+            flight.landed(value)
             return value
 
         async def cached(call: Any, visit: Visit) -> Any:
             key = call.key()
             kept = store.get(key)
-            if kept is not None and kept.expires_s > time.time():
-                counts.cache_hits += 1
-                return _decoded(kept.value)
-            flight = flights.get(key)
-            if flight is None:
-                flight = flights[key] = _Flight()
-                leading = flight
-                flight.begin(
-                    visit.fork(lambda own: lead(leading, key, call, own), takes_place=False),
-                    lambda: flights.pop(key, None),
-                )
-                turn = flight.join()
-                waiting: Any = turn
-            else:
-                counts.coalesced += 1
-                turn = flight.join()
-                waiting = visit.wait_for_call(turn)
-            try:
-                return await waiting
-            except asyncio.CancelledError:
-                flight.leave(turn)
-                raise
-            except CallError:
-                visit.attempts = flight.visit.attempts if flight.visit else 1
-                if kept is not None and self._cache.stale_if_error:
-                    return _flagged(_decoded(kept.value))
-                raise
+            while True:
+                if kept is not None and kept[1] > time.time():
+                    counts.cache_hits += 1
+                    return _decoded(kept[0])
+                flight = flights.get(key)
+                try:
+                    if flight is None:
+                        return await lead(key, call, visit)
+                    counts.coalesced += 1
+                    written = await flight.joined(visit)
+                except CallError:
+                    if kept is not None and self._cache.stale_if_error:
+                        return _flagged(_decoded(kept[0]))
+                    raise
+                if written is not None:
+                    return _decoded(written)
+                kept = store.get(key)  # its caller was cancelled; somebody else leads now
 
         return cached
 
     def _keep(self, key: bytes, value: Any, *, is_negative: bool) -> None:
         ttl_s = self._cache.negative_ttl if is_negative else self._cache.ttl
-        kept_s = ttl_s * random.uniform(1 - _JITTER, 1 + _JITTER)
+        kept_s = ttl_s * (1 - _JITTER + 2 * _JITTER * random.random())
         written = b"" if value is NOTHING else encode(value)
-        self._store.put(key, Kept(written, time.time() + kept_s))
+        self._store.put(key, (written, time.time() + kept_s))
 
 
 class _Flight:
-    """One call in flight, and everybody who waits for it."""
+    """One call in flight, in the task of who came first, and those who wait for it.
+
+    The engine lets that task go on when its record cannot wait any longer and
+    `is_wanted` says that others do.
+    """
+
+    __slots__ = ("_turns",)
 
     def __init__(self) -> None:
-        self.visit: Visit | None = None
-        self._turns: list[asyncio.Future[Any]] = []
-        self._fork: Fork | None = None
-        self._land: Any = None
+        self._turns: tuple[asyncio.Future[bytes | None], ...] = ()
 
-    def begin(self, fork: Fork, land: Any) -> None:
-        self._fork = fork
-        self._land = land
-        fork.answer.add_done_callback(self._arrived)
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody else waits."""
+        return any(not turn.done() for turn in self._turns)
 
-    def join(self) -> asyncio.Future[Any]:
+    async def joined(self, visit: Visit) -> bytes | None:
+        """The answer as it is kept; None if the call was cancelled. Raises as the call does."""
         turn = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        return turn
+        self._turns += (turn,)
+        try:
+            written: bytes | None = await visit.wait_for_call(turn)
+        except CallError as error:
+            visit.attempts = error.attempts
+            raise
+        return written
 
-    def leave(self, turn: asyncio.Future[Any]) -> None:
-        if turn in self._turns:
-            self._turns.remove(turn)
-        if not self._turns and self._fork is not None and not self._fork.answer.done():
-            self._land()  # whoever comes now begins anew
-            self._fork.cancel()
+    def landed(self, value: Any) -> None:
+        if self._turns:
+            self._hand_out(b"" if value is NOTHING else encode(value))
 
-    def _arrived(self, answer: asyncio.Future[Any]) -> None:
-        self._land()
-        turns, self._turns = self._turns, []
-        if answer.cancelled():
-            for turn in turns:
-                turn.cancel()
+    def failed(self, error: BaseException, attempts: int) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._hand_out(None)
             return
-        error = answer.exception()
-        value = None if error else answer.result()
-        written = encode(value) if len(turns) > 1 and not error and value is not NOTHING else b""
-        for turn in turns:
-            if turn.done():
-                continue
-            if error is not None:
+        if isinstance(error, CallError):
+            error.attempts = attempts
+        for turn in self._turns:
+            if not turn.done():
                 turn.set_exception(error)
-            elif turn is turns[0]:
-                turn.set_result(value)
-            else:  # everybody gets an object of their own
-                turn.set_result(_decoded(written))
+
+    def _hand_out(self, written: bytes | None) -> None:
+        for turn in self._turns:
+            if not turn.done():
+                turn.set_result(written)
 
 
 def _decoded(written: bytes) -> Any:

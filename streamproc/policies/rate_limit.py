@@ -67,9 +67,10 @@ class Throttle:
             if line is None:
                 bucket = self._rate.bucket() if self._rate is not None else None
                 line = lines[call.target] = _Line(call.target, site, bucket)
-            has_to_ask = line.paused_until or line.bucket is not None
-            if has_to_ask and await line.waited(visit) and gate.is_shut(call.target):
-                raise RecheckError
+            if line.paused_until or not line.takes_token():
+                await line.waited(visit)
+                if gate.is_shut(call.target):
+                    raise RecheckError
             try:
                 return await inner(call, visit)
             except CallError as error:
@@ -105,22 +106,22 @@ class _Line:
                 f"longer than breaker.max_wait = {self._site.max_wait_s:g} s; start again then"
             )
 
-    async def waited(self, visit: Visit) -> bool:
-        """Wait for the end of the pause and for a token. False if there was nothing to wait for."""
-        has_waited = False
+    def takes_token(self) -> bool:
+        """Take a token if one is needed, there, and nobody waits for it."""
+        bucket = self.bucket
+        return bucket is None or (not self._turns and bucket.take(self._loop.time()))
+
+    async def waited(self, visit: Visit) -> None:
+        """Wait for the end of the pause and for a token."""
         while True:
             while (now := self._loop.time()) < self.paused_until:
-                has_waited = True
                 await self._wait_out(visit, self.paused_until - now)
             self.paused_until = 0.0
-            if self.bucket is None:
-                return has_waited
-            if not self._turns and self.bucket.take(now):
-                return has_waited
-            has_waited = True
+            if self.takes_token():
+                return
             await self._queue(visit)
-            if not self.paused_until:
-                return True
+            if self.bucket is None or not self.paused_until:
+                return
             self.bucket.give_back(self._loop.time())
 
     async def _wait_out(self, visit: Visit, left_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streamproc.errors import CreateError
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _OVERHEAD_BYTES = 200  # of an entry in memory, besides its key and value
 
 
-class Kept(NamedTuple):
-    """An answer as JSON bytes (b"" for nothing), and until when it is good (epoch s)."""
+Kept = tuple[bytes, float]
+"""An answer as JSON bytes (b"" for nothing), and until when it is good (epoch s).
 
-    value: bytes
-    expires_s: float
+A plain tuple: the garbage collector does not look at it again and again.
+"""
 
 
 class Store(Protocol):
@@ -63,19 +63,17 @@ class MemoryStore:
 
     def put(self, key: bytes, kept: Kept) -> None:
         """See `Store`."""
-        size = len(key) + len(kept.value) + _OVERHEAD_BYTES
+        entries = self._entries
+        size = len(key) + len(kept[0]) + _OVERHEAD_BYTES
         if size > self._max_bytes:
             return
-        self._drop(self._entries.pop(key, None), key)
-        self._entries[key] = kept
+        if key in entries:
+            self._bytes -= len(key) + len(entries.pop(key)[0]) + _OVERHEAD_BYTES
+        entries[key] = kept
         self._bytes += size
-        while self._bytes > self._max_bytes or len(self._entries) > self._max_entries:
-            oldest, dropped = self._entries.popitem(last=False)
-            self._drop(dropped, oldest)
-
-    def _drop(self, kept: Kept | None, key: bytes) -> None:
-        if kept is not None:
-            self._bytes -= len(key) + len(kept.value) + _OVERHEAD_BYTES
+        while self._bytes > self._max_bytes or len(entries) > self._max_entries:
+            oldest, dropped = entries.popitem(last=False)
+            self._bytes -= len(oldest) + len(dropped[0]) + _OVERHEAD_BYTES
 
 
 class SqliteStore:
@@ -118,7 +116,7 @@ class SqliteStore:
         assert self._database is not None
         query = "SELECT value, expires_s FROM answers WHERE key = ?"
         row = self._run(query, (key,)).fetchone()
-        return Kept(*row) if row is not None else None
+        return (row[0], row[1]) if row is not None else None
 
     def put(self, key: bytes, kept: Kept) -> None:
         """See `Store`."""
