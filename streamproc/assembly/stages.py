@@ -50,7 +50,10 @@ class StageBuilder:
         elif settings.all is not None:
             enricher = self._sources(settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
-            limits_s = tuple(self._timeout_s(each) for each in settings.all)
+            limits_s = tuple(
+                limit for each in settings.all for limit in (self._timeout_s(each), each.deadline)
+                if limit is not None
+            )
         elif settings.http is not None:
             enricher = self._layered(settings, name)
         else:
@@ -71,7 +74,7 @@ class StageBuilder:
             timeout_s=timeout_s,
             replaces=replaces,
             sources=sources,
-            limits_s=(timeout_s, *limits_s),
+            limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
         )
 
     def _timeout_s(self, settings: StageSettings) -> float:

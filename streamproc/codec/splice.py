@@ -111,9 +111,13 @@ def without(record: bytes, names: set[str]) -> bytes:
     """`record` without the members `names`; what is left keeps its bytes if they came last."""
     found, _ = members(record)
     kept = [m for m in found if m.name not in names]
+    if len(kept) == len(found):
+        return record
     if found[: len(kept)] == kept:
-        lead = found[len(kept)].lead  # holds the white space that was before the brace
-        return join(kept, lead.removesuffix(b",") + b"}")
+        lead = found[len(kept)].lead
+        if kept:  # white space before the comma was white space before the brace
+            lead = lead.partition(b",")[0]
+        return join(kept, lead + b"}")
     return compact(kept)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.codec import Document, decode, encode
+from streamproc.codec import Document, decode, encode, splice
 from streamproc.codec.splice import same
 
 # One per row of what a parse and a dump would change.
@@ -221,3 +221,20 @@ def test_a_long_integer_from_user_code_is_written_exactly() -> None:
         assert merged(b'{"a":1}', lambda record, n=number: {"n": n}) == (
             b'{"a":1,"n":%b}' % encode(number)
         )
+
+
+@pytest.mark.parametrize(
+    ("record", "left"),
+    [
+        (b'{"a":1,"x":2}', b'{"a":1}'),
+        (b'{"a": 1, "x": 2}', b'{"a": 1}'),
+        (b'{ "a": 1 , "x": 2 }', b'{ "a": 1 }'),
+        (b'{"x": 2}', b"{}"),
+        (b'{ "x":2,"y":3 }', b"{ }"),
+        (b'{"x": 2, "a": 1}', b'{"a":1}'),
+    ],
+)
+def test_without(record: bytes, left: bytes) -> None:
+    """Members are taken out; what came before them keeps its bytes."""
+    assert splice.without(record, {"x", "y"}) == left
+    assert splice.without(record, {"none"}) == record
