@@ -20,11 +20,13 @@ MIDDLE = (
 FLOOR = {
     "__main__": 8, "cli": 7, "assembly": 6, "config": 5,
     **dict.fromkeys(MIDDLE, 4),
-    "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0, "units": 0, "secrets": 0, "version": 0,
+    "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0, "units": 0, "secrets": 0,
+    "version": 0,
 }  # fmt: skip
 SIBLINGS = {("enrichers", "http"), ("enrichers", "policies")}
 MAX_LINES = 300
-VALUES = {"msgspec.Struct", "msgspec.field", "msgspec.structs", "msgspec.Meta", "msgspec.UNSET"}  # what values are made of
+# what values are made of
+VALUES = {f"msgspec.{name}" for name in ("Struct", "field", "structs", "Meta", "UNSET")}
 
 
 def name_of(path: Path) -> str:

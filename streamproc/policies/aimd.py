@@ -1,11 +1,10 @@
 """Adaptive concurrency: additive increase, multiplicative decrease. Time is an argument.
 
-TCP's congestion avoidance (Jacobson, 1988), as Vector and the AWS SDKs use it for requests.
+TCP's slow start and congestion avoidance (V. Jacobson, 1988), as Vector and the AWS SDKs
+use them for requests.
 """
 
 from __future__ import annotations
-
-from enum import Enum
 
 _SMALLEST_ROUND = 4
 _IN_USE = 0.8  # of the limit, or growing it would mean nothing
@@ -15,67 +14,78 @@ _COOL_S = 5.0
 _TIMEOUTS = 0.2  # of a round: the target is overloaded, too
 
 
-class Outcome(Enum):
-    """What a call says of its target's load."""
-
-    GOOD = "good"  # at the first try
-    OVERLOAD = "overload"
-    TIMEOUT = "timeout"
-    ERROR = "error"
-    NEUTRAL = "neutral"
-
-
 class Aimd:
-    """The limit of one target. Calls that began before the last cut say nothing."""
+    """The limit of one target.
+
+    A call keeps the number of `cuts` when it began: what began before the last cut says
+    nothing, for it met a target with more to do. Report its end with that number.
+    """
+
+    __slots__ = (
+        "_cool_until", "_exact", "_good", "_is_starting", "_least", "_most", "_peak", "_round",
+        "_timeouts", "cuts", "limit",
+    )  # fmt: skip
 
     def __init__(self, least: int, most: int, start: int) -> None:
         self._least = least
         self._most = most
-        self._exact = float(min(max(start, least), most))
-        self.limit = int(self._exact)
         self.cuts = 0
         self._is_starting = True
         self._cool_until = 0.0
+        self._set(float(start))
+
+    def _set(self, exact: float) -> None:
+        self._exact = min(max(exact, float(self._least)), float(self._most))
+        self.limit = int(self._exact)
         self._begin_round()
 
     def _begin_round(self) -> None:
+        self._round = max(self.limit, _SMALLEST_ROUND)  # first-try successes that make one
         self._good = 0
         self._timeouts = 0
         self._peak = 0
 
     def began(self, in_flight: int) -> int:
-        """A call begins, `in_flight` with it; returns what `ended` wants to know."""
-        self._peak = max(self._peak, in_flight)
+        """A call begins, `in_flight` with it; returns the number of cuts so far."""
+        if in_flight > self._peak:  # noqa: PLR1730 - max() costs more than all the rest
+            self._peak = in_flight
         return self.cuts
 
-    def ended(self, ticket: int, outcome: Outcome, now: float) -> None:
-        """The call of `ticket` ended."""
-        if ticket != self.cuts or outcome is Outcome.NEUTRAL:
-            return
-        if outcome is Outcome.GOOD:
-            self._good += 1
-            if self._good >= max(self._exact, _SMALLEST_ROUND):
-                self._grow(now)
-        elif outcome is Outcome.ERROR:
+    def succeeded(self, cuts: int) -> bool:
+        """A call came back at the first try; returns whether `finish_round` is due."""
+        if cuts != self.cuts:
+            return False
+        self._good += 1
+        return self._good >= self._round
+
+    def finish_round(self, now: float) -> None:
+        """A round of successes is complete: grow, if the limit was in use and did not just fall."""
+        if self._peak < _IN_USE * self.limit or now < self._cool_until:
             self._begin_round()
-        elif outcome is Outcome.OVERLOAD:
-            self._cut(now)
+        elif self._is_starting:
+            self._set(self._exact * 2)
         else:
+            self._set(self._exact + max(1.0, self._exact * _STEP))
+
+    def refused(self, cuts: int, now: float) -> None:
+        """A call was turned away: the target asks for less."""
+        if cuts == self.cuts:
+            self._cut(now)
+
+    def timed_out(self, cuts: int, now: float) -> None:
+        """A call took too long; many of them mean that the target is overloaded."""
+        if cuts == self.cuts:
             self._timeouts += 1
-            if self._timeouts >= _TIMEOUTS * max(self._exact, _SMALLEST_ROUND):
+            if self._timeouts >= _TIMEOUTS * self._round:
                 self._cut(now)
 
-    def _grow(self, now: float) -> None:
-        if self._peak >= _IN_USE * self.limit and now >= self._cool_until:
-            step = self._exact if self._is_starting else max(1.0, self._exact * _STEP)
-            self._exact = min(float(self._most), self._exact + step)
-            self.limit = int(self._exact)
-        self._begin_round()
+    def erred(self, cuts: int) -> None:
+        """A call failed of something that is neither: the round starts again."""
+        if cuts == self.cuts:
+            self._begin_round()
 
     def _cut(self, now: float) -> None:
-        self._exact = max(float(self._least), self._exact * _CUT)
-        self.limit = int(self._exact)
         self.cuts += 1
         self._is_starting = False
         self._cool_until = now + _COOL_S
-        self._begin_round()
+        self._set(self._exact * _CUT)

@@ -1,62 +1,78 @@
-"""Token buckets. Time is an argument; nothing here waits."""
+"""Token buckets. Time is an argument; nothing here waits.
+
+Tokens are taken by whoever begins a call, at the moment when it begins: a token that was
+set aside for a record which then had to wait for its place would be spent late, together
+with those of others.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 
+_ROUNDING = 1e-9
+
 
 class Bucket:
-    """Continuous refill, starts full. Asked for more than it holds it goes into debt."""
+    """Continuous refill, starts full. Asked for more than it holds it goes into debt.
 
-    def __init__(self, per_second: float, size: float) -> None:
+    Up to one token more than `size` piles up, never a whole one: who looks late, because
+    timers are late, misses nothing, and no more than `size` are there at once.
+    """
+
+    __slots__ = ("_at", "_most", "_per_second", "_tokens", "size")
+
+    def __init__(self, per_second: float, size: int) -> None:
+        self.size = size
         self._per_second = per_second
-        self._size = size
-        self._tokens = size
+        self._most = size + 1 - 1e-6
+        self._tokens = float(size)
         self._at: float | None = None
 
     def take(self, now: float, cost: float = 1.0) -> bool:
-        """Take `cost` tokens if they are there."""
-        self._refill(now)
-        if self._tokens < min(cost, self._size) - 1e-9:
+        """Take `cost` tokens if they are there, or if the bucket is full."""
+        at = self._at
+        tokens = self._tokens
+        if at is None:
+            self._at = now
+        elif now > at:
+            tokens += (now - at) * self._per_second
+            if tokens > self._most:  # noqa: PLR1730 - min() costs more than all the rest
+                tokens = self._most
+            self._at = now
+        if tokens + _ROUNDING < cost and tokens + _ROUNDING < self.size:
+            self._tokens = tokens
             return False
-        self._tokens -= cost
+        self._tokens = tokens - cost
         return True
-
-    def give_back(self, now: float, cost: float = 1.0) -> None:
-        """They were not used."""
-        self._refill(now)
-        self._tokens = min(self._size, self._tokens + cost)
 
     def wait_s(self, now: float, cost: float = 1.0) -> float:
         """How long until `take` succeeds, if nobody else takes."""
-        self._refill(now)
-        return max(0.0, (min(cost, self._size) - self._tokens) / self._per_second)
-
-    def _refill(self, now: float) -> None:
-        if self._at is not None and now > self._at:
-            self._tokens = min(self._size, self._tokens + (now - self._at) * self._per_second)
-        self._at = now if self._at is None else max(now, self._at)
+        tokens = self._tokens
+        if self._at is not None:
+            tokens += (now - self._at) * self._per_second
+        lacks = min(cost, self.size) - tokens
+        return lacks / self._per_second if lacks > _ROUNDING else 0.0
 
 
 class StrictBucket:
-    """Never more than `count` in any `period_s`: a log of the last ones."""
+    """Never more than `size` in any window of `period_s`: a log of the last ones."""
 
-    def __init__(self, count: int, period_s: float) -> None:
-        self._taken: deque[float] = deque(maxlen=count)
+    __slots__ = ("_period_s", "_taken", "size")
+
+    def __init__(self, size: int, period_s: float) -> None:
+        self.size = size
+        self._taken: deque[float] = deque(maxlen=size)
         self._period_s = period_s
 
     def take(self, now: float) -> bool:
         """Take a token if it is there."""
-        if self.wait_s(now) > 0:
+        taken = self._taken
+        if len(taken) == self.size and now < taken[0] + self._period_s:
             return False
-        self._taken.append(now)
+        taken.append(now)
         return True
 
-    def give_back(self, now: float) -> None:
-        """It was not used; yet it may have been seen: strict stays strict."""
-
-    def wait_s(self, now: float) -> float:
-        """How long until `take` succeeds, if nobody else takes."""
-        if len(self._taken) < (self._taken.maxlen or 0):
-            return 0.0
-        return max(0.0, self._taken[0] + self._period_s - now)
+    def wait_s(self, now: float, count: int = 1) -> float:
+        """How long until `count` tokens are there, if nobody else takes."""
+        lacks = len(self._taken) + min(count, self.size) - self.size
+        return max(0.0, self._taken[lacks - 1] + self._period_s - now) if lacks > 0 else 0.0

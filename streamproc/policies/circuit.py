@@ -26,8 +26,15 @@ class Circuit:
     """One target's circuit.
 
     A call that was admitted belongs to an `epoch`; what it reports counts only while that
-    lasts. `open_since` is when the outage began, None while the circuit is closed.
+    lasts. `open_since` is when the outage began, None while the circuit is closed;
+    `openings` is how often it opened.
     """
+
+    __slots__ = (
+        "_calls", "_consecutive", "_failure_ratio", "_failures", "_first_open_s", "_in_row",
+        "_max_open_s", "_min_calls", "_open_s", "_past", "_slice_end", "_slice_s", "_successes",
+        "delay_s", "epoch", "is_closed", "open_since", "openings", "permits", "state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -46,21 +53,24 @@ class Circuit:
         self._first_open_s = self._open_s = open_s
         self._max_open_s = max_open_s
         self.state = State.CLOSED
+        self.is_closed = True  # the same, at a third of the price
         self.epoch = 0
+        self.openings = 0
         self.open_since: float | None = None
         self.delay_s = 0.0  # how long the circuit stays open this time
         self.permits = 0
         self._successes = 0
+        self._past: deque[tuple[float, int, int]] = deque()  # slices: when begun, calls, failures
         self._forget()
 
     def _forget(self) -> None:
-        self._in_row = 0
-        self._slice = -1
-        self._slices: deque[list[int]] = deque(maxlen=_SLICES)  # [number, calls, failures]
+        self._past.clear()
+        self._in_row = self._calls = self._failures = 0
+        self._slice_end = 0.0  # of the present slice; its calls and failures are not in `_past`
 
     def admit(self) -> bool:
         """Whether a call may go through now; takes one of the permits of a half-open circuit."""
-        if self.state is State.CLOSED:
+        if self.is_closed:
             return True
         if self.state is State.HALF_OPEN and self.permits:
             self.permits -= 1
@@ -71,14 +81,17 @@ class Circuit:
         """A call came back. Returns whether this closed the circuit."""
         if epoch != self.epoch:
             return False
-        if self.state is State.CLOSED:
+        if self.is_closed:
+            if now >= self._slice_end:
+                self._next_slice(now)
             self._in_row = 0
-            self._count(now)[1] += 1
+            self._calls += 1
             return False
         self._successes += 1
         if self._successes < PROBES:
             return False
         self.state = State.CLOSED
+        self.is_closed = True
         self.epoch += 1
         self.open_since = None
         self._open_s = self._first_open_s
@@ -89,16 +102,19 @@ class Circuit:
         """A call failed. Returns whether this opened the circuit, for `delay_s`."""
         if epoch != self.epoch:
             return False
-        if self.state is State.CLOSED:
+        if self.is_closed:
+            if now >= self._slice_end:
+                self._next_slice(now)
             self._in_row += 1
-            counts = self._count(now)
-            counts[1] += 1
-            counts[2] += 1
+            self._calls += 1
+            self._failures += 1
             if self._in_row < self._consecutive and not self._is_failing():
                 return False
             self.open_since = now
         self.state = State.OPEN
+        self.is_closed = False
         self.epoch += 1
+        self.openings += 1
         self.delay_s = self._open_s * random.uniform(1 - _JITTER, 1 + _JITTER)
         self._open_s = min(self._open_s * 2, self._max_open_s)
         return True
@@ -117,16 +133,16 @@ class Circuit:
         self.permits = PROBES
         self._successes = 0
 
-    def _count(self, now: float) -> list[int]:
-        number = int(now / self._slice_s)
-        if number != self._slice:
-            self._slice = number
-            while self._slices and self._slices[0][0] <= number - _SLICES:
-                self._slices.popleft()
-            self._slices.append([number, 0, 0])
-        return self._slices[-1]
+    def _next_slice(self, now: float) -> None:
+        slice_s = self._slice_s
+        if self._calls:
+            self._past.append((self._slice_end - slice_s, self._calls, self._failures))
+        while self._past and self._past[0][0] <= now - slice_s * _SLICES:
+            self._past.popleft()
+        self._calls = self._failures = 0
+        self._slice_end = now + slice_s
 
     def _is_failing(self) -> bool:
-        calls = sum(counts[1] for counts in self._slices)
-        failures = sum(counts[2] for counts in self._slices)
+        calls = self._calls + sum(calls for _, calls, _ in self._past)
+        failures = self._failures + sum(failures for _, _, failures in self._past)
         return calls >= self._min_calls and failures >= self._failure_ratio * calls

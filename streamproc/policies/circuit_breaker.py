@@ -1,7 +1,8 @@
 """Circuit breaker: a target that is down is left alone, and records wait.
 
-Where other breakers fail fast, this one holds the records back (backpressure up to the
-reader): failing fast would pour the whole input into the dead-letter file within seconds.
+After M. Nygard, "Release It!" (2007). Where other breakers fail fast, this one holds the
+records back (backpressure up to the reader): failing fast would pour the whole input into
+the dead-letter file within seconds.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Annotated, Any, cast
 from msgspec import Meta, Struct
 
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
-from streamproc.interfaces import Inner, RecheckError, Site, Visit
-from streamproc.policies.circuit import PROBES, Circuit, State
+from streamproc.interfaces import Gate, Inner, RecheckError, Site, Visit
+from streamproc.policies.circuit import Circuit, State
 from streamproc.units import Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -37,24 +38,16 @@ class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        doors: dict[str, _Door] = {}
-
-        def is_open(target: str) -> bool:
-            door = doors.get(target)
-            return door is not None and door.circuit.state is State.OPEN
-
-        site.gate.is_shut = is_open
+        doors = Doors(self, site)
+        site.gate.is_shut = doors
 
         async def guarded(call: Any, visit: Visit) -> Any:
             door = doors.get(call.target)
             if door is None:
-                door = doors[call.target] = _Door(self, call.target, site)
+                door = doors.build(call.target)
             circuit = door.circuit
             while True:
-                if circuit.state is State.CLOSED:
-                    epoch = circuit.epoch
-                else:
-                    epoch = await door.pass_through(visit)
+                epoch = circuit.epoch if circuit.is_closed else await door.pass_through(visit)
                 try:
                     value = await inner(call, visit)
                 except RecheckError:
@@ -66,11 +59,45 @@ class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 except BaseException:
                     door.gave_up(epoch)
                     raise
-                if circuit.succeeded(epoch, door.loop.time()):
+                if circuit.succeeded(epoch, door.now()):
                     door.closed()
                 return value
 
         return guarded
+
+
+def openings(gate: Gate, target: str) -> int:
+    """How often the target's circuit has opened, 0 for ever where there is no breaker.
+
+    A layer inside the breaker that made a record wait compares it with what it was before:
+    a record that waited through an outage has no permit, however the circuit is by now.
+    """
+    doors = gate.is_shut
+    return doors.openings(target) if isinstance(doors, Doors) else 0
+
+
+class Doors(dict[str, "_Door"]):
+    """The circuits of a stage, by target; calling it says whether one is open."""
+
+    def __init__(self, breaker: CircuitBreaker, site: Site) -> None:
+        super().__init__()
+        self._breaker = breaker
+        self._site = site
+
+    def __call__(self, target: str) -> bool:
+        """Whether nobody may call `target` now."""
+        door = self.get(target)
+        return door is not None and door.circuit.state is State.OPEN
+
+    def openings(self, target: str) -> int:
+        """How often the circuit of `target` opened."""
+        door = self.get(target)
+        return 0 if door is None else door.circuit.openings
+
+    def build(self, target: str) -> _Door:
+        """The door of a target that nobody called before."""
+        door = self[target] = _Door(self._breaker, target, self._site)
+        return door
 
 
 class _Door:
@@ -86,6 +113,7 @@ class _Door:
             max_open_s=breaker.max_open,
         )
         self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
         self._max_wait_s = breaker.max_wait
         self._target = target
         self._site = site
@@ -96,29 +124,45 @@ class _Door:
     async def pass_through(self, visit: Visit) -> int:
         """Wait until a call may go through; returns its epoch."""
         circuit = self.circuit
-        if not any(not turn.done() for turn in self._line) and circuit.admit():
+        if self._is_nobody_waiting() and circuit.admit():
             return circuit.epoch
         if self._site.has_fallback:
             raise CircuitOpenError("connect", f"{self._target}: not called: {self._last}")
-        since = circuit.open_since
-        if since is not None and self.loop.time() - since >= self._max_wait_s:
-            raise self._unavailable()
+        began_s = self.now()
+        try:
+            while True:
+                since = circuit.open_since
+                if since is not None and self.now() - since >= self._max_wait_s:
+                    raise self._unavailable(since)
+                epoch = await self._queue(visit)
+                # Between its release and now it waited for a place among those that execute
+                # calls, and the circuit may have opened again.
+                if epoch == circuit.epoch:
+                    return epoch
+                if self._is_nobody_waiting() and circuit.admit():
+                    return circuit.epoch
+        finally:
+            visit.held_s += self.now() - began_s
+
+    async def _queue(self, visit: Visit) -> int:
         turn = self.loop.create_future()
         self._line.append(turn)
-        began_s = self.loop.time()
         try:
             epoch: int = await visit.wait(turn)
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.gave_up(turn.result())
             raise
-        finally:
-            visit.held_s += self.loop.time() - began_s
         return epoch
+
+    def _is_nobody_waiting(self) -> bool:
+        while self._line and self._line[0].done():  # it was cancelled
+            self._line.popleft()
+        return not self._line
 
     def failed(self, epoch: int, error: CallError) -> None:
         """A call failed with `error`, which may or may not be the target's fault."""
-        now = self.loop.time()
+        now = self.now()
         if error.is_outage:
             self._last = error.message
             if self.circuit.failed(epoch, now):
@@ -131,14 +175,14 @@ class _Door:
     def gave_up(self, epoch: int) -> None:
         """A call ended without saying anything."""
         if self.circuit.gave_up(epoch):
-            self._let_in(1)
+            self._let_in()
 
     def closed(self) -> None:
         """All who wait go on."""
         if self._end is not None:
             self._end.cancel()
             self._end = None
-        self._let_in(len(self._line))
+        self._let_in()
 
     def _opened(self) -> None:
         self._site.counts.circuit_opened += 1
@@ -148,28 +192,25 @@ class _Door:
 
     def _half_open(self) -> None:
         self.circuit.half_open()
-        self._let_in(PROBES)
+        self._let_in()
 
-    def _let_in(self, count: int) -> None:
-        while count and self._line:
-            turn = self._line.popleft()
-            if turn.done():
-                continue
-            if not self.circuit.admit():
-                self._line.appendleft(turn)
-                return
-            turn.set_result(self.circuit.epoch)
-            count -= 1
+    def _let_in(self) -> None:
+        """As many as there are permits for."""
+        while not self._is_nobody_waiting() and self.circuit.admit():
+            self._line.popleft().set_result(self.circuit.epoch)
 
     def _give_up(self) -> None:
+        since = self.circuit.open_since
+        assert since is not None, "closing the circuit stops this timer"
         for turn in self._line:
             if not turn.done():
-                turn.set_exception(self._unavailable())
+                turn.set_exception(self._unavailable(since))
         self._line.clear()
 
-    def _unavailable(self) -> UnavailableError:
+    def _unavailable(self, since: float) -> UnavailableError:
         return UnavailableError(
-            f"{self._site.name}: {self._target} has been unavailable for {self._max_wait_s:g} s "
-            f"(breaker.max_wait): {self._last}; what was not finished is accounted for, start "
-            "again when the target is back"
+            f"{self._site.name}: {self._target} has been unavailable for "
+            f"{self.now() - since:.0f} s (breaker.max_wait is {self._max_wait_s:g} s): "
+            f"{self._last}; what was not finished is accounted for, start again when the "
+            "target is back"
         )

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
-from streamproc.policies.aimd import Aimd, Outcome
+from streamproc.policies.aimd import Aimd
+from streamproc.policies.circuit_breaker import openings
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -28,7 +29,7 @@ class Concurrency(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        return _wrapped(inner, site, lambda: Aimd(self.min, self.max, self.start))
+        return Limiter(self).wrap(inner, site)
 
 
 class FixedConcurrency(Struct, frozen=True):
@@ -38,73 +39,125 @@ class FixedConcurrency(Struct, frozen=True):
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        return _wrapped(inner, site, lambda: Aimd(self.limit, self.limit, self.limit))
+        return Limiter(self).wrap(inner, site)
 
 
-def _wrapped(inner: Inner, site: Site, make: Any) -> Inner:
-    slots: dict[str, _Slots] = {}
-    gate = site.gate
+class Limiter:
+    """The layer of either; who wants to know the present limits makes it and keeps it."""
 
-    async def limited(call: Any, visit: Visit) -> Any:
-        own = slots.get(call.target)
-        if own is None:
-            own = slots[call.target] = _Slots(make())
-        if own.line or own.in_flight >= own.aimd.limit:
-            await own.queue(visit)
-            if gate.is_shut(call.target):
-                own.leave()
-                raise RecheckError
-        else:
-            own.in_flight += 1
-        ticket = own.aimd.began(own.in_flight)
-        outcome = Outcome.NEUTRAL
-        try:
-            value = await inner(call, visit)
-            outcome = Outcome.GOOD if visit.attempts == 1 else Outcome.NEUTRAL
-        except CallError as error:
-            outcome = _outcome_of(error)
-            raise
-        finally:
-            own.aimd.ended(ticket, outcome, own.loop.time())
-            own.leave()
-        return value
+    def __init__(self, settings: Concurrency | FixedConcurrency) -> None:
+        self._settings = settings
+        self._slots: dict[str, _Slots] = {}
 
-    return limited
+    @property
+    def limits(self) -> dict[str, int]:
+        """The present limit of every target that was called."""
+        return {target: slots.limit for target, slots in self._slots.items()}
 
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` with this policy around it."""
+        self._slots = {}
+        if isinstance(self._settings, FixedConcurrency):
+            return self._fixed(inner, site, self._settings.limit)
+        return self._adaptive(inner, site, self._settings)
 
-def _outcome_of(error: CallError) -> Outcome:
-    if error.throttled:
-        return Outcome.OVERLOAD
-    if error.kind == "timeout":
-        return Outcome.TIMEOUT
-    return Outcome.ERROR if error.is_outage else Outcome.NEUTRAL
+    def _fixed(self, inner: Inner, site: Site, limit: int) -> Inner:
+        slots = self._slots
+
+        async def limited(call: Any, visit: Visit) -> Any:
+            own = slots.get(call.target)
+            if own is None:
+                own = slots[call.target] = _Slots(call.target, site, limit)
+            if own.in_flight < own.limit:
+                own.in_flight += 1
+            else:
+                await own.queue(visit)
+            try:
+                return await inner(call, visit)
+            finally:
+                own.in_flight -= 1
+                if own.line:
+                    own.let_in()
+
+        return limited
+
+    def _adaptive(self, inner: Inner, site: Site, settings: Concurrency) -> Inner:
+        slots = self._slots
+        limits: dict[str, Aimd] = {}
+
+        async def limited(call: Any, visit: Visit) -> Any:
+            target = call.target
+            own = slots.get(target)
+            if own is None:
+                aimd = limits[target] = Aimd(settings.min, settings.max, settings.start)
+                own = slots[target] = _Slots(target, site, aimd.limit)
+            aimd = limits[target]
+            if own.in_flight < own.limit:
+                own.in_flight += 1
+            else:
+                await own.queue(visit)
+            cuts = aimd.began(own.in_flight)
+            try:
+                value = await inner(call, visit)
+                if visit.attempts == 1 and aimd.succeeded(cuts):
+                    aimd.finish_round(own.now())
+                    own.limit = aimd.limit
+            except CallError as error:
+                if error.throttled:
+                    aimd.refused(cuts, own.now())
+                elif error.kind == "timeout":
+                    aimd.timed_out(cuts, own.now())
+                elif error.is_outage:
+                    aimd.erred(cuts)
+                own.limit = aimd.limit
+                raise
+            finally:
+                own.in_flight -= 1
+                if own.line:
+                    own.let_in()
+            return value
+
+        return limited
 
 
 class _Slots:
-    """A target's slots, and who waits for one, first in, first out."""
+    """A target's slots, and who waits for one, first in, first out.
 
-    def __init__(self, aimd: Aimd) -> None:
-        self.aimd = aimd
-        self.loop = asyncio.get_running_loop()
+    Somebody waits only while all slots are taken.
+    """
+
+    __slots__ = ("_loop", "_site", "_target", "in_flight", "limit", "line", "now")
+
+    def __init__(self, target: str, site: Site, limit: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._target = target
+        self._site = site
+        self.limit = limit
+        self.now = self._loop.time
         self.in_flight = 0
         self.line: deque[asyncio.Future[None]] = deque()
 
     async def queue(self, visit: Visit) -> None:
-        """Wait for a slot."""
-        turn = self.loop.create_future()
+        """Wait for a slot. Raises `RecheckError` if the circuit opened meanwhile."""
+        gate = self._site.gate
+        before = openings(gate, self._target)
+        turn = self._loop.create_future()
         self.line.append(turn)
         try:
             await visit.wait(turn)
+            if openings(gate, self._target) != before:
+                raise RecheckError
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave()
+            if turn.done() and not turn.cancelled():  # the slot was given to it
+                self.in_flight -= 1
+                self.let_in()
             raise
 
-    def leave(self) -> None:
-        """Give a slot back."""
-        self.in_flight -= 1
-        while self.line and self.in_flight < self.aimd.limit:
-            turn = self.line.popleft()
+    def let_in(self) -> None:
+        """As many as there are slots for."""
+        line = self.line
+        while line and self.in_flight < self.limit:
+            turn = line.popleft()
             if not turn.done():
                 self.in_flight += 1
                 turn.set_result(None)

@@ -1,0 +1,214 @@
+"""Minutes in milliseconds: an event loop whose clock jumps to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from streamproc.engines.places import Places
+from streamproc.errors import CallError
+from streamproc.interfaces import Inner, Site
+from streamproc.record import CallTally
+
+OUTAGE = CallError("http_status", "503", again=True, is_outage=True)
+BUSY = CallError("throttled", "429", again=True, throttled=True)
+REFUSED = CallError("http_status", "400")
+LATE = CallError("timeout", "no result within 1 s", again=True, is_outage=True)
+
+
+class _Jumping(selectors.SelectSelector):
+    """Waits for nothing: moves the loop's clock instead."""
+
+    loop: SimulatedLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everything waits, and no timer will wake it"
+            self.loop.now += timeout
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        selector = _Jumping()
+        selector.loop = self
+        self.now = 1000.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+
+def simulate(main: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(main)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def settle() -> None:
+    """Everybody who can go on without time passing does."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Asked:
+    """A call as policies see it."""
+
+    def __init__(self, target: str = "t", *, is_idempotent: bool = True, key: bytes = b"k") -> None:
+        self.target = target
+        self.is_idempotent = is_idempotent
+        self.sent = False
+        self.is_negative = False
+        self._key = key
+
+    def key(self) -> bytes:
+        return self._key
+
+
+class Stay:
+    """A visit without an engine. With `places`, who waits lends its place, as records do."""
+
+    def __init__(self, places: Places | None = None) -> None:
+        self.attempts = 0
+        self.held_s = 0.0
+        self.deadline_s: float | None = None
+        self.only = None
+        self.leads: Any = None
+        self._places = places
+
+    def begin(self, timed: Any) -> None:
+        self.attempts += 1
+
+    def end(self) -> None:
+        return
+
+    def end_failed(self, error: BaseException) -> BaseException:
+        if isinstance(error, asyncio.CancelledError):
+            raise error
+        return error
+
+    async def pause(self, seconds: float) -> None:
+        await self.wait(asyncio.ensure_future(asyncio.sleep(seconds)))
+
+    async def wait(self, turn: asyncio.Future[Any]) -> Any:
+        if self._places is None:
+            return await turn
+        async with self._places.lent():
+            return await turn
+
+    wait_for_call = wait
+
+
+def site(**more: Any) -> Site:
+    return Site("s", 30.0, CallTally(), **more)
+
+
+def counted(answer: Callable[[], Awaitable[Any]]) -> tuple[Inner, list[float]]:
+    """An inner call that gives `answer`, and when it was called."""
+    begun: list[float] = []
+
+    async def inner(call: Any, visit: Any) -> Any:
+        visit.begin(None)
+        begun.append(now())
+        return await answer()
+
+    return inner, begun
+
+
+def start(call: Inner, count: int, *, target: str = "t") -> list[asyncio.Task[Any]]:
+    """As many records at once."""
+    return [asyncio.create_task(_asked(call, Asked(target), Stay())) for _ in range(count)]
+
+
+async def _asked(call: Inner, asked: Asked, visit: Stay) -> Any:
+    return await call(asked, visit)
+
+
+async def results(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    """What became of them, errors too."""
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Target:
+    """Takes `seconds`, then answers, or raises `error` while it has one."""
+
+    def __init__(self, error: CallError | None = None, seconds: float = 0.01) -> None:
+        self.error = error
+        self.seconds = seconds
+
+    async def answer(self) -> str:
+        await asyncio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        return "ok"
+
+
+class Server:
+    """Takes `seconds`; refuses at once what is above its capacity, a number or one by time."""
+
+    def __init__(self, capacity: int | Callable[[float], int], seconds: float = 0.1) -> None:
+        self._capacity = capacity
+        self._began = now()
+        self.seconds = seconds
+        self.in_progress = self.most = self.good = self.bad = 0
+
+    @property
+    def capacity(self) -> int:
+        if callable(self._capacity):
+            return self._capacity(now() - self._began)
+        return self._capacity
+
+    @property
+    def per_second(self) -> float:
+        """What it can do."""
+        return self.capacity / self.seconds
+
+    async def call(self, call: Any, visit: Any) -> str:
+        visit.begin(None)
+        if self.in_progress >= self.capacity:
+            self.bad += 1
+            await asyncio.sleep(0.001)
+            raise BUSY
+        self.in_progress += 1
+        self.most = max(self.most, self.in_progress)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.in_progress -= 1
+        self.good += 1
+        return "ok"
+
+
+class SlowingServer(Server):
+    """Never refuses: the more it has to do the longer all take, above 0.5 s in vain."""
+
+    async def call(self, call: Any, visit: Any) -> str:
+        visit.begin(None)
+        self.in_progress += 1
+        self.most = max(self.most, self.in_progress)
+        takes_s = self.seconds * max(1.0, self.in_progress / self.capacity)
+        try:
+            await asyncio.sleep(min(takes_s, 0.5))
+            if takes_s > 0.5:
+                self.bad += 1
+                raise LATE
+        finally:
+            self.in_progress -= 1
+        self.good += 1
+        return "ok"
+
+
+async def load(call: Inner, count: int, until: float) -> None:
+    """So many records at a time, one after the other."""
+
+    async def consumer() -> None:
+        while now() < until:
+            await call(Asked(), Stay())
+
+    await asyncio.gather(*[consumer() for _ in range(count)])
