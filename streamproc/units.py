@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Self
 
@@ -78,7 +79,7 @@ class Rate(float):
                 self = cls(limit / period_s, period_s)
                 self.written = value.strip()
                 return self
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
             return cls(value)
         raise ValueError('expected a rate such as "100/s", "600/min" or 50')
 

@@ -22,10 +22,12 @@ _MAX_NAMES = 4096
 # Public by their numbers, or not known as special to every Python 3.11
 _SPECIAL = {
     ip_network("168.63.129.16/32"): "a metadata address",  # Azure
+    ip_network("192.0.0.0/24"): "a reserved address",  # protocol assignments
     ip_network("192.88.99.0/24"): "a relay",  # 6to4
     ip_network("64:ff9b:1::/48"): "a private address",  # NAT64 of one's own, RFC 8215
     ip_network("fec0::/10"): "a private address",  # site-local, RFC 3879
     ip_network("2001::/32"): "a relay",  # Teredo
+    ip_network("3fff::/20"): "a reserved address",  # documentation, RFC 9637
     ip_network("5f00::/16"): "a reserved address",  # segment routing, RFC 9602
 }
 _EMBEDDING = {  # how far the IPv4 address in it has to be shifted down

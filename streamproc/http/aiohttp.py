@@ -126,11 +126,9 @@ class AiohttpClient:
                 answer.close()
                 raise
             return Response(answer.status, list(answer.raw_headers), body)
-        except (CallError, asyncio.CancelledError):
-            flight.abort()
+        except CallError:
             raise
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
-            flight.abort()
             raise _mapped(error, request.target, self._aiohttp) from error
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:

@@ -38,24 +38,18 @@ _FRAMING_SHARE = 16  # chunk headers and trailers: at most so many bytes for one
 class Flight:
     """One attempt of a request, and how far it got."""
 
-    __slots__ = ("is_fresh", "protocol", "request", "transport")
+    __slots__ = ("is_fresh", "protocol", "request")
 
     def __init__(self, request: Request, *, is_fresh: bool = False) -> None:
         self.request = request
         self.is_fresh = is_fresh  # only a connection that nobody has used will do
         self.protocol: Protocol | None = None
-        self.transport: asyncio.Transport | None = None
 
     @property
     def is_stale(self) -> bool:
         """Whether it met a kept connection that was closed before a byte of the answer came."""
         protocol = self.protocol
         return protocol is not None and protocol.uses > 1 and not protocol.received_bytes
-
-    def abort(self) -> None:
-        """Close its connection at once, unless others have it by now."""
-        if self.protocol is not None and self.protocol.flight is self and self.transport:
-            self.transport.abort()
 
 
 FLIGHT: ContextVar[Flight] = ContextVar("flight")
@@ -68,7 +62,6 @@ class Protocol(ResponseHandler):
     uses = 0
     received_bytes = 0  # since the request
     has_begun_answer = False  # with a status of 200 or more
-    flight: Flight | None = None
 
     def is_connected(self) -> bool:
         """Asked by the pool, when a connection is wanted."""
@@ -78,14 +71,12 @@ class Protocol(ResponseHandler):
     @property
     def should_close(self) -> bool:
         """Asked by the pool, when the answer is whole. The rest of a request would follow."""
-        return super().should_close or self._is_sending()
+        sends = self.transport is not None and self.transport.get_write_buffer_size() > 0
+        return super().should_close or sends
 
     def close(self) -> None:
-        """Close it, without waiting until the other side takes what is left."""
-        if self._is_sending():
-            self.abort()
-        else:
-            super().close()
+        """Close it now: neither a body that nobody reads nor a TLS good-bye is waited for."""
+        self.abort()
 
     def set_response_params(self, **params: Any) -> None:
         """A request is about to be sent."""
@@ -93,9 +84,8 @@ class Protocol(ResponseHandler):
         self.has_begun_answer = False
         self.uses += 1
         if "auto_decompress" in params:  # else it is CONNECT, for a proxy
-            self.flight = flight = FLIGHT.get()
+            flight = FLIGHT.get()
             flight.protocol = self
-            flight.transport = self.transport
             flight.request.sent = True
         super().set_response_params(**params)
 
@@ -113,7 +103,7 @@ class Protocol(ResponseHandler):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called after every read. Without a pause before it there is nothing to do: saves 5%."""
-        if self._reading_paused or self._buffer_paused:
+        if self._reading_paused or getattr(self, "_buffer_paused", False):  # since 3.14.4
             super().resume_reading(resume_parser)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
@@ -132,8 +122,7 @@ class Protocol(ResponseHandler):
         """It ends with an error."""
         if isinstance(exc, HttpProcessingError):
             converted = _not_http(exc, cause[0] if cause else None)
-            self._fail_body(converted)
-            super().set_exception(converted)
+            self._fail(converted)
         elif not isinstance(self.exception(), CallError):  # the first says more
             super().set_exception(exc, *cause)
 
@@ -142,9 +131,6 @@ class Protocol(ResponseHandler):
         if exc is not None and self._is_unfinished():
             self._fail_body(reset(f"the connection ended in the middle of the answer: {exc}"))
         super().connection_lost(exc)
-
-    def _is_sending(self) -> bool:
-        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def _is_unfinished(self) -> bool:
         return self._payload is not None and not self._payload.is_eof()
@@ -158,11 +144,10 @@ class Protocol(ResponseHandler):
                 self._fail(too_large("header", MAX_HEADER_BYTES))
 
     def _fail(self, error: CallError) -> None:
-        transport = self.transport
         self._fail_body(error)
-        self.set_exception(error)
-        if transport is not None:
-            transport.abort()
+        super().set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
 
     def _fail_body(self, error: CallError) -> None:
         if self._payload is not None and not self._payload.is_eof():
