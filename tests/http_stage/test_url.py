@@ -1,0 +1,142 @@
+"""A record fills a segment or a query value of a URL, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamproc.errors import RecordError
+from streamproc.http.contract import Target
+from streamproc.http.template import Template
+from streamproc.http.url import Url
+
+NICE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+NASTY = st.lists(
+    st.sampled_from(["/", "\\", "..", ".", "@", ":", "#", "?", "&", "%", "%2e", "%2F", "\r\n", "\0",
+                     "a", "évil", " ", "//", "{", "}", ";", "=", "[", "]", "http:", "http://e.x/"]),
+    min_size=1,
+).map("".join)  # fmt: skip
+VALUES = NICE | NASTY
+SHAPES = [
+    "https://api.example.com/v1/{a}",
+    "https://api.example.com/v1/{a}/x",
+    "https://api.example.com/{a}{b}",
+    "https://api.example.com/x-{a}.json?b={b}",
+    "https://api.example.com/.{a}/.{b}",
+    "https://api.example.com:8443/{a}/{b}/{a}",
+    "https://api.example.com?a={a}&b=1{b}",
+]
+
+
+def url(written: str, *, query: dict[str, str] | None = None, hosts: tuple[str, ...] = ()) -> Url:
+    templates = {name: Template.parse(value) for name, value in (query or {}).items()}
+    return Url(Template.parse(written), templates, hosts)
+
+
+def rendered(at: Url, **fields: Any) -> tuple[Target, str] | None:
+    """None if it is refused."""
+    try:
+        return at.render(fields)
+    except RecordError as error:
+        if error.kind != "missing_field":
+            raise
+        return None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(a=VALUES, b=VALUES)
+def test_no_value_changes_where_it_goes(shape: str, a: str, b: str) -> None:
+    """Host, number of segments, number of query values: all as in the template."""
+    at = url(shape, query={"more": "{a}"})
+    found = rendered(at, a=a, b=b)
+    if found is None:
+        assert ".." in a + b or "." in (a, b) or "." in a + b
+        return
+    target, path = found
+    model = urlsplit(shape)
+    assert (target.scheme, target.host, target.port) == (
+        "https", "api.example.com", model.port or 443
+    )  # fmt: skip
+    assert path.isascii()
+    assert path.isprintable()
+    assert " " not in path
+    parts = urlsplit(f"https://api.example.com{path}")
+    assert (parts.hostname, parts.fragment) == ("api.example.com", "")
+    segments, wanted = parts.path.split("/"), (model.path or "/").split("/")
+    assert len(segments) == len(wanted)
+    assert {".", ".."}.isdisjoint(segments)
+    for segment, template in zip(segments, wanted, strict=True):
+        assert unquote(segment, errors="strict") == template.replace("{a}", "\0\1").replace(
+            "{b}", b
+        ).replace("\0\1", a)
+    pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
+    assert [name for name, _ in pairs][-1] == "more"
+    assert pairs[-1][1] == a
+    assert len(pairs) == len(parse_qsl(model.query)) + 1
+
+
+@given(VALUES)
+def test_a_segment_decodes_to_its_value(value: str) -> None:
+    """One that is not refused; and nothing is refused that could not climb."""
+    found = rendered(url("http://h/x/{v}"), v=value)
+    climbs = {".", ".."} & set(value.replace("\\", "/").split("/"))
+    assert (found is None) == bool(climbs)
+    if found is not None:
+        assert unquote(found[1].removeprefix("/x/"), errors="strict") == value
+        assert found[1].count("/") == 2
+
+
+@given(VALUES)
+def test_the_host_stays_one_that_is_listed(value: str) -> None:
+    for written in ("{v}", "http://{v}/x", "http://{v}.example.com/x", "http://{v}:80/"):
+        found = rendered(url(written, hosts=("*.example.com", "example.com")), v=value)
+        if found is not None:
+            assert found[0].host == "example.com" or found[0].host.endswith(".example.com")
+            assert found[0].is_from_record
+            assert found[1].startswith("/")
+            assert found[1].isprintable()
+
+
+TRICKS = [
+    "http://evil.com#.example.com/", "http://a@evil.com/",
+    "http://x.example.com@evil.com/", "http://evil.com%2f.example.com/x", "http://evil.com?.example.com",
+    "//evil.com/", "http:evil.com", "http:///evil.com", "HTTP://EVIL.COM", "http://evil.com%00.example.com",
+    "http://evil.com\t.example.com", "http://evil.com\n.example.com/", "javascript:alert(1)",
+    "http://evil.com。example.com", "http://evil.com\uff0f.example.com/", "http://[evil.com].example.com",
+    pytest.param(
+        "http://evil.com\\.example.com/",
+        marks=pytest.mark.xfail(strict=True, reason="a backslash is taken for a part of the name"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_tricks_with_hosts(trick: str) -> None:
+    """Refused, or a name under example.com that has no way to be another."""
+    found = rendered(url("{u}", hosts=("*.example.com",)), u=trick)
+    if found is not None:
+        assert found[0].host.endswith(".example.com")
+        assert found[0].host.isascii()
+        assert set("/\\#?@ \t\r\n\0").isdisjoint(found[0].host)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "h", "/x", "ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h:x/", "http://{v}/",
+     "http://h{v}/", "http://h:{v}/", "{v}", "{v}://h/", "http://u@{v}/", "http://h/#x", "http://h{v}"],
+)  # fmt: skip
+def test_urls_that_are_no_good(written: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        url(written)
+
+
+def test_what_stands_in_the_url_stays() -> None:
+    at = url("http://h:8080/a%20b/ü/(x)?q=a+b&r=%26", query={"s t": "1&2", "u": "{v}"})
+    assert at.render({"v": "3"})[1] == "/a%20b/%C3%BC/(x)?q=a+b&r=%26&s%20t=1%262&u=3"
+    assert url("http://h").render({})[1] == "/"
+    assert url("http://h?x=1").render({})[1] == "/?x=1"
+    assert at.target == Target("http", "h", 8080, False)
