@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest check fix bench peers build
+.PHONY: help install run test test-lowest check fix bench peers demo-server build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ bench: install  ## measure against the raw loop and the peers; writes benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
-peers:  ## install the peers that the benchmark compares with (jq, gojq, miller, jaq)
+peers:  ## install the peers that the benchmark compares with (jq, gojq, miller, jaq, nginx)
 	benchmarks/peers.sh
+
+demo-server: install  ## company data for the sample leads on http://127.0.0.1:8765
+	$(BIN)/python -m benchmarks.demo_server
 
 build: install  ## wheel and sdist in dist/
 	$(BIN)/python -m pip install --quiet build

@@ -8,8 +8,13 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.cases import HERE, STREAMPROC, Results, Row, compare, environment, groups
+from benchmarks.http_policies import policies
+from benchmarks.http_speed import speed
 from benchmarks.measure import RunError
 from benchmarks.special import SPECIAL
+
+# what --only calls them: more than two sides in turns
+SPECIAL = SPECIAL | {"http": speed, "http-policies": policies}
 
 
 def main() -> int:

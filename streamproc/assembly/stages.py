@@ -51,7 +51,9 @@ class StageBuilder:
             enricher = self._sources(settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
             limits_s = tuple(
-                limit for each in settings.all for limit in (self._timeout_s(each), each.deadline)
+                limit
+                for each in settings.all
+                for limit in (self._timeout_s(each), each.deadline)
                 if limit is not None
             )
         elif settings.http is not None:
