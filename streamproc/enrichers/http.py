@@ -14,10 +14,11 @@ from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
 from streamproc.record import NOTHING
+from streamproc.secrets import excerpt
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
-_SHOWN_BYTES = 200
+_SHOWN = 200  # characters of a bad answer
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -67,7 +68,7 @@ class HttpEnricher:
         ):
             raise CallError(
                 "http_status",
-                f"{_where(request)}: the answer meets retry.when: {_shown(response.body)}",
+                f"{_where(request)}: the answer meets retry.when: {excerpt(response.body, _SHOWN)}",
                 again=True,
                 status=response.status,
             )
@@ -86,7 +87,7 @@ def refused(request: Request, response: Response) -> CallError:
         phrase = " " + HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    body = f": {_shown(response.body)}" if response.body else ""
+    body = f": {excerpt(response.body, _SHOWN)}" if response.body else ""
     return CallError(
         "throttled" if throttled else "http_status",
         f"{_where(request)}: {status}{phrase}{body}",
@@ -108,15 +109,10 @@ def _parsed(response: Response) -> Any:
     try:
         return decode_any(body.removeprefix(_BOM))
     except DecodeError as error:
-        raise bad_answer(f"not JSON ({error.message}): {_shown(body)}") from None
+        raise bad_answer(f"not JSON ({error.message}): {excerpt(body, _SHOWN)}") from None
     except RecordError as error:
-        raise bad_answer(f"{error.message}: {_shown(body)}") from None
+        raise bad_answer(f"{error.message}: {excerpt(body, _SHOWN)}") from None
 
 
 def _where(request: Request) -> str:
     return f"{request.method.decode()} {request.target.name}{request.path.decode()}"
-
-
-def _shown(body: bytes) -> str:
-    text = body[:_SHOWN_BYTES].decode("utf-8", "replace")
-    return text + ("…" if len(body) > _SHOWN_BYTES else "")

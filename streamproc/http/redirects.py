@@ -6,10 +6,12 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from streamproc.errors import CallError
 from streamproc.http.contract import Request, Response, Target, bad_answer
+from streamproc.secrets import excerpt
 
 _STATUSES = (301, 302, 303, 307, 308)
 _KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
 _OF_BODY = (b"content-type", b"content-encoding", b"content-language")
+_SHOWN = 200  # characters of a useless place
 _SAFE = "/?&=%:;,@!$'()*+~[]-._"
 
 
@@ -73,7 +75,8 @@ def _resolved(request: Request, location: str) -> tuple[Target, bytes]:
 
 
 def _useless(location: str, reason: str) -> CallError:
-    return bad_answer(f"a redirect to {location[:200]!r}: {reason}")
+    shown = excerpt(location.encode("latin-1"), _SHOWN)
+    return bad_answer(f"a redirect to {shown!r}: {reason}")
 
 
 def _only(headers: bytes, names: tuple[bytes, ...]) -> bytes:
