@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest check fix bench peers demo-server build
+.PHONY: help install run test test-lowest torture check fix bench peers demo-server build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pip install --quiet -r .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv/lowest/bin/python -m pytest -m "not slow"
+
+torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
+	$(BIN)/python tests/torture.py --rounds 100
 
 check: install  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@
     ├── UsageError              2   the command line asks for something that makes no sense
     ├── NotAvailableError       2   described in the documentation, not built in this version
     ├── ConfigError            78   a pipeline file, a SPEC or imported user code is no good
+    ├── ResumeError            65   a checkpoint does not fit input, output or pipeline
     ├── InputError             66   an input cannot be opened or read
     ├── CreateError            73   an output file cannot be created
     ├── OutputError            74   an output could not be written
@@ -56,6 +57,12 @@ class ConfigError(StreamprocError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class ResumeError(StreamprocError):
+    """A checkpoint does not fit the input, the output or the pipeline."""
+
+    exit_code = 65
 
 
 class InputError(StreamprocError):

@@ -55,8 +55,41 @@ class Sink(Opens, Protocol):
     def written_bytes(self) -> int:
         """Bytes that were taken, exact also after an error or a cancellation."""
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The open file and the offset up to which it is written, None if it is no file."""
+
     async def write(self, data: bytes) -> None:
         """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
+
+
+class Keeper(Protocol):
+    """Remembers how far the input is done, and tells those who want to know."""
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Whether what is not written now is done by a later run, or a script."""
+
+    async def begin(self, sink: Sink, dead_letters: Sink | None) -> None:
+        """The outputs are open and nothing is written yet. Raises `OutputError`."""
+
+    def admit(self, batch: Batch) -> None:
+        """The next batch of the input."""
+
+    def written(self, batch: Batch, start: int, stop: int) -> None:
+        """The lines `start` to `stop` of `batch` are written."""
+
+    def flushed(self) -> None:
+        """All that `written` was told of is flushed, and nothing else is."""
+
+    async def run(self) -> None:
+        """Keep it, now and then, until `stop`. Raises `OutputError`."""
+
+    def stop(self) -> None:
+        """`run` ends soon."""
+
+    async def close(self, *, finished: bool) -> None:
+        """Keep it a last time, after `run` has ended. Raises `OutputError`."""
 
 
 class Enricher(Opens, Protocol):

@@ -23,11 +23,26 @@ WHITESPACE = b" \t\r"  # what JSON allows around a record, the newline apart
 
 
 class Cursor(NamedTuple):
-    """Where a batch begins: physical `line` (from 1) and byte `offset` in `file`."""
+    """Where a batch begins: physical `line` (from 1) and byte `offset` in `file`.
+
+    `part` is the number of that file among the inputs.
+    """
 
     file: str
     line: int
     offset: int
+    part: int = 0
+
+
+class Progress(Struct, frozen=True):
+    """How far an input is done: `lines` from its beginning on, `blank` ones among them.
+
+    `done` are spans of lines, counted from there, that are done as well.
+    """
+
+    lines: int = 0
+    blank: int = 0
+    done: tuple[tuple[int, int], ...] = ()
 
 
 class Failed(Struct, frozen=True):
@@ -57,6 +72,7 @@ class Note(Struct, frozen=True):
 
 BLANK_NOTE = Note(BLANK)
 FILTERED_NOTE = Note(FILTERED)
+SKIPPED_NOTE = Note(SKIPPED)
 
 
 class Batch:
@@ -91,8 +107,8 @@ class Batch:
             return self, None
         head = self.lines[:count]
         n_bytes = sum(map(len, head)) + count
-        file, line, offset = self.cursor
-        rest = Cursor(file, line + count, offset + n_bytes)
+        file, line, offset, part = self.cursor
+        rest = Cursor(file, line + count, offset + n_bytes, part)
         return (
             Batch(self.lane, self.cursor, head, n_bytes),
             Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes),

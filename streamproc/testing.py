@@ -92,6 +92,7 @@ class MemorySink(_Entered):
     """A sink that keeps what it is given: `data`, `lines`, `records`."""
 
     name = "memory"
+    place: tuple[int, int] | None = None
 
     def __init__(self) -> None:
         self.data = b""
@@ -117,6 +118,7 @@ class QueueSink(_Entered):
     """A sink whose lines are iterated while they are written; writing waits for the reader."""
 
     name = "stream"
+    place: tuple[int, int] | None = None
 
     def __init__(self) -> None:
         self.written_bytes = 0

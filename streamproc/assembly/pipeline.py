@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
+from streamproc.assembly.durability import Durability
 from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
@@ -106,7 +107,8 @@ class Pipeline:
         `summary` is the account).
         """
         if isinstance(source, str | os.PathLike):
-            source = LineSource([os.fspath(source)])
+            is_kept = self.settings.checkpoint is not None
+            source = LineSource([os.fspath(source)], resumable=is_kept)
         if isinstance(sink, str | os.PathLike):
             sink = FileSink(os.fspath(sink))
         settings = self.settings
@@ -116,31 +118,39 @@ class Pipeline:
         records = window_records(settings.concurrency)
         engine = LocalEngine(Program(self._stages, on_error), Places(settings.concurrency), records)
         dead_letters = FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
-        run = Run(
-            source=source,
-            engine=engine,
-            sink=sink,
-            dead_letters=dead_letters,
-            forms=on_error,
-            window=Window(records, WINDOW_BYTES),
-            shutdown=shutdown or Shutdown(settings.drain_timeout),
-            ordered=settings.ordered,
-            max_errors=1 if settings.on_error == "stop" else settings.max_errors,
-        )
-        is_open = False
+        durability = Durability(settings, source, sink, dead_letters)
+        run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
                 # what may fail comes first; an output is truncated only when nothing else can
+                stack.callback(durability.close)
+                durability.open()
                 await stack.enter_async_context(source)
                 await stack.enter_async_context(engine)
+                progress = await durability.resume()
+                keeper = durability.keeper()
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
-                is_open = True
+                if keeper is not None:
+                    await keeper.begin(sink, dead_letters)
+                run = Run(
+                    source=source,
+                    engine=engine,
+                    sink=sink,
+                    dead_letters=dead_letters,
+                    forms=on_error,
+                    window=Window(records, WINDOW_BYTES),
+                    shutdown=shutdown or Shutdown(settings.drain_timeout),
+                    ordered=settings.ordered,
+                    max_errors=1 if settings.on_error == "stop" else settings.max_errors,
+                    keeper=keeper,
+                    progress=progress,
+                )
                 on_start(run, engine)
                 await run.run()
         except ConfigError as raised:
-            if not is_open:
+            if run is None:
                 raise
             run.errors.append(raised)  # user code that could not be left: the account stands
         run.tally.bytes_out = sink.written_bytes

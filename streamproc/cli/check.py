@@ -26,13 +26,14 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     import msgspec
 
     from streamproc.assembly import Pipeline
+    from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
 
     sys.path.insert(0, os.getcwd())
     table = read_file(config)
     settings = resolve(table, {}, sets)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
-    shown = msgspec.to_builtins(settings, enc_hook=_plain)
+    shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])
     for line in _toml(_unfilled(shown, written)):
         click.echo(line)
@@ -60,13 +61,6 @@ async def _reach_all(targets: dict[str, Any]) -> bool:
         else:
             say(f"stage {stage}: {target.name} can be reached")
     return is_good
-
-
-def _plain(value: Any) -> Any:
-    """A subclass of str, int or float as what it is a subclass of; a template as it is written."""
-    if hasattr(value, "written"):
-        return value.written
-    return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 
 def _unfilled(value: Any, written: Any) -> Any:

@@ -37,7 +37,12 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     if "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     pipeline = Pipeline.from_settings(settings)
-    source = LineSource(inputs, stdin_fd=data_in, max_line_bytes=settings.max_line_bytes)
+    source = LineSource(
+        inputs,
+        stdin_fd=data_in,
+        max_line_bytes=settings.max_line_bytes,
+        resumable=settings.checkpoint is not None,
+    )
     sink = StdoutSink(data_out) if output is None else FileSink(output)
     shutdown = Shutdown(settings.drain_timeout)
     loop = _new_loop(settings.loop)
@@ -113,7 +118,7 @@ class _Session:
     def _last_words(self, summary: Summary) -> None:
         run = self._run
         if run is not None and run.lost_from is not None and not run.silent:
-            file, line, _ = run.lost_from
+            file, line = run.lost_from[:2]
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":

@@ -12,6 +12,7 @@ from streamproc.codec.document import Document
 from streamproc.codec.encode import encode, encode_quickly
 from streamproc.codec.failure import original_line
 from streamproc.codec.on_error import Mode, OnError
+from streamproc.codec.stored import restore, store
 
 __all__ = [
     "QUICK_BYTES",
@@ -25,5 +26,7 @@ __all__ = [
     "encode",
     "encode_quickly",
     "original_line",
+    "restore",
+    "store",
     "verbatim",
 ]

@@ -67,6 +67,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: str | None = None
     max_errors: Count | None = None
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
+    checkpoint: str | None = None
+    resume: bool = False
+    resume_force: bool = False
+    durable: bool = False
+    ack_fd: Annotated[int, Meta(ge=0)] | None = None
     drain_timeout: Seconds = cast("Seconds", 25.0)
     progress: bool | None = None
     summary: Literal["text", "json", "none"] | None = None
@@ -76,4 +81,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # Described in the documentation and not built in this version.
-RESERVED_KEYS = frozenset(("source", "sink", "workers", "checkpoint"))
+RESERVED_KEYS = frozenset(("source", "sink", "workers"))

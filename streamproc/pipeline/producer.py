@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
-from streamproc.interfaces import Source
+from streamproc.interfaces import Keeper, Source
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.reorder import Reorder
 from streamproc.pipeline.window import Window
-from streamproc.record import Batch, Failed, Note, Tally
+from streamproc.record import BLANK_NOTE, SKIPPED_NOTE, WHITESPACE, Batch, Failed, Note, Tally
 
 Refuse = Callable[[Failed, Batch, int], Note]
 
 
 class Producer:
-    """Reads batches and admits them. `refuse` turns a line that failed at birth into a note."""
+    """Reads batches and admits them. `refuse` turns a line that failed at birth into a note.
+
+    `done` are spans of lines, from the first one on, that an earlier run has done.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,8 @@ class Producer:
         reorder: Reorder,
         tally: Tally,
         refuse: Refuse,
+        keeper: Keeper | None = None,
+        done: Iterable[tuple[int, int]] = (),
     ) -> None:
         self._source = source
         self._window = window
@@ -32,9 +38,11 @@ class Producer:
         self._reorder = reorder
         self._tally = tally
         self._refuse = refuse
+        self._keeper = keeper
+        self._done = Done(done)
         self._stopping = False
         self._receiving: asyncio.Task[None] | None = None
-        self._rest: Batch | None = None  # received and not admitted yet
+        self._rest: tuple[Batch, Failed | None] | None = None  # received and not admitted yet
 
     async def run(self) -> None:
         """Until the end of input, or `stop`. Raises `InputError`."""
@@ -42,10 +50,7 @@ class Producer:
             while received := await self._receive():
                 batch, failed = received
                 self._count(batch)
-                if failed is None:
-                    await self._admit(batch)
-                else:
-                    await self._admit_failed(batch, failed)
+                await self._admit(batch, failed)
         finally:
             self._channel.close()
 
@@ -62,15 +67,13 @@ class Producer:
 
     def admit_rest(self) -> None:
         """After an abort: all that was read gets its place, to be accounted for."""
-        if self._rest is not None:
-            self._place(self._rest)
-        while received := self._source.receive_nowait():
-            batch, failed = received
-            self._count(batch)
-            if failed is None:
-                self._place(batch)
-            else:
-                self._place_failed(batch, failed)
+        while True:
+            while self._rest is not None:
+                self._place(len(self._rest[0]))
+            self._rest = self._source.receive_nowait()
+            if self._rest is None:
+                return
+            self._count(self._rest[0])
 
     async def _receive(self) -> tuple[Batch, Failed | None] | None:
         if self._stopping:
@@ -86,29 +89,58 @@ class Producer:
         finally:
             self._receiving = None
 
-    async def _admit(self, batch: Batch) -> None:
-        self._rest = batch
+    async def _admit(self, batch: Batch, failed: Failed | None) -> None:
+        self._rest = batch, failed
         while self._rest is not None:
-            room = await self._window.reserve(len(self._rest), self._rest.n_bytes)
-            head, self._rest = self._rest.cut(room)
-            self._place(head)
-            await self._channel.send(head)
+            batch, failed = self._rest
+            count = 0 if failed is not None else batch.n_bytes
+            room = await self._window.reserve(len(batch), count)
+            head = self._place(room)
+            if head is not None:
+                await self._channel.send(head)
 
-    async def _admit_failed(self, batch: Batch, failed: Failed) -> None:
-        try:
-            await self._window.reserve(1, 0)
-        finally:  # after a cancellation too: it is finished already
-            self._place_failed(batch, failed)
+    def _place(self, room: int) -> Batch | None:
+        """Admit the first lines of the rest; returns them if there is work on them."""
+        assert self._rest is not None
+        batch, failed = self._rest
+        count, is_done = self._done.next(min(room, len(batch)))
+        head, rest = batch.cut(count)
+        self._rest = None if rest is None else (rest, failed)
+        self._window.admit(len(head), head.n_bytes)
+        if self._keeper is not None:
+            self._keeper.admit(head)
+        self._reorder.admit(head)
+        if is_done:
+            blank = {i for i, line in enumerate(head.lines) if not line.strip(WHITESPACE)}
+            notes = {i: BLANK_NOTE if i in blank else SKIPPED_NOTE for i in range(count)}
+            self._reorder.finish_run(head, 0, [b""] * count, notes)
+        elif failed is not None:
+            note = self._refuse(failed, head, 0)
+            self._reorder.finish(head, 0, note.line, note)
+        else:
+            return head
+        return None
 
     def _count(self, batch: Batch) -> None:
         self._tally.lines += len(batch)
         self._tally.bytes_in += batch.n_bytes
 
-    def _place(self, batch: Batch) -> None:
-        self._window.admit(len(batch), batch.n_bytes)
-        self._reorder.admit(batch)
 
-    def _place_failed(self, batch: Batch, failed: Failed) -> None:
-        self._place(batch)
-        note = self._refuse(failed, batch, 0)
-        self._reorder.finish(batch, 0, note.line, note)
+class Done:
+    """Lines that an earlier run has done, as spans of line numbers from here on."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._spans = deque(spans)
+        self._at = 0
+
+    def next(self, count: int) -> tuple[int, bool]:
+        """How many of the next `count` lines are of one kind, and whether they are done."""
+        is_done = False
+        if self._spans:
+            start, stop = self._spans[0]
+            is_done = start <= self._at
+            count = min(count, (stop if is_done else start) - self._at)
+            self._at += count
+            if self._at == stop:
+                self._spans.popleft()
+        return count, is_done

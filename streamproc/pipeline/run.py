@@ -12,14 +12,25 @@ from streamproc.errors import (
     OutputError,
     ReaderGoneError,
 )
-from streamproc.interfaces import Engine, Sink, Source
+from streamproc.interfaces import Engine, Keeper, Sink, Source
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import AsFinished, Reorder
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import BLANK, BLANK_NOTE, WHITESPACE, Batch, Cursor, Failed, Note, Tally
+from streamproc.record import (
+    BLANK,
+    BLANK_NOTE,
+    UNPROCESSED,
+    WHITESPACE,
+    Batch,
+    Cursor,
+    Failed,
+    Note,
+    Progress,
+    Tally,
+)
 
 QUEUE_BATCHES = 64  # the window is the real bound; this one keeps single lines from piling up
 FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
@@ -57,8 +68,13 @@ class Run:
         shutdown: Shutdown,
         ordered: bool = True,
         max_errors: int | None = None,
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.tally = Tally()
+        """`progress` is that of an earlier run, after which the source goes on."""
+        before = progress or Progress()
+        skipped = before.lines - before.blank
+        self.tally = Tally(lines=before.lines, blank=before.blank, skipped=skipped)
         self.errors: list[BaseException] = []
         self.lost_from: Cursor | None = None
         self.lost = 0
@@ -68,15 +84,23 @@ class Run:
         self._dead_letters = dead_letters
         self._forms = forms
         self._shutdown = shutdown
+        self._keeper = keeper
         self._max_errors = max_errors
         self._stopped = False
         self._channel = Channel(QUEUE_BATCHES)
         self._reorder = Reorder() if ordered else AsFinished()
         self._producer = Producer(
-            source, window, self._channel, self._reorder, self.tally, forms.refuse
+            source,
+            window,
+            self._channel,
+            self._reorder,
+            self.tally,
+            forms.refuse,
+            keeper,
+            before.done,
         )
         self._writer = Writer(
-            self._reorder, window, sink, dead_letters, self.tally, self._check_errors
+            self._reorder, window, sink, dead_letters, self.tally, self._check_errors, keeper
         )
 
     async def run(self) -> None:
@@ -87,10 +111,16 @@ class Run:
         writer = asyncio.create_task(self._writer.run(), name="writer")
         self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted), self.engine.wind_down)
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
+        keeping: asyncio.Task[None] | None = None
+        if self._keeper is not None:
+            keeping = asyncio.create_task(self._keeper.run(), name="keeper")
+            tasks.add(keeping)
         try:
-            if not await self._flow(producer, engine, writer, aborted):
+            if not await self._flow(producer, engine, writer, keeping or aborted, aborted):
                 await self._abort(producer, engine, writer)
             await self._keep_residue()
+            if self._keeper is not None and keeping is not None:
+                await self._close(self._keeper, keeping)
         finally:
             self._shutdown.close()
             aborted.cancel()
@@ -119,10 +149,11 @@ class Run:
         producer: asyncio.Task[None],
         engine: asyncio.Task[None],
         writer: asyncio.Task[None],
+        keeping: asyncio.Future[None],
         aborted: asyncio.Future[None],
     ) -> bool:
         """The good case. False if something ended that should not have."""
-        waiting: set[asyncio.Future[None]] = {producer, engine, writer, aborted}
+        waiting: set[asyncio.Future[None]] = {producer, engine, writer, keeping, aborted}
         while writer in waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {aborted}:
@@ -170,7 +201,20 @@ class Run:
                 self.errors.append(error)
         await self._account_for(chain(self._writer.leftovers(), self._reorder.leftovers()))
 
+    async def _close(self, keeper: Keeper, keeping: asyncio.Task[None]) -> None:
+        """What was written is kept, however the run ended."""
+        keeper.stop()
+        is_whole = not self.errors and self._shutdown.level is Level.NONE and not self._stopped
+        try:
+            await asyncio.wait({keeping})
+            await keeper.close(finished=is_whole)
+        except OutputError as error:
+            self.errors.append(error)
+
     def _finish_unfinished(self) -> None:
+        if self._keeps_rest:
+            self._reorder.close()
+            return
         failed = Failed("shutdown", "shutdown", "not finished when the run was aborted", 0)
         for batch, i in list(self._reorder.leftovers()):
             if batch.results[i] is None:
@@ -181,6 +225,8 @@ class Run:
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         if not batch.lines[i].strip(WHITESPACE):
             return BLANK_NOTE
+        if self._keeps_rest:
+            return Note(UNPROCESSED)
         note = self._forms.abandon(failed, batch, i, to_stdout=to_stdout)
         if not note.line and note.dead_letter is None:
             self._lose(batch, i)
@@ -188,15 +234,15 @@ class Run:
 
     def _lose(self, batch: Batch, i: int) -> None:
         self.lost += 1
-        file, line, offset = batch.cursor
-        self.lost_from = self.lost_from or Cursor(file, line + i, offset)
+        file, line, offset, part = batch.cursor
+        self.lost_from = self.lost_from or Cursor(file, line + i, offset, part)
 
     async def _account_for(self, unwritten: Iterable[tuple[Batch, int]]) -> None:
         """What the sink did not take goes to the dead-letter file, if that one still works."""
         reason = next((str(e) for e in self.errors), "the reader does not read")
         failed = Failed("shutdown", "sink", f"not written: {reason}", 0)
         for batch, i in unwritten:
-            earlier = batch.notes.get(i)
+            earlier = None if self._keeps_rest else batch.notes.get(i)
             note = earlier or self._abandon(failed, batch, i, to_stdout=False)
             if note.status == BLANK:
                 self.tally.count(note)
@@ -221,11 +267,15 @@ class Run:
 
     async def _keep_residue(self) -> None:
         residue = self._source.residue()
-        if residue is not None and self._dead_letters is not None:
+        if residue is not None and self._dead_letters is not None and not self._keeps_rest:
             batch, failed = residue
             note = self._forms.abandon(failed, batch, 0, to_stdout=False)
             if note.dead_letter is not None:
                 await self._bury(note.dead_letter)
+
+    @property
+    def _keeps_rest(self) -> bool:
+        return self._keeper is not None and self._keeper.keeps_rest
 
     @property
     def silent(self) -> bool:

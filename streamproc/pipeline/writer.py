@@ -1,4 +1,4 @@
-"""Finished lines → sinks, then the books, then the credits. In that order, here only.
+"""Finished lines → sinks, then the books, the keeper, the credits. In that order, here only.
 
 This is the promise that nothing is lost: a line is counted, and its credit goes back,
 after it was written, and not when somebody meant to write it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from streamproc.interfaces import Sink
+from streamproc.interfaces import Keeper, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
 from streamproc.record import Batch, Tally
@@ -27,6 +27,7 @@ class Writer:
         dead_letters: Sink | None,
         tally: Tally,
         on_written: Callable[[], None],
+        keeper: Keeper | None = None,
     ) -> None:
         self._reorder = reorder
         self._window = window
@@ -34,6 +35,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._tally = tally
         self._on_written = on_written
+        self._keeper = keeper
         self._group: list[Span] = []
         self._queue: list[Span] = []
         self._begun_bytes = (0, 0)
@@ -103,6 +105,8 @@ class Writer:
         for run in self._group:
             self._count(run)
         self._group = []
+        if self._keeper is not None:
+            self._keeper.flushed()
         self._on_written()
 
     def _count(self, run: Span) -> None:
@@ -118,6 +122,8 @@ class Writer:
         self._tally.lines_out += plain
         batch.written += count
         whole = batch.written == len(batch)
+        if self._keeper is not None:
+            self._keeper.written(batch, start, stop)
         self._window.release(count, batch.n_bytes if whole else 0)
 
 

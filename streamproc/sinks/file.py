@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import stat
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from streamproc.errors import CreateError, OutputError, ReaderGoneError
+from streamproc.fingerprint import is_file
 
 
 class FileSink:
@@ -19,21 +20,26 @@ class FileSink:
 
     def __init__(self, path: str | int, *, append: bool = False, name: str | None = None) -> None:
         """`path`: a name, or the number of a descriptor that is open and stays so."""
-        self._path = path
-        self._append = append
+        self.path = path
+        self.append = append
         self._file: Any = None
+        self._begin: int | None = None  # where writing begins, None in what is no regular file
         self.name = name or str(path)
         self.written_bytes = 0
 
     async def __aenter__(self) -> Self:
         import aiofiles
 
-        mode: Literal["ab", "wb"] = "ab" if self._append else "wb"
-        is_open = isinstance(self._path, int)
+        mode: Literal["ab", "wb"] = "ab" if self.append else "wb"
+        is_open = isinstance(self.path, int)
         try:
-            self._file = await aiofiles.open(self._path, mode, buffering=0, closefd=not is_open)
+            self._file = await aiofiles.open(self.path, mode, buffering=0, closefd=not is_open)
         except OSError as error:
             raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
+        fd = self._file.fileno()
+        if is_file(fd):
+            appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+            self._begin = os.lseek(fd, 0, os.SEEK_END if appends else os.SEEK_CUR)
         return self
 
     async def __aexit__(
@@ -44,6 +50,13 @@ class FileSink:
     ) -> None:
         if self._file is not None:
             await self._file.close()
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The open file and the offset up to which it is written, None if it is no file."""
+        if self._begin is None:
+            return None
+        return self._file.fileno(), self._begin + self.written_bytes
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`, or nothing of it. Raises `OutputError`, `ReaderGoneError`."""
@@ -63,5 +76,5 @@ class FileSink:
 
     def _take_back(self, count: int) -> None:
         fd = self._file.fileno()
-        if count and stat.S_ISREG(os.fstat(fd).st_mode):
+        if count and self._begin is not None:
             os.ftruncate(fd, os.fstat(fd).st_size - count)

@@ -26,7 +26,7 @@ class StdoutSink:
     name = "stdout"
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
         self._own: int | None = None
         self._socket: socket.socket | None = None
         self._epoll: select.epoll | None = None
@@ -36,18 +36,18 @@ class StdoutSink:
 
     async def __aenter__(self) -> Self:
         try:
-            mode = os.fstat(self._fd).st_mode
+            mode = os.fstat(self.fd).st_mode
         except OSError as error:
             raise OutputError(self.name, error.strerror or "closed") from error
         if stat.S_ISSOCK(mode):
-            self._socket = socket.socket(fileno=os.dup(self._fd))
+            self._socket = socket.socket(fileno=os.dup(self.fd))
             if hasattr(select, "epoll"):  # Linux
                 self._epoll = select.epoll()
                 self._epoll.register(self._socket, select.EPOLLOUT)
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self._own = self._reopen()
         if self._socket is None and self._own is None:
-            self._blocking = await FileSink(self._fd, name=self.name).__aenter__()
+            self._blocking = await FileSink(self.fd, name=self.name).__aenter__()
         return self
 
     async def __aexit__(
@@ -69,6 +69,11 @@ class StdoutSink:
     def written_bytes(self) -> int:
         """Bytes that were taken."""
         return self._blocking.written_bytes if self._blocking else self._written
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The open file and the offset up to which it is written, None if it is no file."""
+        return self._blocking.place if self._blocking else None
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`. Raises `OutputError`, `ReaderGoneError`."""
@@ -97,7 +102,7 @@ class StdoutSink:
 
     def _reopen(self) -> int | None:
         try:
-            return os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return os.open(f"/proc/self/fd/{self.fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except BrokenPipeError:
             raise ReaderGoneError("the reader of stdout went away") from None
         except OSError as error:
@@ -111,7 +116,7 @@ class StdoutSink:
         if self._epoll is not None:
             fd, watch, unwatch = self._epoll.fileno(), loop.add_reader, loop.remove_reader
         else:
-            fd = self._own if self._own is not None else self._fd
+            fd = self._own if self._own is not None else self.fd
             watch, unwatch = loop.add_writer, loop.remove_writer
         watch(fd, self._wake)
         try:

@@ -6,46 +6,73 @@ import asyncio
 import os
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
-from streamproc.errors import InputError
-from streamproc.record import Batch, Failed
+from streamproc.errors import InputError, ResumeError
+from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, mark_of, misfit
+from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.lines import LineCutter
+from streamproc.sources.prefix import Prefix
 from streamproc.sources.stdin import Descriptor
 
 STDIN = "<stdin>"
 
+T = TypeVar("T")
+
+
+class _Part:
+    """One of the inputs. `begin` is where its descriptor stood, the shell may have moved it."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = STDIN if name == "-" else name
+        self.fd = fd
+        self.is_file = is_file(fd)
+        self.begin = os.lseek(fd, 0, os.SEEK_CUR) if self.is_file else 0
+        self.line = 1
+        self.offset = 0
+        self.rest = b""  # read already
+        self.prefix: Prefix | None = None
+        self.is_done = False  # by an earlier run
+
 
 class LineSource:
-    """The lines of `inputs` in order; `-` is `stdin_fd`. All are opened before the first line."""
+    """The lines of `inputs` in order; `-` is `stdin_fd`. All are opened before the first line.
+
+    With `resumable` it can tell a `bookmark`, which costs a hash over what comes through
+    pipes, and `resume` at one.
+    """
 
     def __init__(
-        self, inputs: Sequence[str], *, stdin_fd: int = 0, max_line_bytes: int = 16 << 20
+        self,
+        inputs: Sequence[str],
+        *,
+        stdin_fd: int = 0,
+        max_line_bytes: int = 16 << 20,
+        resumable: bool = False,
     ) -> None:
         self._inputs = list(inputs)
         self._stdin_fd = stdin_fd
         self._max_line_bytes = max_line_bytes
+        self._resumable = resumable
         self._open: list[int] = []
-        self._left: deque[tuple[str, int]] = deque()
+        self._parts: list[_Part] = []
+        self._at = -1  # the part that is read
         self._ready: deque[tuple[Batch, Failed | None]] = deque()
         self._reader: Descriptor | None = None
         self._cutter: LineCutter | None = None
-        self._name = ""
-        self.size_bytes: int | None = None
+        self._resumed: Bookmark | None = None
+        self._skip = 0  # lines, before the first
 
     async def __aenter__(self) -> Self:
-        sizes: list[int | None] = []
         for name in self._inputs:
             fd = self._stdin_fd if name == "-" else await self._open_file(name)
-            status = os.fstat(fd)
-            if stat.S_ISDIR(status.st_mode):
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise InputError(f"cannot read {name}: it is a directory")
-            sizes.append(_remaining(fd) if stat.S_ISREG(status.st_mode) else None)
-            self._left.append((STDIN if name == "-" else name, fd))
-        known = [size for size in sizes if size is not None]
-        self.size_bytes = sum(known) if len(known) == len(sizes) else None
+            part = _Part(name, fd)
+            part.prefix = Prefix() if self._resumable and not part.is_file else None
+            self._parts.append(part)
         return self
 
     async def __aexit__(
@@ -58,23 +85,32 @@ class LineSource:
             os.close(fd)
         self._open = []
 
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes that are still to be read, None if that is not known."""
+        left = [part for part in self._parts if not part.is_done]
+        if not all(part.is_file for part in left):
+            return None
+        return sum(max(0, os.fstat(p.fd).st_size - os.lseek(p.fd, 0, os.SEEK_CUR)) for p in left)
+
     async def receive(self) -> tuple[Batch, Failed | None] | None:
         """The next lines, None at the end. Raises `InputError`."""
         while not self._ready:
             if self._reader is None or self._cutter is None:
-                if not self._left:
+                if not self._next_part():
                     return None
-                self._name, fd = self._left.popleft()
-                self._reader = Descriptor(fd)
-                self._cutter = LineCutter(self._name, self._max_line_bytes)
+                continue
+            part = self._parts[self._at]
             try:
-                chunk = await self._reader.read()
+                chunk = part.rest or await self._reader.read()
             except OSError as error:
-                raise InputError(f"cannot read {self._name}: {error.strerror}") from error
-            if chunk:
-                self._ready.extend(self._cutter.feed(chunk))
-            else:
-                self._ready.extend(self._cutter.finish())
+                raise InputError(f"cannot read {part.name}: {error.strerror}") from error
+            part.rest = b""
+            self._add(self._cutter.feed(chunk) if chunk else self._cutter.finish())
+            part.line, part.offset = self._cutter.line, self._cutter.offset
+            if part.prefix is not None:
+                await part.prefix.feed(chunk, part.offset, part.line)
+            if not chunk:
                 self._reader = self._cutter = None
         return self._ready.popleft()
 
@@ -86,17 +122,108 @@ class LineSource:
         """Bytes after the last newline, when reading stopped before the end of input."""
         return self._cutter.residue() if self._cutter is not None else None
 
+    async def bookmark(self, cursor: Cursor | None) -> Bookmark:
+        """The place of `cursor`, None for where reading began."""
+        if cursor is None and self._resumed is not None:
+            return self._resumed
+        at = cursor.part if cursor is not None else min(max(0, self._at), len(self._parts) - 1)
+        marks: list[Mark] = []
+        line = skip = 0
+        for part in self._parts[: at + 1]:
+            is_last = part is self._parts[at]
+            line, offset = part.line, part.offset
+            if is_last and cursor is not None:
+                line, offset = cursor.line, cursor.offset
+            if part.prefix is not None:
+                mark, marked_line = await part.prefix.mark(offset)
+                marks.append(mark)
+                line, skip = marked_line, line - marked_line
+            else:
+                skip = 0
+                marks.append(await _in_thread(mark_of, part.fd, part.begin + offset))
+        return Bookmark(tuple(marks), line, skip)
+
+    async def resume(self, bookmark: Bookmark) -> None:
+        """Go on from there. Raises `ResumeError` if the input is another one."""
+        if len(bookmark.marks) > len(self._parts):
+            count = len(bookmark.marks)
+            raise ResumeError(f"the checkpoint is in input {count}, only {len(self._parts)} given")
+        for part, mark in zip(self._parts, bookmark.marks, strict=False):
+            if isinstance(mark, FileMark):
+                await self._find(part, mark)
+            else:
+                await self._read_again(part, mark, bookmark.line)
+            part.is_done = True
+        part.is_done = False
+        part.line, self._skip = bookmark.line, bookmark.skip
+        self._resumed = bookmark
+
+    async def _find(self, part: _Part, mark: FileMark) -> None:
+        if not part.is_file:
+            raise ResumeError(
+                f"{part.name} is a pipe, and was a file when the checkpoint was written: name the "
+                "file, or redirect it (< FILE)"
+            )
+        if problem := await _in_thread(misfit, mark, part.fd):
+            raise ResumeError(f"{part.name} is not the input of the checkpoint: {problem}")
+        part.offset = mark.offset - part.begin
+        os.lseek(part.fd, mark.offset, os.SEEK_SET)
+
+    async def _read_again(self, part: _Part, mark: PipeMark, line: int) -> None:
+        """A pipe cannot be seeked: what comes first has to be what came first."""
+        part.prefix = prefix = Prefix()
+        reader = Descriptor(part.fd)
+        while prefix.offset < mark.offset:
+            try:
+                chunk = await reader.read()
+            except OSError as error:
+                raise InputError(f"cannot read {part.name}: {error.strerror}") from error
+            if not chunk:
+                raise ResumeError(
+                    f"{part.name} ended after {prefix.offset} bytes, the checkpoint stands at "
+                    f"{mark.offset}: pipe the same input in again, from its start"
+                )
+            left = mark.offset - prefix.offset
+            chunk, part.rest = chunk[:left], chunk[left:]
+            await prefix.feed(chunk, prefix.offset + len(chunk), line)
+        found, _ = await prefix.mark(mark.offset)
+        if found != mark:
+            raise ResumeError(
+                f"{part.name} is not the input of the checkpoint: its first {mark.offset} bytes "
+                "are not the same"
+            )
+        part.offset = mark.offset
+
+    def _next_part(self) -> bool:
+        self._at += 1
+        if self._at == len(self._parts):
+            return False
+        part = self._parts[self._at]
+        if not part.is_done:
+            self._reader = Descriptor(part.fd)
+            self._cutter = LineCutter(
+                part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset
+            )
+        return True
+
+    def _add(self, found: list[tuple[Batch, Failed | None]]) -> None:
+        for batch, failed in found:
+            rest: Batch | None = batch
+            if self._skip:
+                skipped, rest = batch.cut(self._skip)
+                self._skip -= len(skipped)
+            if rest is not None:
+                self._ready.append((rest, failed))
+
     async def _open_file(self, name: str) -> int:
         # a thread, because opening a named pipe waits for its writer
         try:
-            fd = await asyncio.get_running_loop().run_in_executor(
-                None, os.open, name, os.O_RDONLY | os.O_CLOEXEC
-            )
+            fd = await _in_thread(os.open, name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise InputError(f"cannot open {name}: {error.strerror}") from error
         self._open.append(fd)
         return fd
 
 
-def _remaining(fd: int) -> int:
-    return max(0, os.fstat(fd).st_size - os.lseek(fd, 0, os.SEEK_CUR))
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)

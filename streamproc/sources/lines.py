@@ -19,16 +19,26 @@ BOM = b"\xef\xbb\xbf"
 class LineCutter:
     """Cuts the chunks of one file. `feed` returns what is complete, `finish` the rest."""
 
-    def __init__(self, file: str, max_line_bytes: int, lane: int = 0) -> None:
+    def __init__(
+        self,
+        file: str,
+        max_line_bytes: int,
+        lane: int = 0,
+        *,
+        part: int = 0,
+        line: int = 1,
+        offset: int = 0,
+    ) -> None:
         self._file = file
         self._max_bytes = max_line_bytes
         self._lane = lane
-        self._line = 1
-        self._offset = 0
+        self._part = part
+        self.line = line  # the next that is to be cut off, and where it begins
+        self.offset = offset
         self._tail = bytearray()  # the line that is not complete yet
         self._oversized: _Hash | None = None
         self._length = 0  # of the oversized line
-        self._start = True
+        self._start = offset == 0  # a byte order mark may follow
 
     def feed(self, chunk: bytes) -> list[tuple[Batch, Failed | None]]:
         """Batches, in order, of the lines that `chunk` completes."""
@@ -70,7 +80,7 @@ class LineCutter:
             return None
         if not self._tail:
             return None
-        cursor = Cursor(self._file, self._line, self._offset)
+        cursor = Cursor(self._file, self.line, self.offset, self._part)
         batch = Batch(self._lane, cursor, [bytes(self._tail)], len(self._tail))
         return batch, Failed("decode", "shutdown", "no newline yet when reading stopped", 0)
 
@@ -81,7 +91,7 @@ class LineCutter:
         self._start = False
         if head.startswith(BOM):
             self._tail = bytearray()
-            self._offset = len(BOM)
+            self.offset = len(BOM)
             return head[len(BOM) :]
         return chunk
 
@@ -104,21 +114,21 @@ class LineCutter:
         details = {
             "length_bytes": self._length,
             "sha256": self._oversized.hexdigest(),
-            "offset": self._offset,
+            "offset": self.offset,
         }
-        cursor = Cursor(self._file, self._line, self._offset)
+        cursor = Cursor(self._file, self.line, self.offset, self._part)
         batch = Batch(self._lane, cursor, [b""], self._length + newline)
-        self._line += 1
-        self._offset += self._length + newline
+        self.line += 1
+        self.offset += self._length + newline
         self._oversized = None
         return batch, Failed("decode", "too_long", message, 0, details)
 
     def _batches(self, lines: list[bytes], n_bytes: int) -> list[tuple[Batch, Failed | None]]:
         """One batch, and those that oversized lines inside of a chunk cut it into."""
         if n_bytes <= self._max_bytes or max(map(len, lines)) <= self._max_bytes:
-            cursor = Cursor(self._file, self._line, self._offset)
-            self._line += len(lines)
-            self._offset += n_bytes
+            cursor = Cursor(self._file, self.line, self.offset, self._part)
+            self.line += len(lines)
+            self.offset += n_bytes
             return [(Batch(self._lane, cursor, lines, n_bytes), None)]
         out: list[tuple[Batch, Failed | None]] = []
         fitting: list[bytes] = []

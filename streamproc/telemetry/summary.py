@@ -63,7 +63,8 @@ class Summary(Struct, frozen=True):
         called = calls or {}
         for name in _CALLS:
             counts[name] = sum(getattr(each, name) for each in called.values())
-        rate = round(tally.received / seconds, 1) if seconds > 0 else 0.0
+        done = tally.received - tally.skipped
+        rate = round(done / seconds, 1) if seconds > 0 else 0.0
         return cls(
             **counts,
             seconds=round(seconds, 3),

@@ -43,7 +43,7 @@ def expected(data: bytes, limit: int) -> list[Line]:
 def found(batches: list[tuple[Batch, Failed | None]]) -> list[Line]:
     out = []
     for batch, failed in batches:
-        file, number, offset = batch.cursor
+        file, number, offset, _ = batch.cursor
         assert (file, batch.lane) == ("in.jsonl", 3)
         assert len(batch) == 1 or failed is None
         for line in batch.lines:

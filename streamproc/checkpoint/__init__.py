@@ -1,0 +1,1 @@
+"""How far a run came, so that it can be killed anywhere: frontier, entry, keeper, resume."""

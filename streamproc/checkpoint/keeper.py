@@ -1,0 +1,161 @@
+"""Remembers how far the run came: write, flush, (fsync,) checkpoint, acknowledge.
+
+The writer reports what it wrote and where the outputs stand; all else happens beside it,
+in a thread where it touches a disk. What was written since then changes nothing before
+the offsets that were noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from streamproc.checkpoint.acknowledge import Acknowledger
+from streamproc.checkpoint.entry import CheckpointFile, Entry
+from streamproc.checkpoint.frontier import Frontier
+from streamproc.errors import OutputError
+from streamproc.fingerprint import Bookmark, FileMark, mark_of
+from streamproc.interfaces import Sink
+from streamproc.record import Batch, Cursor, Progress
+
+INTERVAL_S = 1.0
+MOST_BATCHES = 1000  # between two checkpoints
+
+Place = tuple[int, int] | None
+"""An open file and an offset in it; None for what is no regular file."""
+
+
+class Keeper:
+    """Saves a checkpoint every second or 1 000 batches, and acknowledges what is written.
+
+    Without `file` it only acknowledges, and with `durable` syncs before it does.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: CheckpointFile | None,
+        pipeline: str,
+        bookmark: Callable[[Cursor | None], Awaitable[Bookmark]] | None,
+        progress: Progress,
+        durable: bool = False,
+        acknowledger: Acknowledger | None = None,
+    ) -> None:
+        self._file = file
+        self._pipeline = pipeline
+        self._bookmark = bookmark
+        self._durable = durable
+        self._acknowledger = acknowledger
+        self._frontier = Frontier(progress)
+        self._sinks: Sequence[Sink | None] = ()
+        self._places: list[Place] = []
+        self._changed: asyncio.Event = asyncio.Event()
+        self._full: asyncio.Event = asyncio.Event()
+        self._saved_batches = 0
+        self._stopped = False
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Whether what is not written now is done by a later run, or a script."""
+        return self._file is not None or self._acknowledger is not None
+
+    async def begin(self, sink: Sink, dead_letters: Sink | None) -> None:
+        """The outputs are open and nothing is written yet. Raises `OutputError`."""
+        self._sinks = (sink, dead_letters)
+        self.flushed()
+        if self._file is not None:
+            await self._save(finished=False)
+
+    def admit(self, batch: Batch) -> None:
+        """The next batch of the input."""
+        self._frontier.admit(batch)
+
+    def written(self, batch: Batch, start: int, stop: int) -> None:
+        """The lines `start` to `stop` of `batch` are written."""
+        self._frontier.written(batch, start, stop)
+
+    def flushed(self) -> None:
+        """What `written` said is written is flushed, and nothing else is."""
+        self._places = [None if sink is None else sink.place for sink in self._sinks]
+        self._changed.set()
+        if self._frontier.batches - self._saved_batches >= MOST_BATCHES:
+            self._full.set()
+        if self._acknowledger is not None and not self._durable:
+            self._acknowledger.acknowledge(self._frontier.contiguous)
+
+    async def run(self) -> None:
+        """Keep it, now and then, until `stop`. Raises `OutputError`."""
+        interval_s = INTERVAL_S if self._file is not None else 0.0
+        while True:
+            await self._changed.wait()
+            if self._stopped:
+                return
+            begun_s = time.monotonic()
+            await self._save(finished=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(begun_s + interval_s - time.monotonic()):
+                    await self._full.wait()
+
+    def stop(self) -> None:
+        """`run` ends soon."""
+        self._stopped = True
+        self._changed.set()
+        self._full.set()
+
+    async def close(self, *, finished: bool) -> None:
+        """The last checkpoint, after `run` has ended. Raises `OutputError`."""
+        self.flushed()
+        await self._save(finished=finished)
+        if self._acknowledger is not None:
+            await self._acknowledger.close()
+
+    async def _save(self, *, finished: bool) -> None:
+        # all of this belongs together: there is no await before it is taken
+        self._changed.clear()
+        self._full.clear()
+        cursor, progress = self._frontier.cursor, self._frontier.progress()
+        contiguous, places = self._frontier.contiguous, self._places
+        self._saved_batches = self._frontier.batches
+        if self._file is None and not self._durable:
+            return
+        bookmark = None
+        if self._file is not None and self._bookmark is not None:
+            bookmark = await self._bookmark(cursor)
+
+        def save() -> None:
+            try:
+                if self._durable:
+                    for place in places:
+                        if place is not None:
+                            os.fsync(place[0])
+                marks = [None if place is None else mark_of(*place) for place in places]
+            except OSError as error:
+                raise OutputError("output", error.strerror or str(error)) from error
+            if self._file is not None:
+                self._file.save(self._entry(progress, bookmark, marks, finished=finished))
+
+        await asyncio.get_running_loop().run_in_executor(None, save)
+        if self._acknowledger is not None and self._durable:
+            self._acknowledger.acknowledge(contiguous)
+
+    def _entry(
+        self,
+        progress: Progress,
+        bookmark: Bookmark | None,
+        marks: Sequence[FileMark | None],
+        *,
+        finished: bool,
+    ) -> Entry:
+        return Entry(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            pipeline=self._pipeline,
+            finished=finished,
+            progress=progress,
+            input=bookmark,
+            output=marks[0],
+            dead_letters=marks[1],
+        )

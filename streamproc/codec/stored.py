@@ -1,0 +1,24 @@
+"""Value objects ⇄ JSON bytes, for files of our own that are read back."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from streamproc.errors import DecodeError
+
+T = TypeVar("T")
+
+
+def store(value: Any) -> bytes:
+    """One line of JSON, without newline."""
+    return msgspec.json.encode(value)
+
+
+def restore(kind: type[T], line: bytes) -> T:
+    """What `store` made. Raises `DecodeError` if it is none, or damaged."""
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.MsgspecError as error:
+        raise DecodeError("malformed", str(error)) from None

@@ -1,0 +1,250 @@
+"""Kill it anywhere: faults at random moments, then `--resume`, then compare every byte.
+
+`python tests/torture.py [--rounds N] [--seed N]` runs all of it (`make torture`); the tests
+run a few rounds of each. A round is one input that goes through one pipeline, however many
+faults that takes; it ends with the same output as an undisturbed run, or the script fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STREAMPROC = str(Path(sys.executable).with_name("streamproc"))
+STAGE = """
+import asyncio, random, time
+
+async def slow(record):
+    await asyncio.sleep(random.random() * 0.004)
+    if record["n"] % 97 == 0:
+        raise ValueError("every 97th")
+    return {"twice": record["n"] * 2}
+
+def busy(record):
+    until = time.perf_counter() + 0.0002
+    while time.perf_counter() < until:
+        pass
+    if record["n"] % 97 == 0:
+        raise ValueError("every 97th")
+    return {"twice": record["n"] * 2}
+"""
+LINES = 12_000
+FINAL = (0, 3)
+
+
+class Case:
+    """One input, one pipeline, one output, in a folder of its own."""
+
+    def __init__(self, folder: Path, dice: random.Random, more: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.source = dice.choice(["file", "files", "stdin", "pipe"])
+        self.sink = dice.choice(["-o", ">>"])
+        self.ordered = dice.random() < 0.6
+        self.letters = dice.random() < 0.5
+        self.function = dice.choice(["slow", "busy"])
+        self.more = more
+        self.dice = dice
+        (folder / "stages.py").write_text(STAGE)
+        lines = [
+            b"" if dice.random() < 0.01 else b'{"n":%d,"pad":"%s"}' % (n, b"x" * dice.randrange(60))
+            for n in range(LINES)
+        ]
+        cut = dice.randrange(LINES)
+        for name, part in (("a", lines[:cut]), ("b", lines[cut:])):
+            (folder / name).write_bytes(b"".join(line + b"\n" for line in part))
+        (folder / "in").write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def __str__(self) -> str:
+        order = "ordered" if self.ordered else "unordered"
+        parts = (self.source, self.sink, order, self.function, "letters" * self.letters, *self.more)
+        return " ".join(filter(None, parts))
+
+    def command(self, output: str, *more: str) -> list[str]:
+        command = [STREAMPROC, "-e", f"stages.py:{self.function}", *self.more, *more]
+        if not self.ordered:
+            command.append("--unordered")
+        if self.letters:
+            command += ["--on-error", "dead-letter", "--dead-letter", f"{output}.dead"]
+        if self.sink == "-o":
+            command += ["-o", output]
+        if self.source == "file":
+            command.append("in")
+        return command + (["a", "b"] if self.source == "files" else [])
+
+    @contextmanager
+    def started(self, output: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The command with its input and output; killed at the end."""
+        path = self.folder / output
+        feeder = None
+        if self.source == "pipe":
+            feeder = subprocess.Popen(["cat", "in"], cwd=self.folder, stdout=subprocess.PIPE)
+        with (
+            open(self.folder / "in", "rb") as file,
+            open(path, "ab") if self.sink == ">>" else open(os.devnull, "wb") as sink,
+            open(self.folder / "stderr", "ab") as stderr,
+        ):
+            source = feeder.stdout if feeder is not None else file
+            process = subprocess.Popen(
+                self.command(output, *more),
+                cwd=self.folder,
+                stdin=source,
+                stdout=sink,
+                stderr=stderr,
+            )
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
+                if feeder is not None and feeder.stdout is not None:
+                    feeder.stdout.close()
+                    feeder.kill()
+                    feeder.wait()
+
+    def resumed(self) -> contextmanager:  # type: ignore[type-arg]
+        return self.started("out", "--checkpoint", "cp", "--resume")  # type: ignore[return-value]
+
+    def content(self, output: str) -> tuple[object, object]:
+        """What was written: as it is, or as a set of lines where order is not promised."""
+        found = []
+        for path in (self.folder / output, self.folder / f"{output}.dead"):
+            data = path.read_bytes() if path.exists() else b""
+            assert data.endswith(b"\n") or not data, f"{path} ends in the middle of a line"
+            found.append(data if self.ordered else sorted(data.splitlines()))
+        return found[0], found[1]
+
+    def check(self, code: int) -> None:
+        assert code in FINAL, f"{self}: exit {code}: {(self.folder / 'stderr').read_text()[-2000:]}"
+        with self.started("expected") as process:
+            assert process.wait() in FINAL
+        for what, got, wanted in zip(
+            ("output", "dead letters"), self.content("out"), self.content("expected"), strict=True
+        ):
+            assert got == wanted, f"{self}: {what} differ, see {self.folder}"
+
+
+Fault = Callable[[Case, Counter[str]], None]
+
+
+def kill_parent(case: Case, survived: Counter[str]) -> None:
+    """kill -9 at any moment, from the first on."""
+    _until_done(case, survived, "kill -9", signal.SIGKILL)
+
+
+def terminate(case: Case, survived: Counter[str]) -> None:
+    """SIGTERM: what was read is finished, then the checkpoint says so."""
+    _until_done(case, survived, "SIGTERM", signal.SIGTERM)
+
+
+def abort(case: Case, survived: Counter[str]) -> None:
+    """Two signals at once: what is in flight is left to the next run."""
+    _until_done(case, survived, "two signals", signal.SIGINT, signal.SIGINT)
+
+
+def lose_writes(case: Case, survived: Counter[str]) -> None:
+    """A machine that comes back without its last writes: older copies of what it wrote."""
+    copies = [case.folder / "out", case.folder / "cp", case.folder / "out.dead"]
+    for _ in range(3):
+        with case.resumed() as process:
+            _sleep(case, 1.2, 2.2)
+            if process.poll() is not None:
+                break
+            for path in copies:  # the output is older than the checkpoint
+                if path.exists():
+                    shutil.copy(path, f"{path}.old")
+            _sleep(case, 0.3, 1.5)
+        if not (case.folder / "out.old").exists() or not (case.folder / "out.old").stat().st_size:
+            continue
+        for path in copies:
+            if path.name != "cp" and Path(f"{path}.old").exists():
+                shutil.copy(f"{path}.old", path)
+        survived["lost writes"] += 1
+    _finish(case)
+
+
+def cut_checkpoint(case: Case, survived: Counter[str]) -> None:
+    """A checkpoint that lost its end: an older entry of it is good."""
+    with case.resumed() as process:
+        _sleep(case, 2.3, 3.0)
+        is_whole = process.poll() is None
+    path = case.folder / "cp"
+    if is_whole and path.read_bytes().count(b"\n") > 1:
+        os.truncate(path, path.stat().st_size - case.dice.randrange(1, 200))
+        survived["truncated checkpoint"] += 1
+    _finish(case)
+
+
+FAULTS: dict[str, Fault] = {
+    each.__name__: each for each in (kill_parent, terminate, abort, lose_writes, cut_checkpoint)
+}
+
+
+def _until_done(case: Case, survived: Counter[str], name: str, *signals: signal.Signals) -> None:
+    """Starts it again and again; each run lives a little longer than the one before."""
+    for k in range(40):
+        with case.resumed() as process:
+            deadline = time.monotonic() + case.dice.random() * (0.4 + 0.4 * k)
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.005)
+            code = process.poll()
+            if code is None:
+                for number in signals:
+                    process.send_signal(number)
+                code = process.wait()
+                survived[name] += 1
+            if code in FINAL:
+                case.check(code)
+                return
+            # -2, -15: the interpreter had not begun to run our code
+            assert code in (-9, 75, 130, 143, -2, -15), f"{case}: exit {code}, see {case.folder}"
+    _finish(case)
+
+
+def _finish(case: Case) -> None:
+    with case.resumed() as process:
+        case.check(process.wait())
+
+
+def _sleep(case: Case, least: float, most: float) -> None:
+    time.sleep(case.dice.uniform(least, most))
+
+
+def play(fault: Fault, seed: int, survived: Counter[str], more: tuple[str, ...] = ()) -> None:
+    """One round; its folder is kept when it fails."""
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    case = Case(folder, random.Random(seed), more)
+    try:
+        fault(case, survived)
+    except AssertionError as problem:
+        raise AssertionError(f"{fault.__name__}, seed {seed}: {problem}") from None
+    shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20, help="of each fault")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", choices=FAULTS)
+    arguments = parser.parse_args()
+    survived: Counter[str] = Counter()
+    for name in [arguments.only] if arguments.only else FAULTS:
+        for k in range(arguments.rounds):
+            play(FAULTS[name], arguments.seed + k, survived)
+        print(f"{name}: {arguments.rounds} rounds are identical", flush=True)
+    for what, count in survived.items():
+        print(f"survived {count} x {what}")
+
+
+if __name__ == "__main__":
+    main()
