@@ -32,6 +32,7 @@ class HttpCall(Struct):
     target: str
     salt: bytes
     item: Any = None  # what it puts into the list of a bulk request
+    varying: bytes = b""  # header lines that depend on the record, with names for what is secret
     is_negative: bool = False
 
     @property
@@ -45,7 +46,10 @@ class HttpCall(Struct):
         return self.request.sent
 
     def key(self) -> bytes:
-        """SHA-256 over stage, credential's name, method, URL, headers that vary, and body."""
+        """SHA-256 over stage, credential's name, method, URL, headers that vary, and body.
+
+        A key that was rotated keeps its answers, and no value of one can be guessed from a file.
+        """
         request = self.request
         path, mark, query = request.path.partition(b"?")
         if b"&" in query:
@@ -55,7 +59,7 @@ class HttpCall(Struct):
         # no line break is in a line, and what may contain one comes with its length
         return sha256(
             b"%b\n%d %d\n%b%b%b"
-            % (b"\n".join(lines), len(request.headers), len(request.body), request.headers,
+            % (b"\n".join(lines), len(self.varying), len(request.body), self.varying,
                request.body, item)
         ).digest()  # fmt: skip
 
@@ -84,6 +88,10 @@ class RequestBuilder:
         self._is_idempotent = is_idempotent
         constant = {name: each.literal for name, each in headers.items() if each.is_literal}
         self._varying = {name: each for name, each in headers.items() if not each.is_literal}
+        self._named = {name: Template.parse(each.written) for name, each in self._varying.items()}
+        self._has_secrets = any(
+            each.parts != self._varying[name].parts for name, each in self._named.items()
+        )
         if "accept" not in lower:
             constant["Accept"] = "application/json"
         kind = _content_type(settings, is_bulk=is_bulk)
@@ -97,17 +105,19 @@ class RequestBuilder:
         self._is_bulk = is_bulk
         self._varies = has_body or bool(self._varying)  # in more than its URL
         self._method = self.method.encode()
-        self._salt = _salt(settings, stage)
+        self._salt = _salt(settings, stage, kind)
         self._names: dict[Any, str] = {}
 
     def build(self, fields: dict[str, Any]) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
             target, path = self.url.render(fields)
-            headers, item, body = self._constant, None, b""
+            headers, varying, item, body = self._constant, b"", None, b""
             if self._varies:
-                for name, template in self._varying.items():
-                    headers += _header(name, template.fill(fields))
+                varying = _lines(self._varying, fields)
+                headers += varying
+                if self._has_secrets:
+                    varying = _lines(self._named, fields)
                 item = self._fill(fields) if self._fill is not None else None
                 body = b"" if self._is_bulk else self._body(fields, item)
         except MissingFieldError:
@@ -116,7 +126,7 @@ class RequestBuilder:
             return None
         request = Request(target, self._method, path.encode(), headers, body, self._is_idempotent)
         name = self._names.get(target) or self._name(target)
-        return HttpCall(request, name, self._salt, item)
+        return HttpCall(request, name, self._salt, item, varying)
 
     def bulk(self, calls: list[HttpCall]) -> Request:
         """One request for all of them."""
@@ -165,6 +175,10 @@ def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
         yield "auth: a line break or control character"
 
 
+def _lines(templates: dict[str, Template], fields: dict[str, Any]) -> bytes:
+    return b"".join([_header(name, each.fill(fields)) for name, each in templates.items()])
+
+
 def _header(name: str, value: str) -> bytes:
     if _UNSAFE(value):
         raise RecordError(
@@ -181,13 +195,17 @@ def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:
     return "text/plain; charset=utf-8" if settings.body is not None else None
 
 
-def _salt(settings: HttpSettings, stage: str) -> bytes:
+def _salt(settings: HttpSettings, stage: str, kind: str | None) -> bytes:
     """What all keys of a stage begin with: settings as written, so that no secret is in it."""
     auth = settings.auth
-    credential = [getattr(each, "written", None) for each in (auth.bearer, auth.basic, auth.value)
-                  ] if auth else []  # fmt: skip
+    credential = None
+    if auth is not None:
+        given = (auth.bearer, auth.basic, auth.value)
+        credential = [auth.header, *(getattr(each, "written", each is None) for each in given)]
     headers = {name: template.written for name, template in settings.headers.items()}
-    return encode([stage, credential, headers, settings.select, settings.ok, settings.missing])
+    return encode(
+        [stage, credential, headers, kind, settings.select, settings.ok, settings.missing]
+    )
 
 
 def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
