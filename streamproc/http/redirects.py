@@ -6,6 +6,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from streamproc.errors import CallError
 from streamproc.http.contract import Request, Response, Target, bad_answer
+from streamproc.http.host import origin
 from streamproc.secrets import excerpt
 
 _STATUSES = (301, 302, 303, 307, 308)
@@ -61,15 +62,9 @@ def _resolved(request: Request, location: str) -> tuple[Target, bytes]:
     try:
         # as browsers do: the bytes that came, encoded where they are no URL
         split = urlsplit(urljoin(base, quote(location.encode("latin-1"), safe=_SAFE + "#")))
-        host, port = split.hostname, split.port
+        target = Target(*origin(split), request.target.is_from_record)
     except ValueError as error:
         raise _useless(location, str(error)) from error
-    if split.scheme not in ("http", "https") or not host:
-        raise _useless(location, "not an http or https URL")
-    if "@" in split.netloc:
-        raise _useless(location, "it has a user in it")
-    port = port or (443 if split.scheme == "https" else 80)
-    target = Target(split.scheme, host, port, request.target.is_from_record)
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")
     return target, path.encode()
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
+from streamproc.http.host import origin
 from streamproc.http.template import Path, Template, text_of
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
@@ -38,7 +39,7 @@ class Url:
         first = parts[0] if isinstance(parts[0], str) else ""
         match = _AUTHORITY.match(first)
         if match and not (match.end() == len(first) and len(parts) > 1):
-            self.target: Target | None = _target(match[1], match[2], is_from_record=False)
+            self.target: Target | None = Target(*origin(urlsplit(match[0])))
             parts[0] = first[match.end() :]
         else:
             if "@" in first.partition("://")[2].partition("/")[0]:
@@ -104,14 +105,12 @@ class Url:
         )
         try:
             split = urlsplit(text)
-            host, port = split.hostname, split.port
+            scheme, host, port = origin(split)
         except ValueError as error:
             raise RecordError("missing_field", f"the record gives no URL: {error}") from None
-        if split.scheme not in ("http", "https") or not host or "@" in split.netloc:
-            raise RecordError("missing_field", "the record gives no http or https URL")
         if not any(fnmatchcase(host, allowed) for allowed in self._allow_hosts):
             raise RecordError("missing_field", f"the host {host} is not in allow_hosts")
-        target = Target(split.scheme, host, port or _port(split.scheme), is_from_record=True)
+        target = Target(scheme, host, port, is_from_record=True)
         path = quote(split.path or "/", safe=_KEEP)
         if any(segment in _DOTS for segment in path.split("/")):
             raise RecordError("missing_field", "the record's URL has a segment of dots")
@@ -167,15 +166,3 @@ def _encoded(text: str, path: Path) -> str:
     except UnicodeEncodeError:
         name = ".".join(path)
         raise RecordError("missing_field", f"the field {name} has a lone surrogate") from None
-
-
-def _target(scheme: str, authority: str, *, is_from_record: bool) -> Target:
-    split = urlsplit(f"{scheme}://{authority}")
-    if not split.hostname:
-        raise ValueError(f"no host in {authority!r}")
-    port = split.port or _port(split.scheme)
-    return Target(split.scheme, split.hostname, port, is_from_record)
-
-
-def _port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
