@@ -59,7 +59,7 @@ def test_missing(value: Any) -> None:
 def test_values_are_not_looked_at(before: str, value: str) -> None:
     """What a record holds is no template."""
     escaped = before.replace("{", "{{").replace("}", "}}")
-    if "${" not in before:
+    if "${" not in escaped + "{v}":
         assert Template.parse(escaped + "{v}").fill({"v": value}) == before + value
 
 
