@@ -148,6 +148,7 @@ class StageBuilder:
             connections=self._connections(settings),
             max_body_bytes=http.max_body,
             redirects=http.redirects_followed,
+            allow_hosts=builder.url.allow_hosts,
             tls=http.tls or Tls(),
             user_agent=builder.user_agent,
         )

@@ -171,6 +171,8 @@ def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
             yield f"headers.{name}: not a header that can be set"
         elif any(isinstance(part, str) and _UNSAFE(part) for part in template.parts):
             yield f"headers.{name}: a line break or control character"
+    if settings.client == "lean" and settings.redirects:
+        yield "client: the lean one follows no redirects; leave it out"
     if settings.auth is not None and _UNSAFE("".join(settings.auth.pair())):
         yield "auth: a line break or control character"
 

@@ -91,7 +91,8 @@ class AiohttpClient:
         if not self._options.redirects:
             return response
         trail = Trail(self._options.redirects, request)
-        while (following := next_request(request, response)) is not None:
+        hosts = self._options.allow_hosts
+        while (following := next_request(request, response, hosts)) is not None:
             request = trail.step(following)
             response = await self._send_once(request)
         return response

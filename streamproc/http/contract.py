@@ -96,11 +96,15 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ClientOptions(Struct, frozen=True):
-    """What a client is opened with. `connections` per target; `redirects`: followed at most."""
+    """What a client is opened with. `connections` per target; `redirects`: followed at most.
+
+    `allow_hosts`: where redirects may lead to, as `host.listed` gives it; anywhere if empty.
+    """
 
     connections: int = 64
     max_body_bytes: int = MAX_BODY_BYTES
     redirects: int = 0
+    allow_hosts: tuple[str, ...] = ()
     tls: Tls = Tls()
     user_agent: str = "streamproc"
 

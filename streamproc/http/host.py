@@ -7,8 +7,12 @@ name or an address for all of them is taken for one.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult
+
+Listed = tuple[str, ...]
+"""What `allow_hosts` has, in lower case; `*` is any text."""
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_NAME = 253  # RFC 1035; an underscore is none of its letters, but there are such names
@@ -36,3 +40,14 @@ def checked(host: str, *, is_address: bool) -> str:
     elif host.isascii() and (not _NAME(host) or len(host) > _MAX_NAME):
         raise ValueError(f"{host!r} is not a host name")
     return host
+
+
+def listed(hosts: tuple[str, ...]) -> Listed:
+    """What hosts are compared with."""
+    return tuple(host.lower() for host in hosts)
+
+
+def check_listed(host: str, allowed: Listed) -> None:
+    """Raises ValueError for a host that is not in `allowed`."""
+    if not any(fnmatchcase(host, each) for each in allowed):
+        raise ValueError(f"the host {host} is not in allow_hosts")

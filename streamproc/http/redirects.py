@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from streamproc.errors import CallError
 from streamproc.http.contract import Request, Response, Target, bad_answer
-from streamproc.http.host import origin
+from streamproc.http.host import Listed, check_listed, origin
 from streamproc.secrets import excerpt
 
 _STATUSES = (301, 302, 303, 307, 308)
@@ -36,17 +36,18 @@ class Trail:
         return request
 
 
-def next_request(request: Request, response: Response) -> Request | None:
+def next_request(request: Request, response: Response, allow_hosts: Listed = ()) -> Request | None:
     """Where `response` sends us, None if it does not. Raises `CallError` for no usable place.
 
-    To another scheme, host or port go no headers that could be secret.
+    To another scheme, host or port go no headers that could be secret, and to a host that
+    `allow_hosts` lacks goes nothing, if there is one: a listed service may redirect anywhere.
     """
     if response.status not in _STATUSES:
         return None
     location = response.header(b"location")
     if not location:
         return None
-    target, path = _resolved(request, location)
+    target, path = _resolved(request, location, allow_hosts)
     method, headers, body = request.method, request.headers, request.body
     if response.status == 303 or (response.status in (301, 302) and method == b"POST"):
         method, body = b"GET", b""
@@ -57,12 +58,14 @@ def next_request(request: Request, response: Response) -> Request | None:
     return Request(target, method, path, headers, body, is_idempotent, sent=True)
 
 
-def _resolved(request: Request, location: str) -> tuple[Target, bytes]:
+def _resolved(request: Request, location: str, allow_hosts: Listed) -> tuple[Target, bytes]:
     base = request.target.name + request.path.decode()
     try:
         # as browsers do: the bytes that came, encoded where they are no URL
         split = urlsplit(urljoin(base, quote(location.encode("latin-1"), safe=_SAFE + "#")))
         target = Target(*origin(split), request.target.is_from_record)
+        if allow_hosts and target.host != request.target.host:
+            check_listed(target.host, allow_hosts)
     except ValueError as error:
         raise _useless(location, str(error)) from error
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
-from streamproc.http.host import origin
+from streamproc.http.host import check_listed, listed, origin
 from streamproc.http.template import Path, Template, text_of
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
@@ -32,8 +31,7 @@ class Url:
         self, url: Template, query: Mapping[str, Template], allow_hosts: tuple[str, ...] = ()
     ) -> None:
         """Raises ValueError: why this URL is no good."""
-        self._allow_hosts = tuple(host.lower() for host in allow_hosts)
-        self._targets: dict[str, Target] = {}
+        self.allow_hosts = listed(allow_hosts)
         self._whole: Template | None = None
         parts: list[str | Path] = list(url.parts)
         first = parts[0] if isinstance(parts[0], str) else ""
@@ -44,7 +42,7 @@ class Url:
         else:
             if "@" in first.partition("://")[2].partition("/")[0]:
                 raise ValueError("no user and password in a URL: use auth")
-            if not self._allow_hosts:
+            if not self.allow_hosts:
                 raise ValueError(
                     "expected http://host/... or https://host/...; a record may name the host "
                     "only if allow_hosts lists it"
@@ -105,12 +103,10 @@ class Url:
         )
         try:
             split = urlsplit(text)
-            scheme, host, port = origin(split)
+            target = Target(*origin(split), is_from_record=True)
+            check_listed(target.host, self.allow_hosts)
         except ValueError as error:
             raise RecordError("missing_field", f"the record gives no URL: {error}") from None
-        if not any(fnmatchcase(host, allowed) for allowed in self._allow_hosts):
-            raise RecordError("missing_field", f"the host {host} is not in allow_hosts")
-        target = Target(scheme, host, port, is_from_record=True)
         path = quote(split.path or "/", safe=_KEEP)
         if any(segment in _DOTS for segment in path.split("/")):
             raise RecordError("missing_field", "the record's URL has a segment of dots")

@@ -91,6 +91,31 @@ def test_a_record_is_not_led_to_private_addresses(
     assert world.server.stats()["total"] == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "is_listed"),
+    [("http://127.0.0.1:PORT/ok", True), ("http://localhost:PORT/ok", True), ("/ok", True),
+     ("http://127.0.0.2:PORT/ok", False), ("//localhost.evil.example/", False),
+     ("http://localhost\\.evil.example/", False), ("http://LOCALHOST:PORT/ok", True)],
+)  # fmt: skip
+@pytest.mark.parametrize("is_from_record", [True, False])
+def test_redirects_lead_to_listed_hosts_only(
+    aiohttp_world: World, monkeypatch: pytest.MonkeyPatch, url: str, is_listed: bool,
+    is_from_record: bool,
+) -> None:  # fmt: skip
+    """A service that a record may name must not decide whom else we talk to."""
+    world = aiohttp_world
+    monkeypatch.setattr("streamproc.http.addresses.refuse_private", lambda address: None)
+    target = Target("http", HOST, world.server.port, is_from_record)
+    path = f"/redirect/to?url={url.replace('PORT', str(target.port))}"
+    options = FOLLOW | {"allow_hosts": ("localhos?",)}
+    if is_listed:
+        assert good(world.ask(path, target=target, options=options)) == "/ok"
+    else:
+        error = world.fails(path, target=target, options=options)
+        assert (error.kind, error.again) == ("bad_answer", False)
+        assert world.server.stats()["total"] == 1
+
+
 def test_cookies_are_kept_for_their_host(aiohttp_world: World) -> None:
     world = aiohttp_world
 

@@ -458,6 +458,16 @@ def test_redirects_in_a_circle(enrich: Any, server: Server) -> None:
     assert server.stats()["total"] <= 6
 
 
+def test_redirects_and_hosts_that_are_listed(enrich: Any, server: Server) -> None:
+    """With `allow_hosts` a redirect leads to those only; the lean client follows none."""
+    text = """http = { url = "SERVER/redirect/to?url={to}", redirects = true, allow_hosts =
+    ["*.example.com"] }\nretry = false""".replace("\n   ", "")
+    outcome = enrich(text, {"to": f"http://localhost:{server.port}/ok"}, {"to": "/ok"})
+    assert "localhost is not in allow_hosts" in outcome.errors[0]["message"]
+    assert outcome.results[1]["path"] == "/ok"
+    assert enrich('http = { url = "SERVER/ok", client = "lean", redirects = 1 }').code == 78
+
+
 def test_credentials_stay_with_their_host(enrich: Any, server: Server) -> None:
     """`localhost` is another host than 127.0.0.1, although the same server answers."""
     text = """http = { url = "SERVER/redirect/to?url={to}", redirects = true, headers = { X-Key =
