@@ -1,7 +1,9 @@
-"""Hosts, as they may stand in a URL.
+"""Hosts, as they go out.
 
 Programs do not agree on what ends a host: for browsers a backslash does. So only what is a
-name or an address for all of them is taken for one.
+name or an address for all of them is taken for one. Names beyond ASCII are written as
+browsers write them (IDNA 2008 with the mapping of UTS 46): Python's own codec is of 2003, and
+leads to another host for `straße.de`.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, unquote
 
 Listed = tuple[str, ...]
-"""What `allow_hosts` has, in lower case; `*` is any text."""
+"""What `allow_hosts` has, in lower case and ASCII; `*` is any text."""
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_NAME = 253  # RFC 1035; an underscore is none of its letters, but there are such names
@@ -27,24 +29,42 @@ def origin(url: SplitResult) -> tuple[str, str, int]:
         raise ValueError("not an http or https URL")
     if "@" in url.netloc:
         raise ValueError("it has a user in it")
-    host = checked(url.hostname, is_address="[" in url.netloc)
+    host = _address(url.hostname) if "[" in url.netloc else _name(unquote(url.hostname))
     return url.scheme, host, url.port or _PORTS[url.scheme]
 
 
-def checked(host: str, *, is_address: bool) -> str:
-    """`host`, a name, or an address of IPv6. Raises ValueError."""
-    if is_address:
-        if not _ADDRESS(host):
-            raise ValueError(f"{host!r} is not an address")
-        IPv6Address(host)
-    elif host.isascii() and (not _NAME(host) or len(host) > _MAX_NAME):
-        raise ValueError(f"{host!r} is not a host name")
+def _address(host: str) -> str:
+    if not _ADDRESS(host):
+        raise ValueError(f"{host!r} is not an address")
+    IPv6Address(host)
     return host
 
 
+def _name(host: str) -> str:
+    name = host if host.isascii() else _encoded(host)
+    if not _NAME(name) or len(name) > _MAX_NAME:
+        raise ValueError(f"{host!r} is not a host name")
+    return name.lower()
+
+
+def _encoded(host: str) -> str:
+    import idna
+
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError as error:
+        raise ValueError(f"{host!r} is not a host name: {error}") from None
+
+
 def listed(hosts: tuple[str, ...]) -> Listed:
-    """What hosts are compared with."""
-    return tuple(host.lower() for host in hosts)
+    """What hosts are compared with. Raises ValueError for one that cannot be."""
+    try:
+        return tuple(
+            ".".join(each if each.isascii() else _encoded(each) for each in host.lower().split("."))
+            for host in hosts
+        )
+    except ValueError as error:
+        raise ValueError(f"allow_hosts: {error}") from None
 
 
 def check_listed(host: str, allowed: Listed) -> None:

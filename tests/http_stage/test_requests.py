@@ -404,6 +404,13 @@ def test_a_record_may_not_name_the_host(enrich: Any, server: Server) -> None:
         assert b"allow_hosts" in outcome.stderr
 
 
+@pytest.mark.parametrize("host", ["a..b", "☃.net", "a\\\\b"])
+def test_an_impossible_host_is_found_at_once(enrich: Any, host: str) -> None:
+    outcome = enrich(f'http.url = "http://{host}/x"')
+    assert outcome.code == 78
+    assert b"is not a host name" in outcome.stderr
+
+
 def test_a_listed_host_that_is_private_is_refused(enrich: Any, server: Server) -> None:
     """Each way to write an address of our own network, and a name of one."""
     hosts = [

@@ -110,6 +110,7 @@ TRICKS = [
     "http://evil.com。example.com", "http://evil.com\uff0f.example.com/", "http://[evil.com].example.com",
     "http://evil.com\\.example.com/", "http://evil.com%5c.example.com/", "http://e;x.example.com",
     "http://a b.example.com", "http://[a.example.com]", "http://[::1].example.com", "http://..example.com",
+    "http://evil.com%2f.example.com", "http://evil.com\u2100.example.com", "http://☃.example.com",
     "http://" + "a" * 64 + ".example.com", "http://" + "a." * 130 + "example.com", "http://*.example.com",
 ]  # fmt: skip
 
@@ -127,11 +128,51 @@ def test_tricks_with_hosts(trick: str) -> None:
 @pytest.mark.parametrize(
     "written",
     ["", "h", "/x", "ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h:x/", "http://{v}/",
-     "http://h{v}/", "http://h:{v}/", "{v}", "{v}://h/", "http://u@{v}/", "http://h/#x", "http://h{v}"],
+     "http://h{v}/", "http://h:{v}/", "{v}", "{v}://h/", "http://u@{v}/", "http://h/#x", "http://h{v}",
+     "http://a..b/", "http://h\\x/", "http://-a/",
+     "http://☃.net/", "http://\u200d.example/", "http://" + "ü" * 60, "http://a%2fb/", "http://[a]/",
+     "http://[::1%]/", "http://a b/", "http://h:65536/"],
 )  # fmt: skip
 def test_urls_that_are_no_good(written: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         url(written)
+
+
+IDNA = [
+    ("straße.example", "xn--strae-oqa.example"),  # IDNA 2003, as Python has it, says strasse
+    ("MÜLLER.example", "xn--mller-kva.example"),
+    ("m%C3%BCller.example", "xn--mller-kva.example"),
+    ("mu\u0308ller.example", "xn--mller-kva.example"),
+    ("xn--mller-kva.example", "xn--mller-kva.example"),
+    ("bücher。example", "xn--bcher-kva.example"),
+    ("пример.example", "xn--e1afmkfd.example"),
+    ("\uff45\uff58ample.example.", "example.example."),
+    ("snake_case.EXAMPLE", "snake_case.example"),
+    ("[2001:DB8::1]", "2001:db8::1"),
+]
+
+
+@pytest.mark.parametrize(("written", "sent"), IDNA)
+def test_hosts_go_out_in_ascii(written: str, sent: str) -> None:
+    """Those of a pipeline file, and those that records name, whole or in part."""
+    assert url(f"https://{written}:81/ü").target == Target("https", sent, 81)
+    named = Target("https", sent, 81, is_from_record=True)
+    hosts = ("*.example", "*.example.", "2001:*")
+    assert rendered(url("{u}", hosts=hosts), u=f"https://{written}:81/ü") == (named, "/%C3%BC")
+    if "%" not in written and "[" not in written:
+        assert rendered(url("https://{h}:81/x", hosts=hosts), h=written) == (named, "/x")
+        last = rendered(url("https://www.{h}:81/x", hosts=hosts), h=written)
+        assert last == (Target("https", f"www.{sent}", 81, is_from_record=True), "/x")
+
+
+def test_listed_hosts_may_be_written_as_they_are_read() -> None:
+    at = url("{u}", hosts=("*.Straße.example", "MÜLLER.example"))
+    for host in ("a.straße.example", "a.xn--strae-oqa.example", "müller.example"):
+        assert rendered(at, u=f"http://{host}/")
+    for host in ("strasse.example", "a.strasse.example", "muller.example"):
+        assert rendered(at, u=f"http://{host}/") is None
+    with pytest.raises(ValueError, match="allow_hosts"):
+        url("{u}", hosts=("☃.net",))
 
 
 def test_what_stands_in_the_url_stays() -> None:
