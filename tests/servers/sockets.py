@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,12 @@ PATIENCE_S = 30
 
 def connect(server: Server) -> socket.socket:
     return socket.create_connection((HOST, server.port), timeout=PATIENCE_S)
+
+
+def connect_tls(server: Server) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(server.ca_file))
+    plain = socket.create_connection((HOST, server.ports["tls"]["good"]), timeout=PATIENCE_S)
+    return context.wrap_socket(plain, server_hostname="localhost")
 
 
 def request(path: str, *, body: bytes = b"", method: str = "", last: bool = True) -> bytes:

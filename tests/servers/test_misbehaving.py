@@ -11,7 +11,18 @@ import pytest
 
 from servers.contents import FIXED, brotli, zstandard
 from servers.running import Server
-from servers.sockets import ask, connect, dechunk, good, raw, read_all, read_answer, request, until
+from servers.sockets import (
+    ask,
+    connect,
+    connect_tls,
+    dechunk,
+    good,
+    raw,
+    read_all,
+    read_answer,
+    request,
+    until,
+)
 
 PATIENCE_S = 30
 
@@ -199,9 +210,10 @@ def test_encodings(server: Server) -> None:
         assert zstandard.ZstdDecompressor().decompress(body) == good("/zstd", 9)
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("path", ["/endless", "/headers/huge", "/gzip/bomb"])
-def test_endless_answers_end_when_the_client_leaves(server: Server, path: str) -> None:
-    with connect(server) as connection:
+def test_endless_answers_end_when_the_client_leaves(server: Server, path: str, tls: bool) -> None:
+    with connect_tls(server) if tls else connect(server) as connection:
         connection.sendall(request(path))
         received = 0
         while received < 300_000:

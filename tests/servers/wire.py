@@ -103,6 +103,8 @@ class Exchange:
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+        if len(data) >= PIECE:  # over TLS drain does not notice, before the loop turns, who left
+            await asyncio.sleep(0)
 
     def good(self) -> bytes:
         return json.dumps({"path": self.request.path, "n": self.number}).encode()
