@@ -6,6 +6,8 @@
     ├── ConfigError            78   a pipeline file, a SPEC or imported user code is no good
     ├── ResumeError            65   a checkpoint does not fit input, output or pipeline
     ├── InputError             66   an input cannot be opened or read
+    ├── RestartsError          70   worker processes died too often
+    ├── PassedOnError           *   an error of a worker process, with its exit code
     ├── CreateError            73   an output file cannot be created
     ├── OutputError            74   an output could not be written
     ├── UnavailableError       69   a target stayed unavailable past the maximum wait
@@ -69,6 +71,20 @@ class InputError(StreamprocError):
     """An input cannot be opened or read."""
 
     exit_code = 66
+
+
+class RestartsError(StreamprocError):
+    """Worker processes died too often."""
+
+    exit_code = 70
+
+
+class PassedOnError(StreamprocError):
+    """What ended a worker process; said by its parent."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class CreateError(StreamprocError):

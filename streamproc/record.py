@@ -152,6 +152,18 @@ class CallTally(Struct):
         mantissa, exponent = math.frexp(seconds)
         self.buckets[int(mantissa * 32) + exponent * 16 + _FROM] += 1
 
+    def add(self, other: CallTally) -> None:
+        """Count what `other` counted as well."""
+        for name in self.__struct_fields__[:-1]:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.buckets = list(map(int.__add__, self.buckets, other.buckets))
+
+    def reset(self) -> None:
+        """Begin again."""
+        for name in self.__struct_fields__[:-1]:
+            setattr(self, name, 0)
+        self.buckets = [0] * _BUCKETS
+
     def percentile_s(self, share: float) -> float | None:
         """The duration that `share` of all attempts stayed below, within 3%; None if none."""
         rank = share * sum(self.buckets)

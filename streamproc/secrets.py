@@ -8,6 +8,7 @@ mixture of these. Only base64 changes it as a whole.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 HIDDEN = "***"
 _SHORTEST = 4  # hiding every "1" would make messages unreadable and protect nothing
@@ -30,11 +31,20 @@ def hide(value: str) -> None:
     raw = value.encode("utf-8", "surrogateescape")
     coded = {encode(raw).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode)}
     parts = {part for part in value.split() if len(part) > 2 * _SHORTEST}
-    new = {each for each in {value, value.strip()} | coded | parts if len(each) >= _SHORTEST}
-    for each in new - _hidden.keys():
-        anchor = max(_PLAIN.findall(each), key=len, default="")
-        pattern = "".join(_run(token) for token in _TOKEN.findall(each))
-        _hidden[each] = anchor, re.compile(pattern)
+    hide_all(each for each in {value, value.strip()} | coded | parts if len(each) >= _SHORTEST)
+
+
+def hidden() -> list[str]:
+    """All that is hidden, for another process."""
+    return list(_hidden)
+
+
+def hide_all(values: Iterable[str]) -> None:
+    """Hide what another process hides."""
+    for value in set(values) - _hidden.keys():
+        anchor = max(_PLAIN.findall(value), key=len, default="")
+        pattern = "".join(_run(token) for token in _TOKEN.findall(value))
+        _hidden[value] = anchor, re.compile(pattern)
     known = sorted(_hidden.items(), key=lambda item: len(item[0]), reverse=True)
     _hidden.clear()
     _hidden.update(known)

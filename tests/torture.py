@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STREAMPROC = str(Path(sys.executable).with_name("streamproc"))
@@ -53,7 +53,7 @@ class Case:
         self.ordered = dice.random() < 0.6
         self.letters = dice.random() < 0.5
         self.function = dice.choice(["slow", "busy"])
-        self.more = more
+        self.more = more or (("-w", "2", "--log-level", "error") if dice.random() < 0.4 else ())
         self.dice = dice
         (folder / "stages.py").write_text(STAGE)
         lines = [
@@ -185,8 +185,24 @@ def cut_checkpoint(case: Case, survived: Counter[str]) -> None:
     _finish(case)
 
 
+def kill_workers(case: Case, survived: Counter[str]) -> None:
+    """kill -9 of one worker after the other, while the pipeline runs on."""
+    case.more = ("-w", "2", "--log-level", "error", "--max-restarts", "1000")
+    with case.resumed() as process:
+        _sleep(case, 0.3, 0.6)
+        while process.poll() is None:
+            for child in _children(process.pid)[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                    survived["kill -9 of a worker"] += 1
+            _sleep(case, 0.1, 0.8)
+        code = process.wait()
+    case.check(code)
+
+
 FAULTS: dict[str, Fault] = {
-    each.__name__: each for each in (kill_parent, terminate, abort, lose_writes, cut_checkpoint)
+    each.__name__: each
+    for each in (kill_parent, terminate, abort, lose_writes, cut_checkpoint, kill_workers)
 }
 
 
@@ -209,6 +225,13 @@ def _until_done(case: Case, survived: Counter[str], name: str, *signals: signal.
             # -2, -15: the interpreter had not begun to run our code
             assert code in (-9, 75, 130, 143, -2, -15), f"{case}: exit {code}, see {case.folder}"
     _finish(case)
+
+
+def _children(pid: int) -> list[int]:
+    """Workers that are there, and have begun to be workers."""
+    with suppress(FileNotFoundError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in reversed(file.read().split())]
+    return []
 
 
 def _finish(case: Case) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.durability import Durability
 from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
+from streamproc.config.shares import share_of, shares, worker_count
 from streamproc.config.specs import stage_of
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
@@ -23,9 +25,13 @@ from streamproc.interfaces import Sink, Source
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
+from streamproc.secrets import hidden
 from streamproc.sinks.file import FileSink
 from streamproc.sources.file import LineSource
 from streamproc.telemetry.summary import Summary
+
+if TYPE_CHECKING:
+    from streamproc.engines.processes import ProcessEngine
 
 WINDOW_BYTES = 64 << 20
 
@@ -84,7 +90,7 @@ class Pipeline:
             raise ConfigError(*problems)
         self._stages = [stage for stage in stages if stage is not None]
         self.calls = builder.calls
-        self.notes = builder.notes
+        self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
 
     def __repr__(self) -> str:
@@ -97,7 +103,7 @@ class Pipeline:
         sink: Sink | str | os.PathLike[str],
         *,
         shutdown: Shutdown | None = None,
-        on_start: Callable[[Run, LocalEngine], None] = lambda run, engine: None,
+        on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
     ) -> Summary:
         """Process `source` into `sink` (objects, or names of files) to the end.
 
@@ -113,10 +119,9 @@ class Pipeline:
             sink = FileSink(os.fspath(sink))
         settings = self.settings
         begun_s = time.monotonic()
-        mode = "annotate" if settings.on_error == "stop" else settings.on_error
-        on_error = OnError(mode, dead_letters=settings.dead_letter is not None)
         records = window_records(settings.concurrency)
-        engine = LocalEngine(Program(self._stages, on_error), Places(settings.concurrency), records)
+        count = worker_count(settings)
+        engine = self.local_engine() if count == 1 else self._process_engine(count)
         dead_letters = FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
         durability = Durability(settings, source, sink, dead_letters)
         run: Run | None = None
@@ -139,7 +144,7 @@ class Pipeline:
                     engine=engine,
                     sink=sink,
                     dead_letters=dead_letters,
-                    forms=on_error,
+                    forms=self._on_error(),
                     window=Window(records, WINDOW_BYTES),
                     shutdown=shutdown or Shutdown(settings.drain_timeout),
                     ordered=settings.ordered,
@@ -155,12 +160,44 @@ class Pipeline:
             run.errors.append(raised)  # user code that could not be left: the account stands
         run.tally.bytes_out = sink.written_bytes
         seconds = time.monotonic() - begun_s
-        summary = Summary.of(run.tally, seconds, run.exit_code, self.calls)
+        summary = Summary.of(
+            run.tally, seconds, run.exit_code, self.calls, workers=count, restarts=engine.restarts
+        )
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
             error.summary = summary  # type: ignore[attr-defined]
             raise error
         return summary
+
+    def local_engine(self) -> LocalEngine:
+        """The engine of this process."""
+        records = window_records(self.settings.concurrency)
+        places = Places(self.settings.concurrency)
+        return LocalEngine(Program(self._stages, self._on_error()), places, records)
+
+    def _process_engine(self, count: int) -> ProcessEngine:
+        import pickle
+
+        from streamproc.engines.crew import Crew
+        from streamproc.engines.processes import ProcessEngine
+
+        settings = self.settings
+        share_of(settings, 0, count)  # raises what is wrong with it, before any process is started
+        limits_s = [limit for stage in self._stages for limit in stage.limits_s]
+        crew = Crew(
+            count,
+            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), sys.path)),
+            is_inline=Program(self._stages, self._on_error()).is_inline,
+            hang_s=max(limits_s, default=settings.timeout),
+            stage=self._stages[0].name if len(self._stages) == 1 else "worker",
+            max_restarts=settings.max_restarts,
+        )
+        return ProcessEngine(crew, self._on_error(), self.calls)
+
+    def _on_error(self) -> OnError:
+        settings = self.settings
+        mode = "annotate" if settings.on_error == "stop" else settings.on_error
+        return OnError(mode, dead_letters=settings.dead_letter is not None)
 
     async def stream(self, records: Records) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).

@@ -15,7 +15,6 @@ from typing import Any
 from streamproc.assembly import Pipeline
 from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
-from streamproc.engines.local import LocalEngine
 from streamproc.errors import Interrupted, OutputError
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
@@ -45,7 +44,7 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     )
     sink = StdoutSink(data_out) if output is None else FileSink(output)
     shutdown = Shutdown(settings.drain_timeout)
-    loop = _new_loop(settings.loop)
+    loop = new_loop(settings.loop)
     asyncio.set_event_loop(loop)
     gc.freeze()  # what is loaded by now stays; records come and go without cycles
     gc.set_threshold(5_000, 50, 100)
@@ -92,7 +91,7 @@ class _Session:
     def _in_window(self) -> int:
         return self._run.window.used_records if self._run is not None else 0
 
-    def _begin(self, run: Run, engine: LocalEngine, source: LineSource) -> None:
+    def _begin(self, run: Run, engine: Any, source: LineSource) -> None:
         self._run = run
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         wanted = self._settings.progress
@@ -210,7 +209,8 @@ def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
 
 
-def _new_loop(wanted: str | None) -> asyncio.AbstractEventLoop:
+def new_loop(wanted: str | None) -> asyncio.AbstractEventLoop:
+    """A loop of uvloop's, where it is installed, unless `wanted` is "asyncio"."""
     if wanted != "asyncio":
         try:
             import uvloop

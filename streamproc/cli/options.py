@@ -48,9 +48,12 @@ def _unavailable(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, hidden=True, expose_value=False, callback=refuse, **attributes)
 
 
-def _workers(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value not in (None, "1"):
-        raise click.UsageError(f"--workers {value}: not available in this version")
+def _workers(value: str) -> int | str:
+    if value == "auto":
+        return value
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise ValueError("expected a number from 1 on, or auto")
+    return int(value)
 
 
 def _rate(value: str) -> str:
@@ -72,6 +75,10 @@ _OPTIONS = [
     _option("-o", "--output", metavar="FILE", help="Write here, not to stdout."),
     _option("-j", "--concurrency", type=_COUNT, metavar="N",
             help="Records that execute a call at once. [default: 64]"),
+    _option("-w", "--workers", type=_Parsed("workers", _workers), metavar="N|auto",
+            help="Processes that share the work; auto: one for each CPU. [default: 1]"),
+    _option("--max-restarts", type=click.IntRange(min=0), metavar="N",
+            help="Workers that may die within a minute. [default: 20]"),
     _option("--ordered/--unordered", default=None,
             help="Output in input order, or as records finish. [default: ordered]"),
     _option("--timeout", type=_SECONDS, metavar="SECONDS",
@@ -109,8 +116,6 @@ _OPTIONS = [
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
-    _option("-w", "--workers", expose_value=False, callback=_workers, hidden=True),
-    _unavailable("--max-restarts", metavar="N"),
     _unavailable("--stop-at-end", is_flag=True),
     _unavailable("--limit", metavar="N"),
     _unavailable("--connect-timeout", metavar="S"),

@@ -72,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resume_force: bool = False
     durable: bool = False
     ack_fd: Annotated[int, Meta(ge=0)] | None = None
+    workers: Literal["auto"] | Count = 1
+    max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
     progress: bool | None = None
     summary: Literal["text", "json", "none"] | None = None
@@ -81,4 +83,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # Described in the documentation and not built in this version.
-RESERVED_KEYS = frozenset(("source", "sink", "workers"))
+RESERVED_KEYS = frozenset(("source", "sink"))

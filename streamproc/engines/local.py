@@ -33,6 +33,8 @@ class LocalEngine:
     `most_consumers` bounds the consumers when waiting records lend their places.
     """
 
+    restarts = 0  # of processes: there are none
+
     def __init__(self, program: Program, places: Places, most_consumers: int) -> None:
         self._program = program
         self._places = places
@@ -65,6 +67,11 @@ class LocalEngine:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it does one record after the other."""
+        return self._program.is_inline
 
     @property
     def abandoned(self) -> int:

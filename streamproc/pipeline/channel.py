@@ -30,6 +30,11 @@ class Channel:
         await self._queue.put(batch)
         self._wake(2)
 
+    def send_nowait(self, batch: Batch) -> None:
+        """Queue a batch; only if the channel has no limit."""
+        self._queue.put_nowait(batch)
+        self._wake(2)
+
     def close(self) -> None:
         """No more batches; waiters see the end when everything is taken."""
         self._closed = True

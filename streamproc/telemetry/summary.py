@@ -46,6 +46,8 @@ class Summary(Struct, frozen=True):
     coalesced: int = 0
     rate_limited: int = 0
     circuit_opened: int = 0
+    workers: int = 1
+    restarts: int = 0
     stages: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -55,6 +57,9 @@ class Summary(Struct, frozen=True):
         seconds: float,
         exit_code: int,
         calls: Mapping[str, CallTally] | None = None,
+        *,
+        workers: int = 1,
+        restarts: int = 0,
     ) -> Summary:
         """The summary of what `tally` and each stage's `calls` counted in `seconds`."""
         counts = {
@@ -70,6 +75,8 @@ class Summary(Struct, frozen=True):
             seconds=round(seconds, 3),
             records_per_second=rate,
             exit_code=exit_code,
+            workers=workers,
+            restarts=restarts,
             stages={name: _of_stage(each) for name, each in called.items()},
         )
 
@@ -95,6 +102,10 @@ class Summary(Struct, frozen=True):
             for name in _CALLS
             if getattr(self, name)
         ]
+        if self.workers > 1:
+            parts.append(f"{self.workers} workers, each with its share of the limits")
+        if self.restarts:
+            parts.append(f"{self.restarts} restarts")
         return "streamproc: " + ", ".join(parts)
 
 

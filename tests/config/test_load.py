@@ -103,7 +103,7 @@ def test_one_error(table: dict[str, Any], problem: str) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"workers": 4}, {"source": {}}],
+    [{"sink": {}}, {"source": {}}],
 )
 def test_what_is_not_built_yet_says_so(table: dict[str, Any]) -> None:
     """A key that is described and not built is never silently accepted."""

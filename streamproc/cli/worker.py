@@ -1,0 +1,163 @@
+"""A worker process: `python -m streamproc.cli.worker FD`, started by its parent only.
+
+It ends with its parent, whatever it is doing then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any
+
+from streamproc.assembly import Pipeline
+from streamproc.cli.launch import new_loop
+from streamproc.engines.framing import Kind, Wire, unpack_work
+from streamproc.engines.local import LocalEngine
+from streamproc.engines.worker import Inbox, Outbox
+from streamproc.errors import StreamprocError
+from streamproc.pipeline.channel import Channel
+from streamproc.secrets import hide_all, redact
+from streamproc.telemetry.log import configure
+
+_BEAT_S = 0.2
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class _Worker:
+    """Frames in, engine, frames out."""
+
+    def __init__(self) -> None:
+        self.wire = Wire(self._framed, self._lost)
+        self._setup: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._channel = Channel(0)
+        self._inbox: Inbox | None = None
+        self._engine: LocalEngine | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_winding_down = False
+
+    async def run(self) -> None:
+        """Until the parent says that it is the end."""
+        settings, hidden, paths = pickle.loads(await self._setup)
+        hide_all(hidden)
+        sys.path[:] = paths
+        configure(settings.log_level, settings.log_format, sys.stderr)
+        try:
+            pipeline = Pipeline.from_settings(settings)
+            await self._work(pipeline)
+        except StreamprocError as error:
+            self.wire.send(Kind.FATAL, pickle.dumps((str(error), error.exit_code)))
+        except Exception as error:
+            text = redact("".join(traceback.format_exception(error)).rstrip())
+            self.wire.send(Kind.FATAL, pickle.dumps((f"in a worker: {text}", 1)))
+
+    async def _work(self, pipeline: Pipeline) -> None:
+        self._task = asyncio.current_task()
+        engine = self._engine = pipeline.local_engine()
+        signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
+        outbox = Outbox(self.wire)
+        ahead = 0 if engine.is_inline else 2 * pipeline.settings.concurrency
+        self._inbox = Inbox(self._channel, ahead, lambda: self.wire.send(Kind.WANT))
+        try:
+            async with engine:
+                gc.freeze()
+                gc.set_threshold(5_000, 50, 100)
+                self.wire.send(Kind.READY)
+                self._inbox.ask_if_low()
+                beating = asyncio.create_task(self._beat(engine, pipeline))
+                try:
+                    await engine.run(self._inbox, outbox)
+                finally:
+                    beating.cancel()
+                    outbox.flush()
+                if self._is_winding_down:
+                    self.wire.send(Kind.DONE)
+                    await asyncio.get_running_loop().create_future()  # until END or ABORT
+        except asyncio.CancelledError:
+            outbox.flush()
+        self._say(engine, pipeline)
+
+    async def _beat(self, engine: LocalEngine, pipeline: Pipeline) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self._say(engine, pipeline)
+
+    def _say(self, engine: LocalEngine, pipeline: Pipeline) -> None:
+        since_s = engine.busy_since_s
+        busy_s = 0.0 if since_s is None else time.monotonic() - since_s
+        self.wire.send(Kind.BEAT, pickle.dumps((engine.in_flight, busy_s, pipeline.calls)))
+
+    def _framed(self, kind: Kind, body: bytes) -> None:
+        match kind:
+            case Kind.SETUP:
+                self._setup.set_result(body)
+            case Kind.WORK:
+                assert self._inbox is not None
+                self._inbox.add(unpack_work(body))
+            case Kind.WIND_DOWN:
+                self._is_winding_down = True
+                if self._engine is not None:
+                    self._engine.wind_down()
+                self._channel.close()
+            case Kind.ABORT:
+                self._stop()
+            case Kind.END if self._is_winding_down:
+                self._stop()
+            case Kind.END:
+                self._channel.close()
+            case _:
+                raise AssertionError(kind)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _lost(self) -> None:
+        os._exit(0)  # the parent is gone: nobody wants to know
+
+
+def main() -> None:
+    """Work for the parent at the other end of the descriptor."""
+    _die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # meant for the parent, which ends us; a handler and not SIG_IGN, which is inherited
+        signal.signal(number, lambda n, frame: None)
+    asyncio.set_event_loop(loop := new_loop(None))
+    loop.run_until_complete(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
+async def _serve(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    worker = _Worker()
+    await asyncio.get_running_loop().create_connection(lambda: worker.wire, sock=sock)
+    await worker.run()
+    await _sent(worker.wire)
+
+
+async def _sent(wire: Wire) -> None:
+    """Wait until the parent has all of it."""
+    transport: Any = wire.transport
+    while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.001)
+
+
+def _die_with_parent() -> None:
+    """Also in the middle of a call that does not return."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() == 1:  # it was too late already
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

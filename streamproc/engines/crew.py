@@ -1,0 +1,193 @@
+"""The workers as their parent sees them: a process, a wire, and the lines that each has."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
+from streamproc.interfaces import Finished
+from streamproc.record import Batch, CallTally
+
+
+class Crew:
+    """What a process engine is told of its workers.
+
+    `setup(k)` is what worker k is started with. `is_inline`: it does one record after the
+    other. `hang_s`: when nothing comes of it for so long, it hangs. `stage` is blamed.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        setup: Callable[[int], bytes],
+        *,
+        is_inline: bool,
+        hang_s: float,
+        stage: str,
+        max_restarts: int,
+    ) -> None:
+        self.count = count
+        self.setup = setup
+        self.is_inline = is_inline
+        self.hang_s = hang_s
+        self.stage = stage
+        self.max_restarts = max_restarts
+
+
+class Span:
+    """The lines `start` to `stop` of a batch, given to a worker.
+
+    `alone`: it is under suspicion to have killed a worker, `tries` times so far.
+    """
+
+    __slots__ = ("alone", "batch", "left", "start", "stop", "tries")
+
+    def __init__(
+        self, batch: Batch, start: int, stop: int, *, alone: bool = False, tries: int = 0
+    ) -> None:
+        self.batch = batch
+        self.start = start
+        self.stop = stop
+        self.left = stop - start
+        self.alone = alone
+        self.tries = tries
+
+    def open_runs(self) -> list[tuple[int, int]]:
+        """The lines without a result, as runs."""
+        runs: list[tuple[int, int]] = []
+        for i in range(self.start, self.stop):
+            if self.batch.results[i] is None:
+                if runs and runs[-1][1] == i:
+                    runs[-1] = runs[-1][0], i + 1
+                else:
+                    runs.append((i, i + 1))
+        return runs
+
+
+class Worker:
+    """Started by `start`, ended by `end` or `kill`; `gone` is done when the process has ended."""
+
+    def __init__(
+        self,
+        place: int,
+        on_frame: Callable[[Worker, Kind, bytes], None],
+        on_gone: Callable[[Worker], None],
+    ) -> None:
+        self._on_frame = on_frame
+        self._on_gone = on_gone
+        self._next = 0
+        self.place = place  # among the workers
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wire = Wire(self._framed, self._lost)
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.spans: dict[int, Span] = {}  # by number, in the order in which they were given
+        self.is_ready = False
+        self.wants = False
+        self.is_done = False  # it was wound down, or is ending
+        self.is_hung = False  # it was killed because nothing came of it any more
+        self.heard_s = time.monotonic()
+        self.done_s = self.heard_s  # when it last completed a span
+        self.in_flight = 0
+        self.busy_s = 0.0
+        self.calls: dict[str, CallTally] = {}
+
+    async def start(self, setup: bytes) -> None:
+        """A fresh interpreter: nothing of this loop and its threads goes along."""
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        command = [sys.executable, "-m", "streamproc.cli.worker", str(fd)]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - its end is seen on the wire
+                command, pass_fds=(fd,), stdin=subprocess.DEVNULL
+            )
+        ours.setblocking(False)
+        await asyncio.get_running_loop().create_connection(lambda: self._wire, sock=ours)
+        self.heard_s = time.monotonic()
+        self._wire.send(Kind.SETUP, setup)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it has a span that is under suspicion, and must not get another one."""
+        return any(span.alone for span in self.spans.values())
+
+    def give(self, span: Span) -> None:
+        """One more span."""
+        if not self.spans:
+            self.heard_s = self.done_s = time.monotonic()
+        self.wants = False
+        self._next += 1
+        self.spans[self._next] = span
+        self._wire.send(Kind.WORK, *pack_work(self._next, span.batch, span.start, span.stop))
+
+    def take_results(self, kind: Kind, body: bytes, finished: Finished) -> Span | None:
+        """What RUN or SCATTERED says is finished; returns the span if all of it is."""
+        if kind is Kind.RUN:
+            number, start, count, lines, notes = unpack_run(body)
+            span = self.spans[number]
+            first = span.start + start
+            if lines is None:
+                lines = span.batch.lines[first : first + count]
+            finished.finish_run(span.batch, first, lines, {first + i: n for i, n in notes.items()})
+        else:
+            number, indices, lines, notes = unpack_scattered(body)
+            count = len(indices)
+            span = self.spans[number]
+            for place, (i, line) in enumerate(zip(indices, lines, strict=True)):
+                finished.finish(span.batch, span.start + i, line, notes.get(place))
+        span.left -= count
+        return None if span.left else self.spans.pop(number)
+
+    def tell(self, kind: Kind) -> None:
+        """WIND_DOWN, ABORT or END."""
+        self.is_done = self.is_done or kind is not Kind.WIND_DOWN
+        self._wire.send(kind)
+
+    def kill(self) -> None:
+        """At once."""
+        if self._process is not None:
+            self._process.kill()
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was ended by SIGKILL."""
+        return self._process is not None and self._process.returncode == -signal.SIGKILL
+
+    def how_it_ended(self) -> str:
+        """For messages."""
+        if self.is_hung:
+            return "nothing came of a worker any more, it was killed"
+        code = self._process.returncode if self._process is not None else None
+        if code is None or code >= 0:
+            return f"its worker exited with {code}"
+        name = signal.Signals(-code).name
+        more = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return f"its worker was killed by {name}{more}"
+
+    def _framed(self, kind: Kind, body: bytes) -> None:
+        self.heard_s = time.monotonic()
+        self._on_frame(self, kind, body)
+
+    def _lost(self) -> None:
+        """The wire ends with the process, or shortly before it."""
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, self._wait).add_done_callback(self._ended)
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _ended(self, waited: asyncio.Future[None]) -> None:
+        waited.exception()
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._on_gone(self)

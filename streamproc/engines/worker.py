@@ -1,0 +1,106 @@
+"""Inside a worker: where its engine takes lines from, and puts what it finished."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from streamproc.engines.framing import Kind, Piece, Wire, pack_run, pack_scattered
+from streamproc.interfaces import Work
+from streamproc.record import Batch, Note
+
+_AHEAD = 2  # pieces, so that the next one is there when one is done
+
+
+class _Queue(Work, Protocol):
+    def send_nowait(self, batch: Batch) -> None: ...
+
+
+class Inbox:
+    """The lines that are there. Asks for more before it is empty."""
+
+    def __init__(self, queue: _Queue, ahead_lines: int, ask: Callable[[], None]) -> None:
+        self._queue = queue
+        self._ahead_lines = ahead_lines
+        self._ask = ask
+        self._lines = 0
+        self._pieces = 0
+        self._asked = False
+
+    def add(self, piece: Piece) -> None:
+        """More lines have come."""
+        self._lines += len(piece)
+        self._pieces += 1
+        self._asked = False
+        self._queue.send_nowait(piece)
+        self.ask_if_low()
+
+    def ask_if_low(self) -> None:
+        """Before what is there runs out; once until more comes."""
+        is_low = self._pieces < _AHEAD or self._lines < self._ahead_lines
+        if is_low and not self._asked:
+            self._asked = True
+            self._ask()
+
+    def take(self) -> tuple[Batch, int] | None:
+        """See `Work`."""
+        taken = self._queue.take()
+        if taken is not None:
+            self._lines -= 1
+            if taken[1] == 0:
+                self._pieces -= 1
+            self.ask_if_low()
+        return taken
+
+    async def wait(self) -> bool:
+        """See `Work`."""
+        return await self._queue.wait()
+
+    async def receive(self) -> Batch | None:
+        """See `Work`."""
+        batch = await self._queue.receive()
+        if batch is not None:
+            self._lines -= len(batch)
+            self._pieces -= 1
+            self.ask_if_low()
+        return batch
+
+
+class Outbox:
+    """What is finished, sent at the end of the loop's turn."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
+        self._is_scheduled = False
+        self.unseen = 0
+
+    def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
+        """See `Finished`."""
+        assert isinstance(batch, Piece)
+        self._single.setdefault(batch, []).append((i, line, note))
+        self.unseen += 1
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def finish_run(
+        self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """See `Finished`."""
+        assert isinstance(batch, Piece)
+        if lines:
+            self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))
+
+    def flush(self) -> None:
+        """Send what single lines turned into."""
+        self._is_scheduled = False
+        self.unseen = 0
+        finished, self._single = self._single, {}
+        for piece, lines in finished.items():
+            notes = {place: note for place, (_, _, note) in enumerate(lines) if note is not None}
+            parts = pack_scattered(
+                piece.number, [i for i, _, _ in lines], [line for _, line, _ in lines], notes
+            )
+            self._wire.send(Kind.SCATTERED, *parts)
