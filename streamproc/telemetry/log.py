@@ -32,8 +32,24 @@ class _Json(logging.Formatter):
         return encode({key: redact(value) for key, value in entry.items()}).decode()
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvloop says of a TLS connection that was closed during its handshake.
+
+    A call that waited for the connection failed of it, and says so; a call that was
+    cancelled wants to know nothing. Errors of other libraries and of user code are told.
+    """
+    if record.name != "asyncio" or not record.exc_info:
+        return True
+    error = record.exc_info[1]
+    if record.msg.startswith("Fatal error on SSL protocol"):
+        return not str(error).endswith("the handler is closed")
+    is_of_tls = any(each.__name__ == "SSLError" for each in type(error).__mro__)
+    return not (is_of_tls and record.msg.startswith("Future exception was never retrieved"))
+
+
 def configure(level: str, form: str, stream: TextIO) -> None:
     """Send the log of the process to `stream`."""
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_is_news)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

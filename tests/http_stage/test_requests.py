@@ -486,6 +486,22 @@ def test_credentials_stay_with_their_host(enrich: Any, server: Server) -> None:
     assert "s3cret-key" not in there
 
 
+@pytest.mark.parametrize("client", ["lean", "aiohttp"])
+def test_handshakes_that_take_too_long(enrich: Any, server: Server, client: str) -> None:
+    """uvloop has much to say of connections that are closed then; the user has read it already."""
+    tls = f'tls = {{ ca = "{server.ca_file}" }}'
+    sources = ", ".join(
+        f'{{ name = "{kind}{ms}", timeout = "{ms}ms", retry = false, breaker = false, http = '
+        f'{{ url = "{server.tls_url(kind)}/ok?n={{n}}", client = "{client}", {tls} }} }}'
+        for kind in ("good", "expired")
+        for ms in (2, 4, 8, 16)
+    )
+    outcome = enrich(f"all = [{sources}]", *[{"n": n} for n in range(80)], args=("-j", "4"))
+    kinds = {each["kind"] for error in outcome.errors for each in error["sources"].values()}
+    assert kinds <= {"timeout", "tls", "connect"}
+    assert b"SSL" not in outcome.stderr
+
+
 # by which client
 
 
