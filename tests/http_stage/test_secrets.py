@@ -28,7 +28,7 @@ WAYS = [
     "status/400", "status/401?body=${API_KEY}", "status/500", "echo/nothing", "not-json", "html",
     "empty", "deep", "reset/before", "close/body", "length/garbage", "bad-status-line", "never",
     "gzip/broken", "redirect/to?url=http://no-such-host.invalid/?k=${API_KEY}", "redirect/loop",
-    "429?after=1000&times=99", "large", "bad-header", "404/${API_KEY}",
+    "429?after=1000&times=99", "large?bytes=11000000", "bad-header", "404/${API_KEY}",
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def test_a_pause_is_for_everybody() -> None:
         until = now() + 30
         await asyncio.gather(*[call(Asked(), visit) for visit in visits])
         assert until <= min(calls[1:])
-        assert max(calls[1:]) <= until + 1
+        assert max(calls[1:]) <= until + 1.01  # the clocks of loops are coarse
         assert all(visit.held_s >= 30 for visit in visits)
         assert len(set(calls[1:])) > 1
         begun = now()
