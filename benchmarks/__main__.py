@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--records N] [--repeat 5] [--only NAME]`."""
+"""`python -m benchmarks [--records N] [--repeat 5] [--kills N] [--only NAME]`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.cases import HERE, STREAMPROC, Results, Row, compare, environment, groups
+from benchmarks.durability import durability, kills
 from benchmarks.http_policies import policies
 from benchmarks.http_speed import speed
 from benchmarks.measure import RunError
 from benchmarks.special import SPECIAL
+from benchmarks.workers import workers
 
 # what --only calls them: more than two sides in turns
-SPECIAL = SPECIAL | {"http": speed, "http-policies": policies}
+SPECIAL = SPECIAL | {
+    "http": speed,
+    "http-policies": policies,
+    "workers": workers,
+    "durability": durability,
+}
+KILLS = "kills"
 
 
 def main() -> int:
     """Measure, print the page, and write it unless only a part was measured."""
     table = {group.name: group for group in groups()}
-    names = [*table, *SPECIAL]
+    names = [*table, *SPECIAL, KILLS]
     options = _options(names)
     if not Path(STREAMPROC).exists():
         print(f"{STREAMPROC} is not there: `make install` first", file=sys.stderr)
@@ -34,6 +42,8 @@ def main() -> int:
         try:
             if name in table:
                 compare(table[name], options.records, options.repeat, results)
+            elif name == KILLS:
+                kills(options.kills, results)
             else:
                 SPECIAL[name](options.records, options.repeat, results)
         except RunError as problem:  # the other groups are worth having all the same
@@ -61,6 +71,14 @@ def _options(names: list[str]) -> argparse.Namespace:
         "--records", type=_positive, default=1_000_000, metavar="N", help="default: %(default)s"
     )
     parser.add_argument("--repeat", type=_positive, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--kills",
+        type=_positive,
+        default=20,
+        metavar="N",
+        help="random kill -9, ordered and unordered; half as many of workers; default: "
+        "%(default)s, all: 200",
+    )
     parser.add_argument(
         "--only",
         action="append",

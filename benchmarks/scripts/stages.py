@@ -14,6 +14,14 @@ def add_to_argument(record):
     return record
 
 
+def work_50us(record):
+    """A plain function that needs about 50 us of CPU: a fixed amount of work, not of time."""
+    number = 0
+    for k in range(1000):
+        number = (number * 31 + k) % 65521
+    return {"number": number}
+
+
 async def never_waits(record):
     """A coroutine that has nothing to wait for."""
     return {"has_phone": "phone" in record}
