@@ -2,7 +2,6 @@
 
     StreamprocError                 a stream that fails; carries its exit code
     ├── UsageError              2   the command line asks for something that makes no sense
-    ├── NotAvailableError       2   described in the documentation, not built in this version
     ├── ConfigError            78   a pipeline file, a SPEC or imported user code is no good
     ├── ResumeError            65   a checkpoint does not fit input, output or pipeline
     ├── InputError             66   an input cannot be opened or read
@@ -11,6 +10,7 @@
     ├── CreateError            73   an output file cannot be created
     ├── OutputError            74   an output could not be written
     ├── UnavailableError       69   a target stayed unavailable past the maximum wait
+    ├── UnauthorizedError      77   a broker does not let us
     ├── ReaderGoneError       141   the reader of stdout went away
     ├── TooManyAbandonedError   1   user code ignored its cancellation too often
     └── AccountingError         1   a record is not accounted for: a bug in streamproc
@@ -42,10 +42,6 @@ class UsageError(StreamprocError):
     """The command line asks for something that makes no sense."""
 
     exit_code = 2
-
-
-class NotAvailableError(UsageError):
-    """Described in the documentation, not built in this version."""
 
 
 class ConfigError(StreamprocError):
@@ -107,6 +103,12 @@ class UnavailableError(StreamprocError):
     """A target stayed unavailable past the maximum wait; the run can be resumed."""
 
     exit_code = 69
+
+
+class UnauthorizedError(StreamprocError):
+    """Credentials are wrong, or do not suffice."""
+
+    exit_code = 77
 
 
 class ReaderGoneError(StreamprocError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -52,6 +52,10 @@ class Sink(Opens, Protocol):
         """What messages call it."""
 
     @property
+    def takes_messages(self) -> bool:
+        """Whether it is a `MessageSink`."""
+
+    @property
     def written_bytes(self) -> int:
         """Bytes that were taken, exact also after an error or a cancellation."""
 
@@ -61,6 +65,16 @@ class Sink(Opens, Protocol):
 
     async def write(self, data: bytes) -> None:
         """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
+
+
+class MessageSink(Sink, Protocol):
+    """Where finished records go one by one, and are acknowledged later."""
+
+    async def send(self, spans: Sequence[Any]) -> asyncio.Future[None]:
+        """Take the spans; the receipt is done when all of it is acknowledged."""
+
+    async def flush(self) -> None:
+        """Acknowledge what was taken as soon as that is possible."""
 
 
 class Keeper(Protocol):
@@ -89,7 +103,7 @@ class Keeper(Protocol):
         """`run` ends soon."""
 
     async def close(self, *, finished: bool) -> None:
-        """Keep it a last time, after `run` has ended. Raises `OutputError`."""
+        """Keep it a last time, after `run`. Raises `OutputError`."""
 
 
 class Enricher(Opens, Protocol):
@@ -190,10 +204,7 @@ Inner = Callable[[Any, Visit], Awaitable[Any]]
 
 
 class Gate:
-    """Whether the stage's targets may be called: the circuit breaker says so.
-
-    A layer inside the breaker asks again after a wait, and raises `RecheckError` if not.
-    """
+    """Whether the stage's targets may be called. Who waited asks again: see `RecheckError`."""
 
     def __init__(self) -> None:
         self.is_shut: Callable[[str], bool] = lambda target: False

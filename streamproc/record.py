@@ -84,7 +84,8 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "lane", "lines", "n_bytes", "notes", "open", "results", "taken", "written",
+        "cursor", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes", "open", "results",
+        "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
@@ -97,6 +98,8 @@ class Batch:
         self.open = len(lines)  # lines without a result
         self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
         self.written = 0  # lines written and flushed
+        self.messages: list[Any] | None = None  # what the lines came in, with key and headers
+        self.is_dropped = False  # somebody else does it now
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -109,10 +112,11 @@ class Batch:
         n_bytes = sum(map(len, head)) + count
         file, line, offset, part = self.cursor
         rest = Cursor(file, line + count, offset + n_bytes, part)
-        return (
-            Batch(self.lane, self.cursor, head, n_bytes),
-            Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes),
-        )
+        first = Batch(self.lane, self.cursor, head, n_bytes)
+        second = Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes)
+        if self.messages is not None:
+            first.messages, second.messages = self.messages[:count], self.messages[count:]
+        return first, second
 
 
 class Nothing:

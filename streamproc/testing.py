@@ -93,6 +93,7 @@ class MemorySink(_Entered):
 
     name = "memory"
     place: tuple[int, int] | None = None
+    takes_messages = False
 
     def __init__(self) -> None:
         self.data = b""
@@ -119,6 +120,7 @@ class QueueSink(_Entered):
 
     name = "stream"
     place: tuple[int, int] | None = None
+    takes_messages = False
 
     def __init__(self) -> None:
         self.written_bytes = 0

@@ -28,14 +28,11 @@ class Durability:
     outputs back to it.
     """
 
-    def __init__(
-        self, settings: Settings, source: Source, sink: Sink, dead_letters: FileSink | None
-    ) -> None:
+    def __init__(self, settings: Settings, source: Source, sink: Sink) -> None:
         """Raises `ConfigError`, `UsageError`."""
         self._settings = settings
         self._source = source
         self._sink = sink
-        self._dead_letters = dead_letters
         self._file: CheckpointFile | None = None
         self._outputs: Outputs | None = None
         self._entry: Entry | None = None
@@ -57,7 +54,7 @@ class Durability:
         sink = self._sink
         target = sink.path if isinstance(sink, FileSink) else None
         self._outputs = Outputs(
-            sink.fd if isinstance(sink, StdoutSink) else target, self._settings.dead_letter
+            sink.fd if isinstance(sink, StdoutSink) else target, _file(self._settings.dead_letter)
         )
         self._file = CheckpointFile(path)
         if not self._file.open():
@@ -109,3 +106,7 @@ class Durability:
         """Let others have the checkpoint."""
         if self._file is not None:
             self._file.close()
+
+
+def _file(dead_letter: object) -> str | None:
+    return dead_letter if isinstance(dead_letter, str) else None

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.durability import Durability
+from streamproc.assembly.ends import Ends
 from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
@@ -117,13 +118,25 @@ class Pipeline:
             source = LineSource([os.fspath(source)], resumable=is_kept)
         if isinstance(sink, str | os.PathLike):
             sink = FileSink(os.fspath(sink))
+        ends = Ends.around(self.settings, source, sink)
+        return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
+
+    async def run_between(
+        self,
+        ends: Ends,
+        *,
+        shutdown: Shutdown | None = None,
+        on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
+    ) -> Summary:
+        """The same, with source, sink and dead letters as `ends`."""
         settings = self.settings
+        source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
-        records = window_records(settings.concurrency)
+        records = max(window_records(settings.concurrency), ends.least_records)
         count = worker_count(settings)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
-        dead_letters = FileSink(settings.dead_letter, append=True) if settings.dead_letter else None
-        durability = Durability(settings, source, sink, dead_letters)
+        committer = ends.committer()
+        durability = Durability(settings, source, sink)
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
@@ -133,7 +146,7 @@ class Pipeline:
                 await stack.enter_async_context(source)
                 await stack.enter_async_context(engine)
                 progress = await durability.resume()
-                keeper = durability.keeper()
+                keeper = committer or durability.keeper()
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
@@ -152,6 +165,7 @@ class Pipeline:
                     keeper=keeper,
                     progress=progress,
                 )
+                ends.attach(run, keeper)
                 on_start(run, engine)
                 await run.run()
         except ConfigError as raised:

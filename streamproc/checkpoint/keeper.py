@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 
 from streamproc.checkpoint.acknowledge import Acknowledger
 from streamproc.checkpoint.entry import CheckpointFile, Entry
-from streamproc.checkpoint.frontier import Frontier
 from streamproc.errors import OutputError
 from streamproc.fingerprint import Bookmark, FileMark, mark_of
+from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
 from streamproc.record import Batch, Cursor, Progress
 

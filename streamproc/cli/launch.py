@@ -12,15 +12,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from streamproc.assembly import Pipeline
+from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
 from streamproc.errors import Interrupted, OutputError
+from streamproc.interfaces import Source
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
-from streamproc.sinks.file import FileSink
-from streamproc.sinks.stdout import StdoutSink
-from streamproc.sources.file import LineSource
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
 
@@ -32,23 +30,17 @@ _UNBLOCK_S = 1.0  # how long a busy loop may ignore the second signal before it 
 def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`."""
     configure(settings.log_level, settings.log_format, sys.stderr)
-    data_in, data_out = _take_descriptors("-" in inputs, output is None)
+    data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     if "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     pipeline = Pipeline.from_settings(settings)
-    source = LineSource(
-        inputs,
-        stdin_fd=data_in,
-        max_line_bytes=settings.max_line_bytes,
-        resumable=settings.checkpoint is not None,
-    )
-    sink = StdoutSink(data_out) if output is None else FileSink(output)
+    ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)
     loop = new_loop(settings.loop)
     asyncio.set_event_loop(loop)
     gc.freeze()  # what is loaded by now stays; records come and go without cycles
     gc.set_threshold(5_000, 50, 100)
-    return loop.run_until_complete(_Session(settings, pipeline, shutdown).run(source, sink))
+    return loop.run_until_complete(_Session(settings, pipeline, shutdown).run(ends))
 
 
 class _Session:
@@ -61,7 +53,7 @@ class _Session:
         self._run: Run | None = None
         self._progress: Any = None
 
-    async def run(self, source: LineSource, sink: Any) -> int:
+    async def run(self, ends: Ends) -> int:
         """Returns the exit code, whatever happens."""
         task = asyncio.current_task()
         assert task is not None
@@ -69,11 +61,10 @@ class _Session:
         self._shutdown.listen(lambda: _cancel(task), lambda: _cancel(task))
         _Signals(self._shutdown, self._settings.drain_timeout, self._in_window).install()
         try:
-            summary = await self._pipeline.run(
-                source,
-                sink,
+            summary = await self._pipeline.run_between(
+                ends,
                 shutdown=self._shutdown,
-                on_start=lambda run, engine: self._begin(run, engine, source),
+                on_start=lambda run, engine: self._begin(run, engine, ends.source),
             )
         except asyncio.CancelledError:
             return 128 + (self._shutdown.signal or signal.SIGINT)
@@ -91,7 +82,7 @@ class _Session:
     def _in_window(self) -> int:
         return self._run.window.used_records if self._run is not None else 0
 
-    def _begin(self, run: Run, engine: Any, source: LineSource) -> None:
+    def _begin(self, run: Run, engine: Any, source: Source) -> None:
         self._run = run
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         wanted = self._settings.progress

@@ -40,14 +40,6 @@ def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, envvar=variable, **attributes)
 
 
-def _unavailable(*names: str, **attributes: Any) -> Callable[[F], F]:
-    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value not in (None, False, ()):
-            raise click.UsageError(f"{names[-1]}: not available in this version")
-
-    return click.option(*names, hidden=True, expose_value=False, callback=refuse, **attributes)
-
-
 def _workers(value: str) -> int | str:
     if value == "auto":
         return value
@@ -106,6 +98,11 @@ _OPTIONS = [
             help="Sync the output before it is acknowledged or in a checkpoint."),
     _option("--ack-fd", type=click.IntRange(min=0), metavar="N",
             help="Write there how many lines are done, after each write."),
+    _option("--stop-at-end", is_flag=True, default=None,
+            help="Of a Kafka topic: read what is there now."),
+    _option("--limit", type=_COUNT, metavar="N", help="Of a Kafka topic: read N messages."),
+    _option("--connect-timeout", type=_SECONDS, metavar="SECONDS",
+            help="Until a Kafka broker has to answer at the start. [default: 10]"),
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",
             help="After the first signal. [default: 25]"),
     _option("--progress/--no-progress", default=None,
@@ -116,9 +113,6 @@ _OPTIONS = [
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
-    _unavailable("--stop-at-end", is_flag=True),
-    _unavailable("--limit", metavar="N"),
-    _unavailable("--connect-timeout", metavar="S"),
     click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
 ]  # fmt: skip
 

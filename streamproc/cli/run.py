@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from streamproc.cli.options import run_options
-from streamproc.errors import NotAvailableError, UsageError
+from streamproc.errors import UsageError
 
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -26,13 +26,6 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     INPUT is files in order; - or none is stdin.
     """
-    if not inputs and _is_terminal(0):
-        click.echo(click.get_current_context().get_usage(), err=True)
-        click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
-        return 2
-    for name in (*inputs, given["output"] or "", given["dead_letter"] or ""):
-        if name.startswith("kafka://"):
-            raise NotAvailableError(f"{name}: kafka is not available in this version")
     paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
 
     from streamproc.config.load import read_file, resolve
@@ -42,13 +35,40 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     overrides = {name: value for name, value in given.items() if value is not None}
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
+    _name_topics(inputs, overrides)
     settings = resolve(read_file(config) if config else {}, overrides, sets)
-    _refuse_same_file(paths, settings.output, settings.dead_letter)
+    if settings.source is not None:
+        paths = []
+    elif not inputs and _is_terminal(0):
+        click.echo(click.get_current_context().get_usage(), err=True)
+        click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
+        return 2
+    letters = settings.dead_letter if isinstance(settings.dead_letter, str) else None
+    if settings.sink is None:
+        _refuse_same_file(paths, settings.output, letters)
 
     from streamproc.cli.launch import launch
 
     output = None if settings.output in _STDOUT else settings.output
     return launch(settings, paths, output)
+
+
+def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+    """kafka:// addresses are tables of the pipeline file."""
+    addresses = [name for name in (*inputs, overrides.get("output"), overrides.get("dead_letter"))
+                 if name is not None and name.startswith("kafka://")]  # fmt: skip
+    if not addresses:
+        return
+    from streamproc.kafka.settings import is_address, table_of
+
+    if any(map(is_address, inputs)):
+        if len(inputs) > 1:
+            raise UsageError("a Kafka topic is the only INPUT; several topics: /TOPIC,TOPIC")
+        overrides["source"] = table_of(inputs[0], is_source=True)
+    if is_address(overrides.get("output")):
+        overrides["sink"] = table_of(overrides.pop("output"), is_source=False)
+    if is_address(overrides.get("dead_letter")):
+        overrides["dead_letter"] = table_of(overrides["dead_letter"], is_source=False)
 
 
 def _is_terminal(fd: int) -> bool:

@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from streamproc.config.contradictions import contradictions
-from streamproc.config.settings import RESERVED_KEYS, Settings
+from streamproc.config.settings import Settings
 from streamproc.config.specs import Table, apply_set, overlay, with_default_names
-from streamproc.errors import ConfigError, NotAvailableError
+from streamproc.errors import ConfigError
 from streamproc.policies.concurrency import Concurrency
 from streamproc.secrets import hide
 from streamproc.units import decode_hook
 
-_RESERVED = "not available in this version"
 _FOR_STAGES = ("retries", "rate", "cache")  # of the command line: no settings of their own
 _SHORTCUTS = ("timeout", *_FOR_STAGES)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -56,8 +55,6 @@ def resolve(
     expanded = expand(merged, variables, "", problems)
     settings = _convert(Settings, expanded, "", problems)
     problems += contradictions(expanded)
-    if problems and all(problem.endswith(_RESERVED) for problem in problems):
-        raise NotAvailableError("\n".join(problems))
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     assert isinstance(settings, Settings)
@@ -154,18 +151,20 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(kind, include_extras=True)
+    kinds = typing.get_type_hints(kind, include_extras=True)
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
+    hints = {name: kinds[field] for name, field in names.items()}
     fields: dict[str, Any] = {}
     found = len(problems)
     for key, item in value.items():
         where = _join(path, key)
         if key in hints:
-            fields[key] = _convert(hints[key], item, where, problems)
-        elif kind is Settings and key in RESERVED_KEYS:
-            problems.append(f"{where}: {_RESERVED}")
+            fields[names[key]] = _convert(hints[key], item, where, problems)
         else:
             problems.append(f"{where}: unknown key{_nearest(key, hints)}")
-    missing = [f.name for f in msgspec.structs.fields(kind) if f.required and f.name not in value]
+    missing = [
+        f.name for f in msgspec.structs.fields(kind) if f.required and f.encode_name not in value
+    ]
     problems += [f"{path}: {name} is missing" for name in missing]
     if len(problems) > found:
         return None

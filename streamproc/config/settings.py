@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 from msgspec import UNSET, Meta, Struct
 
 from streamproc.enrichers.http_settings import HttpSettings
+from streamproc.kafka.settings import SinkSettings, SourceSettings
 from streamproc.policies.batch import Batch
 from streamproc.policies.cache import Cache
 from streamproc.policies.circuit_breaker import CircuitBreaker
@@ -63,7 +64,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ordered: bool = True
     timeout: Seconds = cast("Seconds", 30.0)
     on_error: OnError = "annotate"
-    dead_letter: str | None = None
+    source: SourceSettings | None = None
+    sink: SinkSettings | None = None
+    dead_letter: str | SinkSettings | None = None
     output: str | None = None
     max_errors: Count | None = None
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
@@ -72,6 +75,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resume_force: bool = False
     durable: bool = False
     ack_fd: Annotated[int, Meta(ge=0)] | None = None
+    stop_at_end: bool = False
+    limit: Count | None = None
+    connect_timeout: Seconds = cast("Seconds", 10.0)
     workers: Literal["auto"] | Count = 1
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
@@ -80,7 +86,3 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     loop: Literal["uvloop", "asyncio"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     log_format: Literal["text", "json"] = "text"
-
-
-# Described in the documentation and not built in this version.
-RESERVED_KEYS = frozenset(("source", "sink"))

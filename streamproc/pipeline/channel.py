@@ -46,12 +46,12 @@ class Channel:
         if i < self._size:
             self._next = i + 1
             return self._batch, i
-        if self._queue.empty():
-            return None
-        self._batch = self._queue.get_nowait()
-        self._size = len(self._batch)
-        self._next = 1
-        return self._batch, 0
+        while not self._queue.empty():
+            batch = self._queue.get_nowait()
+            if not batch.is_dropped:
+                self._batch, self._size, self._next = batch, len(batch), 1
+                return batch, 0
+        return None
 
     async def wait(self) -> bool:
         """Wait until there may be a line to take; False at the end of input."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from streamproc.interfaces import Keeper, Source
 from streamproc.pipeline.channel import Channel
@@ -95,9 +95,18 @@ class Producer:
             batch, failed = self._rest
             count = 0 if failed is not None else batch.n_bytes
             room = await self._window.reserve(len(batch), count)
+            if self._rest is None:
+                return  # its lane was dropped meanwhile
             head = self._place(room)
             if head is not None:
                 await self._channel.send(head)
+
+    def drop(self, lanes: Container[int]) -> Batch | None:
+        """Admit no more of these; returns what was received of them and not admitted."""
+        if self._rest is None or self._rest[0].lane not in lanes:
+            return None
+        (batch, _), self._rest = self._rest, None
+        return batch
 
     def _place(self, room: int) -> Batch | None:
         """Admit the first lines of the rest; returns them if there is work on them."""
@@ -106,7 +115,7 @@ class Producer:
         count, is_done = self._done.next(min(room, len(batch)))
         head, rest = batch.cut(count)
         self._rest = None if rest is None else (rest, failed)
-        self._window.admit(len(head), head.n_bytes)
+        self._window.admit(len(head), head.n_bytes, head.lane)
         if self._keeper is not None:
             self._keeper.admit(head)
         self._reorder.admit(head)

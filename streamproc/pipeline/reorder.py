@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from streamproc.record import Batch, Note
@@ -68,6 +68,13 @@ class Reorder:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
+    def drop(self, lanes: Iterable[int]) -> list[Batch]:
+        """Forget these; returns their batches that were not handed out whole."""
+        dropped = [batch for lane in lanes for batch in self._lanes.pop(lane, ())]
+        for batch in dropped:
+            batch.is_dropped = True
+        return dropped
+
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were admitted and not handed out, in order, finished or not."""
         for lane in self._lanes.values():
@@ -125,6 +132,15 @@ class AsFinished(Reorder):
         self._done.append(Span(batch, start, start + len(lines)))
         super().finish_run(batch, start, lines, notes)
 
+    def drop(self, lanes: Iterable[int]) -> list[Batch]:
+        """Forget these; returns their batches that were not handed out whole."""
+        gone = set(lanes)
+        dropped = [batch for batch in self._open.values() if batch.lane in gone]
+        for batch in dropped:
+            batch.is_dropped = True
+            del self._open[id(batch)]
+        return dropped
+
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were admitted and not handed out, in order, finished or not."""
         waiting = {(id(run.batch), i) for run in self._done for i in range(run.start, run.stop)}
@@ -134,7 +150,8 @@ class AsFinished(Reorder):
                     yield batch, i
 
     def _take(self) -> list[Span]:
-        runs, self._done = self._done, []
+        runs = [run for run in self._done if not run.batch.is_dropped]
+        self._done = []
         for run in runs:
             if not run.batch.open:
                 self._open.pop(id(run.batch), None)

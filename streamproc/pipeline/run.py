@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
-from streamproc.errors import (
-    AccountingError,
-    OutputError,
-    ReaderGoneError,
-)
+from streamproc.errors import AccountingError, OutputError, ReaderGoneError
 from streamproc.interfaces import Engine, Keeper, Sink, Source
 from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.messages import MessageWriter
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import AsFinished, Reorder
 from streamproc.pipeline.shutdown import Level, Shutdown
@@ -82,7 +79,7 @@ class Run:
         self.engine = engine
         self._source = source
         self._dead_letters = dead_letters
-        self._forms = forms
+        self.forms = forms
         self._shutdown = shutdown
         self._keeper = keeper
         self._max_errors = max_errors
@@ -99,7 +96,8 @@ class Run:
             keeper,
             before.done,
         )
-        self._writer = Writer(
+        kind: Any = MessageWriter if sink.takes_messages else Writer
+        self._writer: Writer = kind(
             self._reorder, window, sink, dead_letters, self.tally, self._check_errors, keeper
         )
 
@@ -129,6 +127,19 @@ class Run:
             await asyncio.gather(*tasks, return_exceptions=True)
         if self.tally.received != self.tally.ended:
             self.errors.append(AccountingError(f"records are not accounted for: {self.tally}"))
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        """These are somebody else's from here on; what is not written of them is his."""
+        if (rest := self._producer.drop(lanes)) is not None:
+            self._give_away(rest.lines)
+        for batch in [*self._writer.drop(lanes), *self._reorder.drop(lanes)]:
+            self._give_away(batch.lines[batch.written :])
+            self.window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
+
+    def _give_away(self, lines: list[bytes]) -> None:
+        blank = sum(not line.strip(WHITESPACE) for line in lines)
+        self.tally.blank += blank
+        self.tally.unprocessed += len(lines) - blank
 
     @property
     def exit_code(self) -> int:
@@ -227,7 +238,7 @@ class Run:
             return BLANK_NOTE
         if self._keeps_rest:
             return Note(UNPROCESSED)
-        note = self._forms.abandon(failed, batch, i, to_stdout=to_stdout)
+        note = self.forms.abandon(failed, batch, i, to_stdout=to_stdout)
         if not note.line and note.dead_letter is None:
             self._lose(batch, i)
         return note
@@ -269,7 +280,7 @@ class Run:
         residue = self._source.residue()
         if residue is not None and self._dead_letters is not None and not self._keeps_rest:
             batch, failed = residue
-            note = self._forms.abandon(failed, batch, 0, to_stdout=False)
+            note = self.forms.abandon(failed, batch, 0, to_stdout=False)
             if note.dead_letter is not None:
                 await self._bury(note.dead_letter)
 

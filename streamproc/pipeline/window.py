@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+_LANE_SHARE = 4
 
 
 class Window:
@@ -18,6 +21,8 @@ class Window:
         self.used_records = 0
         self.used_bytes = 0
         self._room: asyncio.Future[None] | None = None
+        self._of_lane: dict[int, int] = {}
+        self.on_room: Callable[[], None] | None = None
 
     async def reserve(self, records: int, n_bytes: int) -> int:
         """Wait for room; returns how many of `records` lines may be admitted now.
@@ -34,15 +39,24 @@ class Window:
             await self._room
         return min(records, self.limit_records - self.used_records)
 
-    def admit(self, records: int, n_bytes: int) -> None:
+    def is_open(self, lane: int) -> bool:
+        """Whether there is room for more of `lane`: none of many takes more than a quarter."""
+        most = self.limit_records // _LANE_SHARE
+        return len(self._of_lane) < 2 or self._of_lane.get(lane, 0) < most
+
+    def admit(self, records: int, n_bytes: int, lane: int = 0) -> None:
         """Take credits."""
         self.used_records += records
         self.used_bytes += n_bytes
+        self._of_lane[lane] = self._of_lane.get(lane, 0) + records
 
-    def release(self, records: int, n_bytes: int) -> None:
+    def release(self, records: int, n_bytes: int, lane: int = 0) -> None:
         """Give credits back; only after write and flush."""
         self.used_records -= records
         self.used_bytes -= n_bytes
+        self._of_lane[lane] -= records
+        if self.on_room is not None:
+            self.on_room()
         if self._room is not None:
             if not self._room.done():
                 self._room.set_result(None)

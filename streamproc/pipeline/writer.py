@@ -6,7 +6,7 @@ after it was written, and not when somebody meant to write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from streamproc.interfaces import Keeper, Sink
 from streamproc.pipeline.reorder import Reorder, Span
@@ -54,6 +54,10 @@ class Writer:
                     await self._write(pieces, dead)
                     pieces, dead, size = [], [], 0
             await self._write(pieces, dead)
+
+    def drop(self, lanes: Container[int]) -> list[Batch]:
+        """What was handed out is written by now, or counts as written."""
+        return []
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were handed out and not written, in order, after an error.
@@ -111,6 +115,8 @@ class Writer:
 
     def _count(self, run: Span) -> None:
         batch, start, stop = run
+        if batch.is_dropped:
+            return
         count = stop - start
         plain = count
         if batch.notes:
@@ -124,7 +130,7 @@ class Writer:
         whole = batch.written == len(batch)
         if self._keeper is not None:
             self._keeper.written(batch, start, stop)
-        self._window.release(count, batch.n_bytes if whole else 0)
+        self._window.release(count, batch.n_bytes if whole else 0, batch.lane)
 
 
 def _sizes(batch: Batch, i: int) -> tuple[int, int]:

@@ -18,6 +18,8 @@ class FileSink:
     torn line behind.
     """
 
+    takes_messages = False
+
     def __init__(self, path: str | int, *, append: bool = False, name: str | None = None) -> None:
         """`path`: a name, or the number of a descriptor that is open and stays so."""
         self.path = path

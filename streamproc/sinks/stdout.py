@@ -24,6 +24,7 @@ class StdoutSink:
     """
 
     name = "stdout"
+    takes_messages = False
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -112,7 +112,6 @@ def test_errors_of_several_stages(tmp_path: Path) -> None:
     ("text", "code", "message"),
     [
         ("a = ", 78, "p.toml: not valid TOML"),
-        ("sink = 4", 2, "sink: not available in this version"),
     ],
 )
 def test_other_errors(tmp_path: Path, text: str, code: int, message: str) -> None:

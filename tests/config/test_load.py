@@ -8,7 +8,7 @@ import pytest
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.specs import stage_of
-from streamproc.errors import ConfigError, NotAvailableError
+from streamproc.errors import ConfigError
 
 NONE = {"builtin": "none"}
 SECRET = "s3cr3t-0xC0FFEE"
@@ -99,17 +99,6 @@ def test_one_error(table: dict[str, Any], problem: str) -> None:
     """Each mistake has a message with its path."""
     [found] = problems(table)
     assert found.startswith(problem)
-
-
-@pytest.mark.parametrize(
-    "table",
-    [{"sink": {}}, {"source": {}}],
-)
-def test_what_is_not_built_yet_says_so(table: dict[str, Any]) -> None:
-    """A key that is described and not built is never silently accepted."""
-    with pytest.raises(NotAvailableError, match="not available in this version") as raised:
-        resolve(table)
-    assert raised.value.exit_code == 2
 
 
 def test_default_names() -> None:

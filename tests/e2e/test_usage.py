@@ -9,22 +9,6 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["-w", "2"], ["--resume"],
-        ["--checkpoint", "x"], ["--durable"], ["--ack-fd", "3"],
-        ["kafka://localhost:9092/topic"], ["-o", "kafka://localhost:9092/topic"],
-    ],
-)  # fmt: skip
-def test_not_built_yet(run: Any, arguments: list[str]) -> None:
-    """What is described and not built is refused, never silently accepted."""
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert b"not available in this version" in done.stderr
-    assert done.stdout == b""
-
-
-@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("nope", b"expected leads, none"),

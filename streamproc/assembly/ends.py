@@ -1,0 +1,170 @@
+"""Where a run reads and writes: files, descriptors, topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamproc.config.settings import Settings
+from streamproc.errors import ConfigError, UsageError
+from streamproc.interfaces import Keeper, Sink, Source
+from streamproc.pipeline.run import Run
+from streamproc.sinks.file import FileSink
+from streamproc.sinks.stdout import StdoutSink
+from streamproc.sources.file import LineSource
+
+if TYPE_CHECKING:
+    from streamproc.kafka.committer import Committer
+    from streamproc.kafka.source import KafkaSource
+
+KAFKA_RECORDS = 50_000  # of the window: partitions are read ahead of each other
+
+
+class Ends:
+    """Source, sink and dead letters of one run."""
+
+    def __init__(
+        self, settings: Settings, source: Source, sink: Sink, dead_letters: Sink | None
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.dead_letters = dead_letters
+        self._settings = settings
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        inputs: Sequence[str],
+        output: str | None,
+        *,
+        stdin_fd: int = 0,
+        stdout_fd: int = 1,
+    ) -> Ends:
+        """As the settings say; `inputs` and `output` are files, where no topic is set."""
+        sink: Sink
+        if settings.sink is not None:
+            sink = _topic_sink(settings, settings.sink.kafka)
+        else:
+            sink = StdoutSink(stdout_fd) if output is None else FileSink(output)
+        if settings.source is not None:
+            source = _topic_source(settings, one_line=not sink.takes_messages)
+        else:
+            source = LineSource(
+                inputs,
+                stdin_fd=stdin_fd,
+                max_line_bytes=settings.max_line_bytes,
+                resumable=settings.checkpoint is not None,
+            )
+        return cls.around(settings, source, sink)
+
+    @classmethod
+    def around(cls, settings: Settings, source: Source, sink: Sink) -> Ends:
+        """With objects that are there already."""
+        letters: Sink | None = None
+        if isinstance(settings.dead_letter, str):
+            letters = FileSink(settings.dead_letter, append=True)
+        elif settings.dead_letter is not None:
+            letters = _topic_sink(settings, settings.dead_letter.kafka)
+        ends = cls(settings, source, sink, letters)
+        ends._join()
+        return ends
+
+    @property
+    def least_records(self) -> int:
+        """What the window should hold at least."""
+        return KAFKA_RECORDS if self._settings.source is not None else 0
+
+    def committer(self) -> Committer | None:
+        """Who commits offsets, None for files."""
+        source: Any = self.source
+        if self._settings.source is None:
+            return None
+        from streamproc.kafka.committer import Committer
+
+        settings = self._settings
+        if settings.checkpoint is not None or settings.resume or settings.ack_fd is not None:
+            raise UsageError(
+                "--checkpoint, --resume and --ack-fd are for files and pipes: a Kafka source "
+                "has the offsets of its group"
+            )
+        exactly_once = settings.sink is not None and settings.sink.kafka.exactly_once
+        return Committer(source, commits=source.settings.group is not None and not exactly_once)
+
+    def attach(self, run: Run, keeper: Keeper | None) -> None:
+        """Let the source know the run that it feeds."""
+        sink: Any = self.sink
+        if sink.takes_messages:
+            sink.refuse = run.forms.refuse
+        if self._settings.source is None:
+            return
+        source: KafkaSource = self.source  # type: ignore[assignment]
+        source.corridor = _Corridor(run, keeper)  # type: ignore[arg-type]
+        run.window.on_room = source.room
+        source.room()
+
+    def _join(self) -> None:
+        """A topic for dead letters beside a topic for output; counts of the input's partitions."""
+        if self._settings.sink is None and self._settings.source is None:
+            return
+        from streamproc.kafka.sink import KafkaSink
+        from streamproc.kafka.source import KafkaSource
+
+        for each in (self.sink, self.dead_letters):
+            if isinstance(each, KafkaSink) and isinstance(self.source, KafkaSource):
+                each.partitions_of = self.source.count_partitions
+        if isinstance(self.sink, KafkaSink):
+            if isinstance(self.dead_letters, KafkaSink):
+                self.sink.letters = self.dead_letters
+            if self._settings.sink is not None and self._settings.sink.kafka.exactly_once:
+                self._in_transactions(self.sink)
+
+    def _in_transactions(self, sink: Any) -> None:
+        settings = self._settings
+        if settings.source is None or settings.source.kafka.group is None:
+            raise ConfigError("exactly_once: the source has to be Kafka, with a group")
+        if settings.source.kafka.brokers != sink.settings.brokers:
+            raise ConfigError("exactly_once: source and sink have to be the same cluster")
+        if not settings.ordered:
+            raise ConfigError("exactly_once: only in order, without --unordered")
+        if isinstance(settings.dead_letter, str):
+            raise ConfigError("exactly_once: dead letters have to go to a topic, too")
+        if settings.source.kafka.properties.get("isolation.level") == "read_uncommitted":
+            raise ConfigError("exactly_once: isolation.level has to be read_committed")
+
+
+class _Corridor:
+    """What a source of many lanes has to know of the run."""
+
+    def __init__(self, run: Run, committer: Committer) -> None:
+        self._run = run
+        self._committer = committer
+
+    def is_open(self, lane: int) -> bool:
+        return self._run.window.is_open(lane)
+
+    async def drained(self, lanes: Sequence[int]) -> None:
+        await self._committer.drained(list(lanes))
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        self._run.drop(lanes)
+        self._committer.forget(list(lanes))
+
+
+def _topic_source(settings: Settings, *, one_line: bool) -> Any:
+    from streamproc.kafka.source import KafkaSource
+
+    assert settings.source is not None
+    return KafkaSource(
+        settings.source.kafka,
+        stop_at_end=settings.stop_at_end,
+        limit=settings.limit,
+        connect_timeout_s=settings.connect_timeout,
+        one_line=one_line,
+    )
+
+
+def _topic_sink(settings: Settings, kafka: Any) -> Any:
+    from streamproc.kafka.sink import KafkaSink
+
+    return KafkaSink(kafka, connect_timeout_s=settings.connect_timeout)

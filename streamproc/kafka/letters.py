@@ -1,0 +1,43 @@
+"""Dead letters as messages: the original value, key and headers, and why."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any, NamedTuple
+
+from streamproc.codec import decode
+
+PREFIX = "streamproc-"
+
+
+class Letter(NamedTuple):
+    """A message of a dead-letter topic."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def as_letter(line: bytes, origin: Any) -> Letter:
+    """The message for a line of a dead-letter file; `origin` is the message that failed."""
+    fields = decode(line)
+    error = fields["_error"]
+    where = f"{error.get('file')}/{error.get('line')}"  # the offset is the line of a partition
+    headers: list[tuple[str, bytes | None]] = [
+        (f"{PREFIX}stage", str(error.get("stage")).encode()),
+        (f"{PREFIX}kind", str(error.get("kind")).encode()),
+        (f"{PREFIX}message", str(error.get("message")).encode()),
+        (f"{PREFIX}origin", where.encode()),
+    ]
+    if origin is not None:
+        return Letter(origin.value(), origin.key(), [*(origin.headers() or []), *headers])
+    if isinstance(fields.get("raw"), str):
+        return Letter(fields["raw"].encode("utf-8", "surrogatepass"), None, headers)
+    if isinstance(fields.get("raw_base64"), str):
+        return Letter(b64decode(fields["raw_base64"]), None, headers)
+    return Letter(line, None, headers)
+
+
+def original_headers(headers: Any) -> list[tuple[str, bytes | None]]:
+    """Those that the message had before it became a dead letter."""
+    return [(k, v) for k, v in headers or [] if not k.startswith(PREFIX)]

@@ -1,0 +1,95 @@
+"""What is on its way to a topic: messages, and groups of them that are acknowledged together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamproc.codec import decode, encode
+from streamproc.errors import DecodeError
+from streamproc.kafka.letters import Letter, as_letter
+from streamproc.record import BLANK, Batch
+
+Spans = Sequence[tuple[Batch, int, int]]
+
+
+class Outgoing:
+    """One message to be, and where it came from."""
+
+    __slots__ = ("batch", "i", "letter", "value")
+
+    def __init__(self, batch: Batch, i: int, value: bytes | None, letter: Letter | None) -> None:
+        self.batch = batch
+        self.i = i
+        self.value = value
+        self.letter = letter
+
+
+class Group:
+    """What was sent together. Counted in two threads, each with a count of its own."""
+
+    def __init__(self, spans: Spans, on_done: Callable[[Group], None]) -> None:
+        self.spans = spans
+        self.receipt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refused: list[tuple[Outgoing, Any]] = []
+        self._on_done = on_done
+        self._sent = 0
+        self._reported = 0
+        self._is_sealed = False
+        self._loop = asyncio.get_running_loop()
+
+    def sending(self) -> None:
+        """One more message is on its way."""
+        self._sent += 1
+
+    def seal(self) -> None:
+        """That was all."""
+        self._is_sealed = True
+        if self._reported == self._sent:
+            self._on_done(self)
+
+    def reported(self, error: Any, message: Outgoing | None) -> None:
+        """In the producer's thread: one is delivered, or refused."""
+        if error is not None and message is not None:
+            self.refused.append((message, error))
+        self._reported += 1
+        if self._is_sealed and self._reported == self._sent:
+            self._loop.call_soon_threadsafe(self._on_done, self)
+
+
+def messages(batch: Batch, start: int, stop: int, letters: bool) -> list[Outgoing]:
+    """What finished lines turn into; `letters`: dead letters are messages, too."""
+    out = []
+    for i in range(start, stop):
+        line = batch.results[i]
+        note = batch.notes.get(i) if batch.notes else None
+        if note is None:
+            out.append(Outgoing(batch, i, line, None))
+        elif note.status == BLANK:
+            if batch.messages is not None:  # it means something: that the key is deleted
+                out.append(Outgoing(batch, i, batch.messages[i].value(), None))
+        elif note.dead_letter is not None:
+            if letters:
+                origin = batch.messages[i] if batch.messages else None
+                out.append(Outgoing(batch, i, None, as_letter(note.dead_letter, origin)))
+        elif line:
+            lines = line.split(b"\n") if note.lines_out > 1 else [line]
+            out += [Outgoing(batch, i, each, None) for each in lines]
+    return out
+
+
+def path_of(key: str | None) -> list[str] | None:
+    """The path in the template `{a.b}`."""
+    return None if key is None else key.strip("{}").split(".")
+
+
+def key_of(path: list[str], value: bytes) -> bytes | None:
+    """What stands there in a record, None if nothing does."""
+    try:
+        found: Any = decode(value)
+        for name in path:
+            found = found[name]
+    except (DecodeError, KeyError, TypeError):
+        return None
+    return found.encode() if isinstance(found, str) else encode(found)

@@ -1,0 +1,83 @@
+"""The tables `[source] kafka`, `[sink] kafka`, `[dead_letter] kafka`, and `kafka://` addresses."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from msgspec import Struct
+
+from streamproc.errors import UsageError
+from streamproc.units import Seconds
+
+SCHEME = "kafka://"
+
+
+class KafkaSourceSettings(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}
+):
+    """What to read. Without `group` nothing is committed.
+
+    `from` holds where the group has no committed offset: "committed" or "beginning" (the
+    same there), "end", an RFC 3339 time, or "-N" for the last N of each partition.
+    """
+
+    brokers: str
+    topics: tuple[str, ...]
+    group: str | None = None
+    instance: str | None = None
+    from_: str | None = None
+    on_gap: Literal["earliest", "stop"] = "earliest"
+    meta: bool = False
+    properties: dict[str, Any] = {}
+
+
+class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to write. `key` is a template; `partition` "auto" keeps key and place if it can."""
+
+    brokers: str
+    topic: str
+    key: str | None = None
+    partition: Literal["auto", "key", "same"] = "auto"
+    exactly_once: bool = False
+    transaction_interval: Seconds = cast("Seconds", 0.1)
+    properties: dict[str, Any] = {}
+
+
+class SourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[source]`."""
+
+    kafka: KafkaSourceSettings
+
+
+class SinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[sink]` and `[dead_letter]`."""
+
+    kafka: KafkaSinkSettings
+
+
+def is_address(name: str | None) -> bool:
+    """Whether `name` is a Kafka address and no file."""
+    return name is not None and name.startswith(SCHEME)
+
+
+def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
+    """The table that `kafka://HOST:PORT[,...]/TOPIC[,...]?key=value` means. Raises `UsageError`.
+
+    A parameter with a dot in its name is one of librdkafka's properties.
+    """
+    parts = urlsplit(address)
+    topics = [unquote(topic) for topic in parts.path.strip("/").split(",") if topic]
+    if not parts.netloc or not topics:
+        raise UsageError(f"{address}: expected kafka://HOST:PORT/TOPIC")
+    if len(topics) > 1 and not is_source:
+        raise UsageError(f"{address}: one topic, expected kafka://HOST:PORT/TOPIC")
+    table: dict[str, Any] = {"brokers": parts.netloc}
+    table |= {"topics": topics} if is_source else {"topic": topics[0]}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        name = key.removeprefix("properties.")
+        if "." in name:
+            table.setdefault("properties", {})[name] = value
+        else:
+            table[name] = {"true": True, "false": False}.get(value, value)
+    return {"kafka": table}

@@ -1,0 +1,268 @@
+"""`kafka://` as a sink: an idempotent producer; its delivery reports are the acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from streamproc.codec import encode
+from streamproc.errors import CreateError, StreamprocError
+from streamproc.kafka import client
+from streamproc.kafka.letters import as_letter
+from streamproc.kafka.outgoing import Group, Outgoing, Spans, key_of, messages, path_of
+from streamproc.kafka.settings import KafkaSinkSettings
+from streamproc.record import Batch, Failed, Note
+
+_OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
+_DEFAULT_MAX_BYTES = 1_048_588
+_FLUSH_S = 2.0
+
+
+class KafkaSink:
+    """Key, headers and timestamp go with the record; a full local queue is backpressure."""
+
+    takes_messages = True
+    place: tuple[int, int] | None = None
+
+    def __init__(
+        self,
+        settings: KafkaSinkSettings,
+        *,
+        connect_timeout_s: float = 10.0,
+        max_wait_s: float = 300.0,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.name = f"kafka://{settings.brokers}/{settings.topic}"
+        self.letters: KafkaSink | None = None  # where dead letters go, if that is a topic
+        self.written_bytes = 0
+        self._connect_timeout_s = connect_timeout_s
+        self._max_wait_s = max_wait_s
+        # set by who joins it with a source and a run: the count of an input topic's
+        # partitions, and what becomes of a record that is refused
+        self.partitions_of: Callable[[str], int] = lambda topic: 0
+        self.refuse: Callable[[Failed, Batch, int], Note] | None = None
+        self._config = config or {}
+        self._polling: threading.Thread | None = None
+        self._is_closing = False
+        self._count = 0  # partitions
+        self._max_bytes = _DEFAULT_MAX_BYTES
+        self._groups: set[Group] = set()
+        self._key = path_of(settings.key)
+        self.producer: Any = None
+
+    async def __aenter__(self) -> Self:
+        self._kafka = client.load()
+        self._voice = client.Voice(self.settings.brokers)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._connect)
+        if self.producer is None:
+            timeout = {"message.timeout.ms": int(self._max_wait_s * 1000)}
+            config = client.PRODUCER | timeout | self._config | dict(self.settings.properties)
+            config.setdefault("message.max.bytes", max(self._max_bytes, 1000))
+            config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
+            self.producer = self._kafka.Producer(
+                client.settings(self.settings.brokers, self._voice, config)
+            )
+            self._polling = threading.Thread(target=self._poll, name="kafka-out", daemon=True)
+            self._polling.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._polling is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, self.producer.flush, _FLUSH_S)
+            self._is_closing = True
+            await loop.run_in_executor(None, self._polling.join)
+
+    def share(self, other: KafkaSink) -> None:
+        """Use the producer of `other`."""
+        self.producer = other.producer
+
+    async def write(self, data: bytes) -> None:
+        """Lines of dead letters, where the output is no topic."""
+        group = self._begin([])
+        for line in data.split(b"\n")[:-1]:
+            letter = as_letter(line, None)
+            await self._produce(group, letter.value, letter.key, letter.headers, None, None)
+        group.seal()
+        await group.receipt
+
+    async def send(self, spans: Spans) -> asyncio.Future[None]:
+        """Hand all of it to the producer; the receipt is done when it is acknowledged."""
+        group = self._begin(spans)
+        for batch, start, stop in spans:
+            for message in messages(batch, start, stop, self.letters is not None):
+                await self._send_one(group, message)
+        group.seal()
+        return group.receipt
+
+    async def flush(self) -> None:
+        """Nothing: the producer does not wait for more than a few ms."""
+
+    def _begin(self, spans: Spans) -> Group:
+        group = Group(spans, self._completed)
+        self._groups.add(group)
+        return group
+
+    async def _send_one(self, group: Group, message: Outgoing) -> None:
+        origin = message.batch.messages[message.i] if message.batch.messages else None
+        if message.letter is not None:
+            assert self.letters is not None
+            letter = message.letter
+            place = self.letters._partition(origin, letter.key)
+            await self.letters._produce(
+                group, letter.value, letter.key, letter.headers, origin, place, message
+            )
+            return
+        key, headers = None, None
+        if origin is not None:
+            key, headers = origin.key(), origin.headers()
+        is_same_key = self._key is None
+        if self._key is not None and message.value is not None:
+            key = key_of(self._key, message.value)
+        place = self._partition(origin if is_same_key else None, key)
+        await self._produce(group, message.value, key, headers, origin, place, message)
+
+    def _partition(self, origin: Any, key: bytes | None) -> int | None:
+        """Where it goes, None for the partitioner of all clients."""
+        if origin is None or self.settings.partition == "key":
+            return None
+        if self.settings.partition == "same" or key is None:
+            return int(origin.partition()) % self._count
+        if self.partitions_of(origin.topic()) == self._count:
+            return int(origin.partition())
+        return None
+
+    async def _produce(
+        self,
+        group: Group,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Any,
+        origin: Any,
+        partition: int | None,
+        message: Outgoing | None = None,
+    ) -> None:
+        size = len(value or b"") + len(key or b"") + _OVERHEAD_BYTES
+        size += sum(len(k) + len(v or b"") + 4 for k, v in headers or ())
+        if size > self._max_bytes and message is not None:
+            text = f"{size} bytes, the topic {self.settings.topic} takes {self._max_bytes}"
+            group.refused.append((message, text))
+            return
+        more: dict[str, Any] = {}
+        if headers:
+            more["headers"] = headers
+        if partition is not None:
+            more["partition"] = partition
+        if origin is not None and origin.timestamp()[0]:  # else it is not available
+            more["timestamp"] = origin.timestamp()[1]
+        group.sending()
+        report = group.reported
+        while True:
+            try:
+                self.producer.produce(
+                    self.settings.topic,
+                    value,
+                    key,
+                    on_delivery=lambda error, _: report(error, message),
+                    **more,
+                )
+            except BufferError:
+                await asyncio.sleep(0.002)
+                continue
+            except self._kafka.KafkaException as error:
+                group.reported(error.args[0], message)
+            self.written_bytes += len(value or b"")
+            return
+
+    def _poll(self) -> None:
+        while not self._is_closing:
+            if self.producer.poll(0.1):
+                self._voice.heard()
+
+    # What comes back
+
+    def _completed(self, group: Group) -> None:
+        """Everything of it is reported."""
+        self._groups.discard(group)
+        if not group.refused:
+            self._accept(group)
+            return
+        task = asyncio.get_running_loop().create_task(self._retry(group))
+        task.add_done_callback(lambda done: done.exception())
+
+    def _accept(self, group: Group) -> None:
+        if not group.receipt.done():
+            group.receipt.set_result(None)
+
+    async def _retry(self, group: Group) -> None:
+        """A refused message took its neighbours with it: each once more, alone."""
+        refused, group.refused = group.refused, []
+        try:
+            for message, error in refused:
+                reason = self._reason(error)
+                if not isinstance(error, str):
+                    alone = await self._send_alone(message)
+                    if not alone.refused:
+                        continue
+                    reason = self._reason(alone.refused[0][1])
+                await self._fail(message, reason)
+            self._accept(group)
+        except StreamprocError as raised:
+            if not group.receipt.done():
+                group.receipt.set_exception(raised)
+
+    async def _send_alone(self, message: Outgoing) -> Group:
+        alone = Group([], lambda each: each.receipt.set_result(None))
+        await self._send_one(alone, message)
+        alone.seal()
+        await alone.receipt
+        return alone
+
+    def _reason(self, error: Any) -> str:
+        """Why a record is refused. Raises what is not the record's fault."""
+        if isinstance(error, str):
+            return error
+        code = self._kafka.KafkaError
+        if error.code() not in (code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG):
+            raise client.as_ours(self._voice.refusal or error, self.name, is_sink=True)
+        return str(error.str())
+
+    async def _fail(self, message: Outgoing, reason: str) -> None:
+        """The record fails: it becomes a dead letter, or an error that is short enough."""
+        batch, i = message.batch, message.i
+        failed = Failed("sink", "sink", f"refused: {reason}", 1)
+        note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
+        batch.notes[i] = note
+        instead = None
+        if note.dead_letter is not None and self.letters is not None and message.letter is None:
+            origin = batch.messages[i] if batch.messages else None
+            instead = Outgoing(batch, i, None, as_letter(note.dead_letter, origin))
+        elif note.line:
+            where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
+            error = {"stage": "sink", "kind": "sink", "message": failed.message} | where
+            instead = Outgoing(batch, i, encode({"_error": error}), None)
+        if instead is not None and (await self._send_alone(instead)).refused:
+            raise CreateError(f"{self.name}: not even the error of a record is taken: {reason}")
+
+    # In a thread of its own, before all else
+
+    def _connect(self) -> None:
+        settings = self.settings
+        self._count, limit = client.topic_facts(
+            settings.brokers,
+            self._voice,
+            settings.properties,
+            settings.topic,
+            self._connect_timeout_s,
+        )
+        self._max_bytes = limit or _DEFAULT_MAX_BYTES

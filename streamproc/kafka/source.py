@@ -1,0 +1,285 @@
+"""`kafka://` as a source: one lane for each assignment of a partition."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from streamproc.errors import StreamprocError
+from streamproc.kafka import client
+from streamproc.kafka.batches import batches
+from streamproc.kafka.settings import KafkaSourceSettings
+from streamproc.kafka.thread import KafkaThread
+from streamproc.record import Batch, Failed
+
+MOST_READY = 10_000  # messages that are fetched and not admitted yet
+_MOST_OF_LANE = 2_000  # the same for one partition, while the others go on
+_PATIENCE_S = 0.5
+_LEAVE_S = 10.0
+
+
+class Corridor(Protocol):
+    """What a source of many lanes has to know of the run."""
+
+    def is_open(self, lane: int) -> bool:
+        """Whether the window has room for more of this lane."""
+
+    async def drained(self, lanes: Sequence[int]) -> None:
+        """Until everything that was admitted of them is written."""
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        """What is not written of them is somebody else's work now."""
+
+
+class Lane:
+    """A partition while it is assigned."""
+
+    def __init__(self, number: int, topic: str, partition: int, end: int) -> None:
+        self.number = number
+        self.topic = topic
+        self.partition = partition
+        self.end = end  # the offset that was its end when it was assigned
+        self.is_at_end = False
+        self.end_offset = -1  # the last end that was reached, control records included
+        self.ready: deque[tuple[Batch, Failed | None]] = deque()
+        self.ready_lines = 0
+        self.full_since: float | None = None
+
+
+class KafkaSource:
+    """Messages as lines. A partition that is full holds back no other."""
+
+    size_bytes: int | None = None
+
+    def __init__(
+        self,
+        settings: KafkaSourceSettings,
+        *,
+        stop_at_end: bool = False,
+        limit: int | None = None,
+        connect_timeout_s: float = 10.0,
+        one_line: bool = True,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        """`one_line`: newlines inside of values become spaces, for sinks of lines."""
+        self.settings = settings
+        self._stop_at_end = stop_at_end
+        self._left = limit
+        self._connect_timeout_s = connect_timeout_s
+        self._one_line = one_line
+        self._config = config or {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self.numbered: dict[int, Lane] = {}  # those also that are just being given back
+        self._turn: deque[Lane] = deque()
+        self._next = 0
+        self._error: StreamprocError | None = None
+        self._ready_lines = 0
+        self._was_assigned = False
+        self._wake: asyncio.Future[None] | None = None
+        self.corridor: Corridor | None = None
+        self.thread: KafkaThread | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self.settings
+        config = client.CONSUMER | self._config
+        group = settings.group
+        properties = dict(settings.properties)
+        if properties.get("group.protocol") != "consumer":
+            config |= client.CLASSIC
+        config["group.id"] = group or f"streamproc-{time.time_ns():x}"
+        if settings.instance is not None:
+            config["group.instance.id"] = settings.instance
+        self.thread = KafkaThread(settings, self, config | properties)
+        self.thread.start()
+        await self.thread.submit(lambda: self._thread.connect(self._connect_timeout_s))
+        await self.thread.submit(self._thread.begin)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.thread is not None:
+            self.thread.close()
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, self.thread.join, _LEAVE_S)
+
+    @property
+    def _thread(self) -> KafkaThread:
+        assert self.thread is not None
+        return self.thread
+
+    def count_partitions(self, topic: str) -> int:
+        """Of an input topic."""
+        return len(self._thread.partitions.get(topic, ()))
+
+    # For the corridor
+
+    async def receive(self) -> tuple[Batch, Failed | None] | None:
+        """The next messages of one partition; None when all are at their end, if they should."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._left == 0:
+                return None
+            found = self._take()
+            if found is not None:
+                return found
+            if self._is_at_end():
+                return None
+            self._wake = asyncio.get_running_loop().create_future()
+            if self._stop_at_end and not self._lanes:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await self._wake
+                if not self._lanes and await self._thread.submit(self._is_group_at_end):
+                    return None
+            else:
+                await self._wake
+
+    def receive_nowait(self) -> None:
+        """Nothing: what is not admitted stays in its topic."""
+        return
+
+    def residue(self) -> None:
+        """Nothing: messages are whole."""
+        return
+
+    def room(self) -> None:
+        """The window has room again."""
+        self._notify()
+
+    def _take(self) -> tuple[Batch, Failed | None] | None:
+        for _ in range(len(self._turn)):
+            lane = self._turn[0]
+            self._turn.rotate(-1)
+            if lane.ready and (self.corridor is None or self.corridor.is_open(lane.number)):
+                batch, failed = lane.ready.popleft()
+                if self._left is not None and len(batch) > self._left:
+                    batch = batch.cut(self._left)[0]
+                if self._left is not None:
+                    self._left -= len(batch)
+                lane.ready_lines -= len(batch)
+                self._ready_lines -= len(batch)
+                return batch, failed
+        return None
+
+    def _is_at_end(self) -> bool:
+        if not self._stop_at_end or not self._lanes:
+            return False
+        return all(lane.is_at_end and not lane.ready for lane in self._lanes.values())
+
+    def _is_group_at_end(self) -> bool:
+        """In the Kafka thread: whether others have done all there is."""
+        consumer, partitions = self._thread.consumer, self._thread.partitions
+        if self.settings.group is None or not self._was_assigned:
+            return False
+        from confluent_kafka import TopicPartition
+
+        places = [TopicPartition(topic, p) for topic in partitions for p in partitions[topic]]
+        for each in consumer.committed(places, timeout=_LEAVE_S):
+            low, high = consumer.get_watermark_offsets(each, timeout=_LEAVE_S)
+            if high > low and each.offset < high:
+                return False
+        return True
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # For the thread: see `Listener`
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fetched now."""
+        stuck = sum(lane.ready_lines for lane in list(self._turn) if lane.full_since is not None)
+        return self._ready_lines - stuck >= MOST_READY or self._ready_lines >= 10 * MOST_READY
+
+    def full_partitions(self) -> Sequence[tuple[str, int]]:
+        """Partitions that have been full while others are not."""
+        now = time.monotonic()
+        full = []
+        for lane in list(self._turn):
+            limit = _MOST_OF_LANE if lane.full_since is None else _MOST_OF_LANE // 2
+            if lane.ready_lines < limit:
+                lane.full_since = None
+                continue
+            lane.full_since = lane.full_since or now
+            if now - lane.full_since >= _PATIENCE_S:
+                full.append((lane.topic, lane.partition))
+        return full
+
+    def assigned(self, partitions: Sequence[tuple[str, int, int]]) -> None:
+        """New lanes."""
+        self._was_assigned = True
+        for topic, partition, end in partitions:
+            self._next += 1
+            lane = Lane(self._next, topic, partition, end)
+            self._lanes[topic, partition] = self.numbered[lane.number] = lane
+            self._turn.append(lane)
+        self._notify()
+
+    def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
+        """Messages in order, of any partitions."""
+        lines: list[bytes] = []
+        batch: list[Any] = []
+        place: tuple[str, int, int] | None = None
+        for message in messages:
+            here = message.topic(), message.partition(), message.offset()
+            if place is None or here != (place[0], place[1], place[2] + 1):
+                self._add(batch, lines)
+                batch, lines = [], []
+            place = here
+            batch.append(message)
+            lines.append(message.value() or b"")
+        self._add(batch, lines)
+        for topic, partition, offset in ends:
+            if lane := self._lanes.get((topic, partition)):
+                lane.is_at_end = True
+                lane.end_offset = offset
+        self._notify()
+
+    def _add(self, messages: list[Any], lines: list[bytes]) -> None:
+        if not messages:
+            return
+        first = messages[0]
+        topic, partition = first.topic(), first.partition()
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            return  # it went elsewhere meanwhile
+        lane.is_at_end = lane.is_at_end or first.offset() + len(messages) >= lane.end
+        lane.ready += batches(
+            lane.number, messages, lines, one_line=self._one_line, meta=self.settings.meta
+        )
+        lane.ready_lines += len(messages)
+        self._ready_lines += len(messages)
+
+    async def revoked(self, partitions: Sequence[tuple[str, int]], *, is_lost: bool) -> None:
+        """What was admitted is finished, if there is time; the rest is for the next owner."""
+        lanes = [self._lanes.pop(each) for each in partitions if each in self._lanes]
+        numbers = [lane.number for lane in lanes]
+        for lane in lanes:
+            self._turn.remove(lane)
+            self._ready_lines -= lane.ready_lines
+            lane.ready.clear()
+        try:
+            if not is_lost and self.corridor is not None:
+                await self.corridor.drained(numbers)
+        finally:
+            if self.corridor is not None:
+                self.corridor.drop(numbers)
+            for number in numbers:
+                del self.numbered[number]
+            self._notify()
+
+    def failed(self, error: StreamprocError) -> None:
+        """It is over."""
+        self._error = self._error or error
+        self._notify()

@@ -1,0 +1,100 @@
+"""Finished lines → messages; the books, the keeper and the credits when they are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Container, Iterator
+
+from streamproc.interfaces import Keeper, MessageSink, Sink
+from streamproc.pipeline.reorder import Reorder, Span
+from streamproc.pipeline.window import Window
+from streamproc.pipeline.writer import Writer
+from streamproc.record import Batch, Tally
+
+_MOST_GROUPS = 64  # sent and not acknowledged
+
+
+class MessageWriter(Writer):
+    """A `Writer` whose sink takes records one by one, and says later that it has them."""
+
+    def __init__(
+        self,
+        reorder: Reorder,
+        window: Window,
+        sink: MessageSink,
+        dead_letters: Sink | None,
+        tally: Tally,
+        on_written: Callable[[], None],
+        keeper: Keeper | None = None,
+    ) -> None:
+        super().__init__(reorder, window, sink, dead_letters, tally, on_written, keeper)
+        self._messages = sink
+        self._sent: dict[asyncio.Future[None], list[Span]] = {}
+        self._room: asyncio.Future[None] | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Raises what the sink raises; then `leftovers` tells what is not acknowledged."""
+        while spans := await self._reorder.receive():
+            spans = [span for span in spans if not span.batch.is_dropped]
+            await self._bury(spans)
+            receipt = await self._messages.send(spans)
+            self._sent[receipt] = spans
+            receipt.add_done_callback(self._acknowledged)
+            await self._until(_MOST_GROUPS)
+        await self._messages.flush()
+        await self._until(1)
+
+    async def _until(self, fewer_than: int) -> None:
+        while len(self._sent) >= fewer_than or self._failed.done():
+            if self._failed.done():
+                self._failed.result()
+            self._room = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._room, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _bury(self, spans: list[Span]) -> None:
+        """Dead letters into a file; those of a topic go with the messages."""
+        if self._dead_letters is None or self._dead_letters.takes_messages:
+            return
+        dead = [
+            note.dead_letter
+            for batch, start, stop in spans
+            if batch.notes
+            for i in range(start, stop)
+            if (note := batch.notes.get(i)) is not None and note.dead_letter is not None
+        ]
+        if dead:
+            await self._dead_letters.write(b"\n".join(dead) + b"\n")
+
+    def _acknowledged(self, receipt: asyncio.Future[None]) -> None:
+        if receipt.cancelled():
+            return
+        if error := receipt.exception():
+            if not self._failed.done():
+                self._failed.set_exception(error)
+                self._failed.exception()  # it may come after the end
+            return
+        for span in self._sent.pop(receipt):
+            self._count(span)
+        if self._keeper is not None:
+            self._keeper.flushed()
+        self._on_written()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def drop(self, lanes: Container[int]) -> list[Batch]:
+        """These are somebody else's: what is sent and not acknowledged of them is not ours."""
+        dropped = []
+        for spans in self._sent.values():
+            for span in spans:
+                if span.batch.lane in lanes and not span.batch.is_dropped:
+                    span.batch.is_dropped = True
+                    dropped.append(span.batch)
+        return dropped
+
+    def leftovers(self) -> Iterator[tuple[Batch, int]]:
+        """Lines that were sent and not acknowledged."""
+        for spans in self._sent.values():
+            for batch, start, stop in spans:
+                if not batch.is_dropped:
+                    yield from ((batch, i) for i in range(start, stop))
