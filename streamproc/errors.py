@@ -6,6 +6,7 @@
     ├── ResumeError            65   a checkpoint does not fit input, output or pipeline
     ├── InputError             66   an input cannot be opened or read
     ├── RestartsError          70   worker processes died too often
+    ├── FencedError            70   another instance has our name
     ├── PassedOnError           *   an error of a worker process, with its exit code
     ├── CreateError            73   an output file cannot be created
     ├── OutputError            74   an output could not be written
@@ -71,6 +72,12 @@ class InputError(StreamprocError):
 
 class RestartsError(StreamprocError):
     """Worker processes died too often."""
+
+    exit_code = 70
+
+
+class FencedError(StreamprocError):
+    """Another instance has taken over our name."""
 
     exit_code = 70
 

@@ -42,13 +42,10 @@ class Ends:
         stdout_fd: int = 1,
     ) -> Ends:
         """As the settings say; `inputs` and `output` are files, where no topic is set."""
+        source: Source
         sink: Sink
-        if settings.sink is not None:
-            sink = _topic_sink(settings, settings.sink.kafka)
-        else:
-            sink = StdoutSink(stdout_fd) if output is None else FileSink(output)
         if settings.source is not None:
-            source = _topic_source(settings, one_line=not sink.takes_messages)
+            source = _topic_source(settings, one_line=settings.sink is None)
         else:
             source = LineSource(
                 inputs,
@@ -56,6 +53,12 @@ class Ends:
                 max_line_bytes=settings.max_line_bytes,
                 resumable=settings.checkpoint is not None,
             )
+        if settings.sink is None:
+            sink = StdoutSink(stdout_fd) if output is None else FileSink(output)
+        elif settings.sink.kafka.exactly_once:
+            sink = _transactional_sink(settings, settings.sink.kafka, source)
+        else:
+            sink = _topic_sink(settings, settings.sink.kafka)
         return cls.around(settings, source, sink)
 
     @classmethod
@@ -116,21 +119,8 @@ class Ends:
         if isinstance(self.sink, KafkaSink):
             if isinstance(self.dead_letters, KafkaSink):
                 self.sink.letters = self.dead_letters
-            if self._settings.sink is not None and self._settings.sink.kafka.exactly_once:
-                self._in_transactions(self.sink)
-
-    def _in_transactions(self, sink: Any) -> None:
-        settings = self._settings
-        if settings.source is None or settings.source.kafka.group is None:
-            raise ConfigError("exactly_once: the source has to be Kafka, with a group")
-        if settings.source.kafka.brokers != sink.settings.brokers:
-            raise ConfigError("exactly_once: source and sink have to be the same cluster")
-        if not settings.ordered:
-            raise ConfigError("exactly_once: only in order, without --unordered")
-        if isinstance(settings.dead_letter, str):
-            raise ConfigError("exactly_once: dead letters have to go to a topic, too")
-        if settings.source.kafka.properties.get("isolation.level") == "read_uncommitted":
-            raise ConfigError("exactly_once: isolation.level has to be read_committed")
+            if self.sink.letters is not None and self.sink.settings.exactly_once:
+                self.sink.letters.is_shared = True
 
 
 class _Corridor:
@@ -168,3 +158,22 @@ def _topic_sink(settings: Settings, kafka: Any) -> Any:
     from streamproc.kafka.sink import KafkaSink
 
     return KafkaSink(kafka, connect_timeout_s=settings.connect_timeout)
+
+
+def _transactional_sink(settings: Settings, kafka: Any, source: Any) -> Any:
+    from streamproc.kafka.transactions import TransactionalSink
+
+    problems = []
+    if settings.source is None or settings.source.kafka.group is None:
+        problems.append("the source has to be Kafka, with a group")
+    elif settings.source.kafka.brokers != kafka.brokers:
+        problems.append("source and sink have to be the same cluster")
+    elif settings.source.kafka.properties.get("isolation.level") == "read_uncommitted":
+        problems.append("isolation.level has to be read_committed")
+    if not settings.ordered:
+        problems.append("only in order, without --unordered")
+    if isinstance(settings.dead_letter, str):
+        problems.append("dead letters have to go to a topic, too")
+    if problems:
+        raise ConfigError(*[f"exactly_once: {problem}" for problem in problems])
+    return TransactionalSink(kafka, source, connect_timeout_s=settings.connect_timeout)

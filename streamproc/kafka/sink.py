@@ -52,21 +52,18 @@ class KafkaSink:
         self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
         self._key = path_of(settings.key)
+        self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
+        code = self._kafka.KafkaError
+        self._faults = {code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG}
         self._voice = client.Voice(self.settings.brokers)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._connect)
-        if self.producer is None:
-            timeout = {"message.timeout.ms": int(self._max_wait_s * 1000)}
-            config = client.PRODUCER | timeout | self._config | dict(self.settings.properties)
-            config.setdefault("message.max.bytes", max(self._max_bytes, 1000))
-            config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
-            self.producer = self._kafka.Producer(
-                client.settings(self.settings.brokers, self._voice, config)
-            )
+        if not self.is_shared:
+            self.producer = self._new_producer()
             self._polling = threading.Thread(target=self._poll, name="kafka-out", daemon=True)
             self._polling.start()
         return self
@@ -83,9 +80,13 @@ class KafkaSink:
             self._is_closing = True
             await loop.run_in_executor(None, self._polling.join)
 
-    def share(self, other: KafkaSink) -> None:
-        """Use the producer of `other`."""
-        self.producer = other.producer
+    def _new_producer(self) -> Any:
+        config = client.PRODUCER | self._config | dict(self.settings.properties)
+        config.setdefault("message.max.bytes", max(self._max_bytes, 1000))
+        config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
+        if "transactional.id" not in config:  # else it is the transaction's
+            config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
+        return self._kafka.Producer(client.settings(self.settings.brokers, self._voice, config))
 
     async def write(self, data: bytes) -> None:
         """Lines of dead letters, where the output is no topic."""
@@ -99,11 +100,14 @@ class KafkaSink:
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """Hand all of it to the producer; the receipt is done when it is acknowledged."""
         group = self._begin(spans)
-        for batch, start, stop in spans:
+        await self._produce_all(group)
+        return group.receipt
+
+    async def _produce_all(self, group: Group) -> None:
+        for batch, start, stop in group.spans:
             for message in messages(batch, start, stop, self.letters is not None):
                 await self._send_one(group, message)
         group.seal()
-        return group.receipt
 
     async def flush(self) -> None:
         """Nothing: the producer does not wait for more than a few ms."""
@@ -232,8 +236,7 @@ class KafkaSink:
         """Why a record is refused. Raises what is not the record's fault."""
         if isinstance(error, str):
             return error
-        code = self._kafka.KafkaError
-        if error.code() not in (code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG):
+        if error.code() not in self._faults:
             raise client.as_ours(self._voice.refusal or error, self.name, is_sink=True)
         return str(error.str())
 

@@ -70,6 +70,7 @@ class KafkaThread(threading.Thread):
         self.partitions: dict[str, list[int]] = {}
         self.consumer: Any = None
         self._assigned: dict[tuple[str, int], int] = {}
+        self._owned: set[tuple[str, int]] = set()  # until records in flight have been waited for
 
     async def submit(self, function: Callable[[], Any]) -> Any:
         """The result of `function`, called in this thread. Raises what it raises."""
@@ -85,6 +86,10 @@ class KafkaThread(threading.Thread):
 
         self._jobs.put(job)
         return await done
+
+    def owns(self, partitions: set[tuple[str, int]]) -> bool:
+        """In this thread: whether all of them are still ours."""
+        return partitions <= self._owned
 
     def close(self) -> None:
         """End; the group hears of it."""
@@ -238,6 +243,7 @@ class KafkaThread(threading.Thread):
         for each in partitions:
             _, end = self.consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
             self._assigned[each.topic, each.partition] = end
+            self._owned.add((each.topic, each.partition))
             told.append((each.topic, each.partition, end))
         self._post(self._listener.assigned, told)
 
@@ -245,6 +251,8 @@ class KafkaThread(threading.Thread):
 
     def _on_revoke(self, partitions: list[Any], *, is_lost: bool) -> None:
         which = [(each.topic, each.partition) for each in partitions]
+        if is_lost:
+            self._owned -= set(which)
         for each in which:
             self._assigned.pop(each, None)
         self._paused -= set(which)
@@ -257,6 +265,7 @@ class KafkaThread(threading.Thread):
                 self._wait_for_job(0.005)
             if not drained.done():
                 drained.cancel()
+        self._owned -= set(which)
         if not is_lost:
             self.consumer.incremental_unassign(partitions)
 

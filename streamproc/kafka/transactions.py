@@ -1,0 +1,243 @@
+"""Exactly once, Kafka to Kafka: output, dead letters and offsets become visible together.
+
+KIP-98 and KIP-447. What is finished stays in memory until its transaction has committed: after
+an abort the same bytes are produced again, and no stage is called twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from streamproc.errors import FencedError, StreamprocError, UnavailableError
+from streamproc.kafka import client
+from streamproc.kafka.outgoing import Group, Outgoing, Spans
+from streamproc.kafka.settings import KafkaSinkSettings
+from streamproc.kafka.sink import KafkaSink
+from streamproc.kafka.source import KafkaSource
+from streamproc.record import Batch
+
+TIMEOUT_MS = 15_000
+_CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
+_BACK_OFF_S, _LONGEST_S = 0.1, 5.0
+_FENCED_S, _FENCED = 300.0, 3  # so often in that time: somebody else has our name
+
+
+class NotOursError(Exception):
+    """A partition with output in the transaction went elsewhere."""
+
+
+class TransactionalSink(KafkaSink):
+    """A `KafkaSink` whose receipts are done when their transaction has committed."""
+
+    def __init__(
+        self, settings: KafkaSinkSettings, source: KafkaSource, *, connect_timeout_s: float
+    ) -> None:
+        group, instance = source.settings.group, source.settings.instance
+        self._has_name = instance is not None
+        name = f"streamproc-{group}-{instance or uuid4()}"
+        config = {"transactional.id": name, "transaction.timeout.ms": TIMEOUT_MS}
+        super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
+        self._source = source
+        self._open: list[Group] = []  # of the transaction
+        self._lock = asyncio.Lock()  # nothing is produced while it commits
+        self._refused: set[tuple[int, int]] = set()  # line numbers by batch, by a broker
+        self._fences: deque[float] = deque()
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self._begin_anew()
+        self._ticking = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait({self._ticking})
+            with suppress(Exception):  # there may be no broker, and no transaction
+                await self._call(self.producer.abort_transaction, _CALL_S)
+        await super().__aexit__(kind, error, traceback)
+
+    async def send(self, spans: Spans) -> asyncio.Future[None]:
+        """See `MessageSink`."""
+        async with self._lock:
+            return await super().send(spans)
+
+    async def flush(self) -> None:
+        """Commit now."""
+        await self._commit()
+
+    def _begin(self, spans: Spans) -> Group:
+        group = super()._begin(spans)
+        if spans:
+            self._open.append(group)
+        return group
+
+    def _completed(self, group: Group) -> None:
+        """All is reported; what that is worth is known when the transaction ends."""
+        self._groups.discard(group)
+        if not group.spans and not group.receipt.done():
+            group.receipt.set_result(None)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.transaction_interval)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        async with self._lock:
+            if not self._open:
+                return
+            try:
+                await self._commit_open()
+            except (StreamprocError, self._kafka.KafkaException) as error:
+                if not isinstance(error, StreamprocError):
+                    error = client.as_ours(error.args[0], self.name, is_sink=True)
+                groups, self._open = self._open, []
+                for group in groups:
+                    group.receipt.set_exception(error)
+
+    async def _commit_open(self) -> None:
+        wait_s = _BACK_OFF_S
+        while True:
+            try:
+                if any(batch.is_dropped for batch, _, _ in self._spans()):
+                    raise NotOursError
+                await self._fail_refused()
+                offsets = self._offsets()
+                await self._call(self._commit_in_thread, offsets)
+                break
+            except NotOursError:
+                await self._abort()
+            except self._kafka.KafkaException as raised:
+                error = raised.args[0]
+                client.log.debug("kafka: transaction: %s", error.str())
+                if error.fatal():
+                    await self._replace_producer(error)
+                else:
+                    await self._abort()
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_S)
+            await self._redo()
+        groups, self._open = self._open, []
+        for group in groups:
+            group.receipt.set_result(None)
+
+    def _spans(self) -> Iterable[tuple[Batch, int, int]]:
+        return [span for group in self._open for span in group.spans]
+
+    def _offsets(self) -> list[Any]:
+        """Counted per lane: `position()` would cover what is still in flight."""
+        following: dict[tuple[str, int], int] = {}
+        for batch, _, stop in self._spans():
+            lane = self._source.numbered[batch.lane]
+            place = lane.topic, lane.partition
+            following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
+        return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
+
+    async def _fail_refused(self) -> None:
+        for group in self._open:
+            refused, group.refused = group.refused, []
+            for message, reason in refused:
+                if isinstance(reason, str):
+                    await self._fail(message, reason)
+                elif reason.code() in self._faults:
+                    self._refused.add((id(message.batch), message.i))
+
+    async def _send_one(self, group: Group, message: Outgoing) -> None:
+        if (id(message.batch), message.i) in self._refused and message.value is not None:
+            group.refused.append((message, "by the broker"))
+            self._refused.discard((id(message.batch), message.i))
+            return
+        await super()._send_one(group, message)
+
+    async def _redo(self) -> None:
+        """The same bytes once more, without those of lanes that are somebody else's now."""
+        before, self._open = self._open, []
+        for old in before:
+            spans = [span for span in old.spans if not span[0].is_dropped]
+            new = Group(spans, self._completed)
+            new.receipt = old.receipt
+            self._open.append(new)
+            await self._produce_all(new)
+
+    async def _abort(self) -> None:
+        for group in self._open:
+            for message, error in group.refused:
+                if not isinstance(error, str) and error.code() in self._faults:
+                    self._refused.add((id(message.batch), message.i))
+        await self._call(self._abort_in_thread)
+
+    # In the Kafka thread
+
+    async def _call(self, function: Any, *arguments: Any) -> Any:
+        assert self._source.thread is not None
+        return await self._source.thread.submit(lambda: function(*arguments))
+
+    def _commit_in_thread(self, offsets: list[Any]) -> None:
+        thread = self._source.thread
+        assert thread is not None
+        if not thread.owns({(each.topic, each.partition) for each in offsets}):
+            raise NotOursError
+        metadata = thread.consumer.consumer_group_metadata()
+        self._again(self.producer.send_offsets_to_transaction, offsets, metadata, _CALL_S)
+        self._again(self.producer.commit_transaction, _CALL_S)
+        self.producer.begin_transaction()
+
+    def _abort_in_thread(self) -> None:
+        self._again(self.producer.abort_transaction, _CALL_S)
+        self.producer.begin_transaction()
+
+    def _again(self, function: Any, *arguments: Any) -> None:
+        """What can be repeated is repeated: the broker is away, and comes back."""
+        while True:
+            try:
+                function(*arguments)
+            except self._kafka.KafkaException as raised:
+                error = raised.args[0]
+                if error.fatal() or error.txn_requires_abort() or not error.retriable():
+                    raise
+                time.sleep(_BACK_OFF_S)
+            else:
+                return
+
+    async def _begin_anew(self) -> None:
+        def begin() -> None:
+            self.producer.init_transactions(self._connect_timeout_s)
+            self.producer.begin_transaction()
+
+        try:
+            await self._call(begin)
+        except self._kafka.KafkaException as error:
+            refusal = self._voice.refusal or error.args[0]
+            raise client.as_ours(refusal, self.name, is_sink=True) from None
+        if self.letters is not None:
+            self.letters.producer = self.producer
+
+    async def _replace_producer(self, error: Any) -> None:
+        """Fenced: by another instance of our name, or because the transaction was too long."""
+        if self._has_name:
+            raise FencedError(
+                f"{self.name}: another instance has taken over the name "
+                f"{self._source.settings.instance}: {error.str()}"
+            )
+        now = time.monotonic()
+        self._fences.append(now)
+        while self._fences[0] < now - _FENCED_S:
+            self._fences.popleft()
+        if len(self._fences) > _FENCED:
+            raise UnavailableError(f"{self.name}: {len(self._fences)} times fenced: {error.str()}")
+        self.producer = self._new_producer()
+        await self._begin_anew()
