@@ -40,6 +40,7 @@ class MemorySource(_Entered):
     """A source of `records`: dicts, or lines as str or bytes; async iterables too."""
 
     size_bytes: int | None = None
+    lag: int | None = None
 
     def __init__(self, records: Iterable[Any] | AsyncIterable[Any], *, lane: int = 0) -> None:
         self._later = aiter(records) if isinstance(records, AsyncIterable) else None

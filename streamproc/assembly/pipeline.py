@@ -175,7 +175,13 @@ class Pipeline:
         run.tally.bytes_out = sink.written_bytes
         seconds = time.monotonic() - begun_s
         summary = Summary.of(
-            run.tally, seconds, run.exit_code, self.calls, workers=count, restarts=engine.restarts
+            run.tally,
+            seconds,
+            run.exit_code,
+            self.calls,
+            workers=count,
+            restarts=engine.restarts,
+            lag=source.lag,
         )
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))

@@ -97,6 +97,7 @@ class _Session:
                 lambda: run.window.used_bytes,
                 lambda: engine.busy_since_s,
                 self._pipeline.calls.values(),
+                lambda: source.lag,
             )
             self._progress.start()
 

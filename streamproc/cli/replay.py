@@ -9,18 +9,24 @@ import click
 
 from streamproc.cli.leave import say
 from streamproc.codec import original_line
-from streamproc.errors import DecodeError, InputError
+from streamproc.errors import DecodeError, InputError, UsageError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--failed-only", is_flag=True, help="Keep _error.sources: only those run again.")
-def replay(files: tuple[str, ...], failed_only: bool) -> int:
+@click.option("-o", "--output", metavar="kafka://...", help="Of a topic: give back to this one.")
+def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int:
     """Give back the original lines of failed records, ready to be piped in again.
 
-    FILE is a dead-letter file or annotated output; - is stdin. Lines without an _error
-    are skipped. Exit code 3 if an original cannot be given back.
+    FILE is a dead-letter file or annotated output; - is stdin; kafka://HOST:PORT/TOPIC is a
+    topic of them, and with -o kafka://... key and headers are given back as well. Lines
+    without an _error are skipped. Exit code 3 if an original cannot be given back.
     """
+    if files[0].startswith("kafka://"):
+        return _replay_topic(files, output, keep_sources=failed_only)
+    if output is not None:
+        raise UsageError("-o is for topics: redirect the output (> FILE), or pipe it")
     code = 0
     out = sys.stdout.buffer
     try:
@@ -38,6 +44,33 @@ def replay(files: tuple[str, ...], failed_only: bool) -> int:
     except BrokenPipeError:
         return 141
     return code
+
+
+def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: bool) -> int:
+    from streamproc.config.load import resolve
+    from streamproc.kafka.replay import Replay
+    from streamproc.kafka.settings import table_of
+
+    if len(files) > 1:
+        raise UsageError("a topic is the only one: several are kafka://HOST:PORT/TOPIC,TOPIC")
+    table = {"source": table_of(files[0], is_source=True)}
+    if output is not None:
+        table["sink"] = table_of(output, is_source=False)
+    settings = resolve(table)
+    assert settings.source is not None
+    complaints: list[str] = []
+    letters = Replay(settings.source.kafka, complaints.append)
+    if settings.sink is not None:
+        letters.to_topic(settings.sink.kafka)
+    else:
+        try:
+            letters.to_lines(sys.stdout.buffer.write, keep_sources=keep_sources)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            return 141
+    for complaint in complaints:
+        say(f"streamproc: {complaint}")
+    return 3 if complaints else 0
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:

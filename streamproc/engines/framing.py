@@ -1,7 +1,7 @@
 """What the parent and its workers say to each other: frames over a socket pair.
 
-A frame is a kind, a length and a body. Lines travel joined by newlines, which they do not
-contain; what they turn into may, and then travels in a note.
+A frame is a kind, a length and a body. Lines travel joined by newlines; those that contain
+some (messages may) or turn into several are pickled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from streamproc.record import Batch, Cursor, Note
 _HEADER = struct.Struct("<BI")
 _WORK = struct.Struct("<QQQIH")  # number, line, offset, part, length of the file's name
 _RUN = struct.Struct("<QIII")  # number, first line, count, length of the notes
+_JOINED, _PICKLED = b"j", b"p"
 _SAME = 0xFFFFFFFF  # in place of that length: the lines go out as they came in
 
 
@@ -98,12 +99,26 @@ class Piece(Batch):
         self.number = number
 
 
+def _pack_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
+    joined = b"\n".join(lines)
+    if joined.count(b"\n") == len(lines) - 1:
+        return _JOINED, joined
+    return _PICKLED, pickle.dumps(lines)
+
+
+def _unpack_lines(body: bytes, at: int) -> list[bytes]:
+    if body[at : at + 1] == _JOINED:
+        return body[at + 1 :].split(b"\n")
+    lines: list[bytes] = pickle.loads(memoryview(body)[at + 1 :])
+    return lines
+
+
 def pack_work(number: int, batch: Batch, start: int, stop: int) -> tuple[bytes, ...]:
     """The lines `start` to `stop` of `batch`. What they are called in messages goes along."""
     file, line, offset, part = batch.cursor
     name = file.encode("utf-8", "surrogateescape")
     head = _WORK.pack(number, line + start, offset, part, len(name))
-    return head, name, b"\n".join(batch.lines[start:stop])
+    return head, name, *_pack_lines(batch.lines[start:stop])
 
 
 def unpack_work(body: bytes) -> Piece:
@@ -111,7 +126,7 @@ def unpack_work(body: bytes) -> Piece:
     number, line, offset, part, length = _WORK.unpack_from(body)
     begin = _WORK.size + length
     file = body[_WORK.size : begin].decode("utf-8", "surrogateescape")
-    return Piece(number, Cursor(file, line, offset, part), body[begin:].split(b"\n"))
+    return Piece(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
 
 
 def pack_run(
@@ -124,7 +139,7 @@ def pack_run(
     packed = pickle.dumps({i - start: note for i, note in notes.items()}) if notes else b""
     for i in notes:
         lines[i - start] = b""
-    return _RUN.pack(piece.number, start, count, len(packed)), packed, b"\n".join(lines)
+    return _RUN.pack(piece.number, start, count, len(packed)), packed, *_pack_lines(lines)
 
 
 Run = tuple[int, int, int, list[bytes] | None, dict[int, Note]]
@@ -138,7 +153,7 @@ def unpack_run(body: bytes) -> Run:
         return number, start, count, None, {}
     begin = _RUN.size + length
     notes = pickle.loads(body[_RUN.size : begin]) if length else {}
-    lines = body[begin:].split(b"\n")
+    lines = _unpack_lines(body, begin)
     for i, note in notes.items():
         lines[i] = note.line
     return number, start, count, lines, notes
@@ -152,7 +167,7 @@ def pack_scattered(
     for place in notes:
         lines[place] = b""
     head = _RUN.pack(number, 0, len(indices), len(packed))
-    return head, array("I", indices).tobytes(), packed, b"\n".join(lines)
+    return head, array("I", indices).tobytes(), packed, *_pack_lines(lines)
 
 
 def unpack_scattered(body: bytes) -> tuple[int, array[int], list[bytes], dict[int, Note]]:
@@ -162,7 +177,7 @@ def unpack_scattered(body: bytes) -> tuple[int, array[int], list[bytes], dict[in
     begin = _RUN.size + count * indices.itemsize
     indices.frombytes(body[_RUN.size : begin])
     notes = pickle.loads(body[begin : begin + length]) if length else {}
-    lines = body[begin + length :].split(b"\n")
+    lines = _unpack_lines(body, begin + length)
     for place, note in notes.items():
         lines[place] = note.line
     return number, indices, lines, notes

@@ -116,6 +116,13 @@ class KafkaSource:
         assert self.thread is not None
         return self.thread
 
+    @property
+    def lag(self) -> int | None:
+        """Messages of the assigned partitions that are not admitted yet; None if not known."""
+        if self.thread is None or self.thread.lag is None:
+            return None
+        return self.thread.lag + self._ready_lines
+
     def count_partitions(self, topic: str) -> int:
         """Of an input topic."""
         return len(self._thread.partitions.get(topic, ()))

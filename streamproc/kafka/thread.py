@@ -21,6 +21,7 @@ MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
 _REVOKE_S = 20.0  # what records in flight get when their partition moves
 _IDLE_S = 0.02
+_LAG_S = 1.0  # so often it is looked at
 _TIMEOUT_S = 10.0
 
 
@@ -68,6 +69,8 @@ class KafkaThread(threading.Thread):
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         self._is_subscribed = False
         self.partitions: dict[str, list[int]] = {}
+        self._measured_s = 0.0
+        self.lag: int | None = None  # messages that are there and not fetched
         self.consumer: Any = None
         self._assigned: dict[tuple[str, int], int] = {}
         self._owned: set[tuple[str, int]] = set()  # until records in flight have been waited for
@@ -135,10 +138,24 @@ class KafkaThread(threading.Thread):
             self._hold()
             return
         self._full_since = None
+        self._measure_lag()
         self._pause_only(set(self._listener.full_partitions()))
         first = self.consumer.poll(_IDLE_S)
         if first is not None:
             self._deliver([first, *self.consumer.consume(MOST_MESSAGES, 0)])
+
+    def _measure_lag(self) -> None:
+        now = time.monotonic()
+        if now < self._measured_s + _LAG_S:
+            return
+        self._measured_s = now
+        lag = 0
+        for place in self._assigned:
+            partition = self._kafka.TopicPartition(*place)
+            _, high = self.consumer.get_watermark_offsets(partition, cached=True)
+            [position] = self.consumer.position([partition])
+            lag += max(0, high - position.offset) if position.offset >= 0 else 0
+        self.lag = lag
 
     def _hold(self) -> None:
         """Not to call `consume` is the backpressure; a pause throws away what was fetched."""

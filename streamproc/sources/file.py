@@ -44,6 +44,8 @@ class LineSource:
     pipes, and `resume` at one.
     """
 
+    lag: int | None = None
+
     def __init__(
         self,
         inputs: Sequence[str],

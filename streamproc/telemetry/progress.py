@@ -28,11 +28,13 @@ class Progress:
         unwritten_bytes: Callable[[], int],
         busy_since_s: Callable[[], float | None],
         calls: Collection[CallTally] = (),
+        lag: Callable[[], int | None] = lambda: None,
     ) -> None:
         from tqdm import tqdm  # 80 ms, and only for people
 
         self._tally = tally
         self._calls = calls
+        self._lag = lag
         self._in_flight = in_flight
         self._unwritten_bytes = unwritten_bytes
         self._busy_since_s = busy_since_s
@@ -71,6 +73,8 @@ class Progress:
         ]
         if self._tally.errors:
             parts.append(f"{self._tally.errors:,} failed")
+        if (lag := self._lag()) is not None:
+            parts.append(f"{lag:,} behind")
         if (since := self._busy_since_s()) is not None and now - since >= 1:
             parts.append(f"oldest {now - since:.0f} s")
         self._bar.n = self._tally.bytes_in - self._unwritten_bytes()

@@ -48,6 +48,7 @@ class Summary(Struct, frozen=True):
     circuit_opened: int = 0
     workers: int = 1
     restarts: int = 0
+    lag: int | None = None
     stages: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -60,6 +61,7 @@ class Summary(Struct, frozen=True):
         *,
         workers: int = 1,
         restarts: int = 0,
+        lag: int | None = None,
     ) -> Summary:
         """The summary of what `tally` and each stage's `calls` counted in `seconds`."""
         counts = {
@@ -77,6 +79,7 @@ class Summary(Struct, frozen=True):
             exit_code=exit_code,
             workers=workers,
             restarts=restarts,
+            lag=lag,
             stages={name: _of_stage(each) for name, each in called.items()},
         )
 
@@ -104,6 +107,8 @@ class Summary(Struct, frozen=True):
         ]
         if self.workers > 1:
             parts.append(f"{self.workers} workers, each with its share of the limits")
+        if self.lag:
+            parts.append(f"{self.lag:,} messages behind")
         if self.restarts:
             parts.append(f"{self.restarts} restarts")
         return "streamproc: " + ", ".join(parts)

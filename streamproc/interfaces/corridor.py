@@ -1,0 +1,156 @@
+"""What walks along the corridor: sources, sinks, keepers, engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from streamproc.record import Batch, Failed, Note
+
+
+class Opens(Protocol):
+    """Declared first, entered later: constructing touches nothing."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Source(Opens, Protocol):
+    """Where batches come from."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of all input, where that is known: for the ETA."""
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that wait to be read, None for what has no such thing."""
+
+    async def receive(self) -> tuple[Batch, Failed | None] | None:
+        """The next lines, None at the end. With `Failed`: one line that is none (too long).
+
+        Cancelling it while it waits loses nothing. Raises `InputError`.
+        """
+
+    def receive_nowait(self) -> tuple[Batch, Failed | None] | None:
+        """The next of the lines that were read already, None if there are none: reads nothing."""
+
+    def residue(self) -> tuple[Batch, Failed] | None:
+        """Bytes after the last newline, when reading stopped before the end."""
+
+
+class Sink(Opens, Protocol):
+    """Where finished lines go."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether it is a `MessageSink`."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that were taken, exact also after an error or a cancellation."""
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The open file and the offset up to which it is written, None if it is no file."""
+
+    async def write(self, data: bytes) -> None:
+        """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
+
+
+class MessageSink(Sink, Protocol):
+    """Where finished records go one by one, and are acknowledged later."""
+
+    async def send(self, spans: Sequence[Any]) -> asyncio.Future[None]:
+        """Take the spans; the receipt is done when all of it is acknowledged."""
+
+    async def flush(self) -> None:
+        """Acknowledge what was taken as soon as that is possible."""
+
+
+class Keeper(Protocol):
+    """Remembers how far the input is done, and tells those who want to know."""
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Whether what is not written now is done by a later run, or a script."""
+
+    async def begin(self, sink: Sink, dead_letters: Sink | None) -> None:
+        """The outputs are open and nothing is written yet. Raises `OutputError`."""
+
+    def admit(self, batch: Batch) -> None:
+        """The next batch of the input."""
+
+    def written(self, batch: Batch, start: int, stop: int) -> None:
+        """The lines `start` to `stop` of `batch` are written."""
+
+    def flushed(self) -> None:
+        """All that `written` was told of is flushed, and nothing else is."""
+
+    async def run(self) -> None:
+        """Keep it, now and then, until `stop`. Raises `OutputError`."""
+
+    def stop(self) -> None:
+        """`run` ends soon."""
+
+    async def close(self, *, finished: bool) -> None:
+        """Keep it a last time, after `run`. Raises `OutputError`."""
+
+
+class Finished(Protocol):
+    """Where engines put what they have finished."""
+
+    unseen: int  # records finished since the writer looked last
+
+    def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
+        """Line i of `batch` is done. `line` has no newline."""
+
+    def finish_run(
+        self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        """The lines of `batch` from `start` on are done; `notes` by index in the batch."""
+
+
+class Work(Protocol):
+    """Where engines take their work from."""
+
+    def take(self) -> tuple[Batch, int] | None:
+        """The next line, None if there is none right now."""
+
+    async def wait(self) -> bool:
+        """Wait until there may be a line to take; False at the end of input."""
+
+    async def receive(self) -> Batch | None:
+        """The next whole batch, None at the end of input."""
+
+
+class Engine(Opens, Protocol):
+    """Takes batches and finishes every line of them."""
+
+    async def run(self, work: Work, finished: Finished) -> None:
+        """Until the end of input. Raises `TooManyAbandonedError`."""
+
+    def wind_down(self) -> None:
+        """Start nothing new and cut waits short; `run` then ends with lines left open."""
+
+    async def abort(self) -> None:
+        """Cancel what is in flight and await its cleanup, 2 s at most."""
+
+    @property
+    def busy_since_s(self) -> float | None:
+        """When the oldest call in flight began (monotonic clock), None if there is none."""
+
+    @property
+    def in_flight(self) -> int:
+        """Records that execute a call now."""

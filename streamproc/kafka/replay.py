@@ -1,0 +1,123 @@
+"""Dead letters of a topic → the messages that they were. Ends at the end of the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamproc.codec import original_line
+from streamproc.errors import DecodeError, OutputError
+from streamproc.kafka import client, positions
+from streamproc.kafka.letters import PREFIX, Letter, original_headers
+from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
+
+_TIMEOUT_S = 10.0
+_FLUSH_S = 300.0
+_MESSAGES = 1000
+
+
+class Replay:
+    """Reads the letters of `source`. With a group it begins where that stands, and commits.
+
+    Letters that have no original (it was too long to be kept) are told to `complain`.
+    """
+
+    def __init__(self, source: KafkaSourceSettings, complain: Callable[[str], None]) -> None:
+        """Raises `ConfigError` without the package."""
+        self._kafka = client.load()
+        self._source = source
+        self._complain = complain
+        self._voice = client.Voice(source.brokers)
+        group = {"group.id": source.group or "streamproc-replay"}
+        config = client.CONSUMER | group | dict(source.properties)
+        self._consumer = self._kafka.Consumer(client.settings(source.brokers, self._voice, config))
+        self._done: dict[tuple[str, int], int] = {}
+
+    def to_topic(self, sink: KafkaSinkSettings) -> int:
+        """Produce the originals with their keys and headers; returns how many."""
+        client.topic_facts(sink.brokers, self._voice, sink.properties, sink.topic, _TIMEOUT_S)
+        config = client.PRODUCER | dict(sink.properties)
+        producer = self._kafka.Producer(client.settings(sink.brokers, self._voice, config))
+        refused: list[Any] = []
+        count = 0
+        for letter in self._letters(keep_sources=False):
+            while True:
+                try:
+                    producer.produce(
+                        sink.topic,
+                        letter.value,
+                        letter.key,
+                        headers=letter.headers,
+                        on_delivery=lambda error, _: refused.append(error) if error else None,
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+            count += 1
+        if producer.flush(_FLUSH_S) or refused:
+            reason = refused[0].str() if refused else "the broker does not answer"
+            raise OutputError(f"kafka://{sink.brokers}/{sink.topic}", reason)
+        self._commit()
+        return count
+
+    def to_lines(self, write: Callable[[bytes], Any], *, keep_sources: bool) -> int:
+        """Write the originals as lines; returns how many."""
+        count = 0
+        for letter in self._letters(keep_sources=keep_sources):
+            if letter.value:
+                write(letter.value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+                count += 1
+        self._commit()
+        return count
+
+    def _letters(self, *, keep_sources: bool) -> Iterator[Letter]:
+        try:
+            for message in self._messages():
+                place = message.topic(), message.partition()
+                self._done[place] = message.offset() + 1
+                letter = self._letter(message, keep_sources=keep_sources)
+                if letter is not None:
+                    yield letter
+        except self._kafka.KafkaException as error:
+            refusal = self._voice.refusal or error.args[0]
+            raise client.as_ours(refusal, f"kafka://{self._source.brokers}") from None
+
+    def _letter(self, message: Any, *, keep_sources: bool) -> Letter | None:
+        headers = message.headers() or []
+        if any(name.startswith(PREFIX) for name, _ in headers):
+            return Letter(message.value(), message.key(), original_headers(headers))
+        try:  # annotated output
+            line = original_line(message.value() or b"", keep_sources=keep_sources)
+        except DecodeError as error:
+            where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+            self._complain(f"{where}: {error.message}")
+            return None
+        return None if line is None else Letter(line, message.key(), headers)
+
+    def _messages(self) -> Iterator[Any]:
+        consumer = self._consumer
+        places = []
+        for topic in self._source.topics:
+            found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+            if found.error is not None:
+                raise client.as_ours(found.error, f"kafka://{self._source.brokers}/{topic}")
+            places += [self._kafka.TopicPartition(topic, each) for each in found.partitions]
+        committed = consumer.committed(places, timeout=_TIMEOUT_S) if self._source.group else ()
+        consumer.assign(positions.placed(consumer, self._source.from_, places, committed))
+        open_places = {(each.topic, each.partition) for each in places}
+        while open_places:
+            for message in consumer.consume(_MESSAGES, 0.2):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
+                    open_places.discard((message.topic(), message.partition()))
+                elif not error.retriable():
+                    raise self._kafka.KafkaException(error)
+
+    def _commit(self) -> None:
+        if self._source.group is not None and self._done:
+            offsets = [self._kafka.TopicPartition(*place, at) for place, at in self._done.items()]
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        self._consumer.close()
