@@ -76,6 +76,7 @@ class StageBuilder:
             timeout_s=timeout_s,
             replaces=replaces,
             sources=sources,
+            keeps_answers=any(_keeps(each) for each in (settings, *(settings.all or ()))),
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
         )
 
@@ -266,6 +267,10 @@ def _has_policies(settings: StageSettings) -> bool:
         settings.batch, settings.fallback, settings.deadline,
     )  # fmt: skip
     return any(each not in (None, False) for each in given)
+
+
+def _keeps(settings: StageSettings) -> bool:
+    return getattr(settings.cache, "path", None) is not None
 
 
 def _into(settings: StageSettings) -> tuple[str, ...] | None:

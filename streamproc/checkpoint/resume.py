@@ -57,7 +57,7 @@ class Outputs:
         """There is no checkpoint: what is there already is of nobody knows what run."""
         name, target = self._targets[0]
         with _opened(target, os.O_RDONLY) as fd:
-            if fd is not None and is_file(fd) and os.fstat(fd).st_size and isinstance(target, str):
+            if fd is not None and is_file(fd) and os.fstat(fd).st_size:
                 raise ResumeError(
                     f"there is no checkpoint {path}, but {name} has data: delete it to begin "
                     "again, or name the checkpoint that belongs to it"

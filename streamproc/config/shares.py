@@ -46,7 +46,7 @@ def shares(settings: Settings, count: int) -> list[str]:
             out.append(f"stage {whole.name}: each worker has a rate of {part.rate.limit:g}/s")
         if part.concurrency is not None:
             out.append(f"stage {whole.name}: each worker has concurrency {_most(part)}")
-        if whole.breaker:
+        if whole.breaker or (whole.http is not None and whole.breaker is not False):
             out.append(f"stage {whole.name}: each worker has a circuit breaker of its own")
     return out
 

@@ -50,8 +50,10 @@ class Casualties:
         is_begun = True  # what comes after the first open span, of a worker that does one by one
         for span in worker.spans.values():
             runs = span.open_runs()
+            is_one = len(runs) == 1 and runs[0][1] - runs[0][0] == 1
+            is_found = is_one and (span.alone or (is_begun and self._crew.is_inline))
             for start, stop in runs:
-                if span.alone and stop - start == 1 and not self._may_be_chance(worker, span):
+                if is_found and not self._may_be_chance(worker, span):
                     self._blame(self._failed(worker, span.tries + 1), span.batch, start)
                 elif is_begun or not self._crew.is_inline:
                     self._suspect(span, start, stop)
@@ -69,7 +71,7 @@ class Casualties:
         count = len(self._deaths)
         if count > self._crew.max_restarts:
             raise RestartsError(
-                f"{count} workers died within a minute (--max-restarts is "
+                f"deaths of workers within a minute: {count} (--max-restarts is "
                 f"{self._crew.max_restarts}), the last: {worker.how_it_ended()}"
             )
         self.restarts += 1

@@ -42,6 +42,7 @@ class LocalEngine:
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
         self._sweeper = Sweeper(timeouts_s, self._warn_slow)
         self._shop = Workshop(places, self._sweeper)
+        self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)
         self._consumers = 0
         self._idle = 0
         self._pace = Pace()

@@ -24,7 +24,7 @@ _SPAN_S = 0.01  # worth of work in a span: less is overhead, more is imbalance a
 _MOST_LINES = 4096
 _WATCH_S = 0.1
 _LAST_S = 10.0  # what stages get to be left in
-_ABORT_S = 2.5  # what calls get for their cleanup, and a little
+_ABORT_S = 4.5  # what calls get for answers that are kept and for their cleanup, and a little
 
 
 class ProcessEngine:

@@ -27,6 +27,7 @@ class Workshop:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.abandoned = 0
         self.is_winding_down = False
+        self.keeps_answers = False  # a call that is aborted may have been paid for already
         self.is_aborted = False
         self.on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None
 
@@ -63,6 +64,11 @@ class Workshop:
 
     async def abort(self) -> None:
         """Cancel every task and await its cleanup, 2 s at most."""
+        if self.keeps_answers and not self.is_aborted:
+            self.wind_down()
+            busy = [slot.task for slot in self.sweeper.slots if slot.timed and slot.task]
+            if busy:
+                await asyncio.wait(busy, timeout=CLEANUP_S)
         self.is_aborted = True
         tasks, self.tasks = self.tasks, set()
         for task in tasks:

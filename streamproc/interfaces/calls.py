@@ -143,6 +143,7 @@ class Stage(Struct, frozen=True):
 
     `into` is the path of the result, None merges a dict at the top level; `replaces`
     puts the result in the record's place. `when` decides from the record's fields.
+    `keeps_answers`: what a call answers is worth waiting for, also when the run is aborted.
     `sources` are the names of those that it asks at once. `limits_s` are all time limits
     that run in it.
     """
@@ -155,3 +156,4 @@ class Stage(Struct, frozen=True):
     replaces: bool = False
     sources: frozenset[str] = frozenset()
     limits_s: tuple[float, ...] = ()
+    keeps_answers: bool = False

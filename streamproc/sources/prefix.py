@@ -66,8 +66,9 @@ class Prefix:
             self._job = loop.run_in_executor(None, self._consume, pieces)
 
     async def _finish(self) -> None:
-        if self._job is not None:
-            await asyncio.wait({self._job})  # to cancel who waits does not cancel the job
+        # whoever waited beside us may have begun another one: two would mix up the hash
+        while (job := self._job) is not None and not job.done():
+            await asyncio.wait({job})  # to cancel who waits does not cancel the job
 
     def _consume(self, pieces: list[_Piece]) -> None:
         place: tuple[int, int, _Hash] | None = None
