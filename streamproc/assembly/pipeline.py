@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
 
 WINDOW_BYTES = 64 << 20
+WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
 
 StageLike = str | Callable[..., Any] | tuple[str, str | Callable[..., Any]]
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -132,8 +133,9 @@ class Pipeline:
         settings = self.settings
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
-        records = max(window_records(settings.concurrency), ends.least_records)
         count = worker_count(settings)
+        ahead = 0 if count == 1 else count * WORKER_RECORDS
+        records = max(window_records(settings.concurrency), ends.least_records, ahead)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
         durability = Durability(settings, source, sink)

@@ -94,10 +94,10 @@ class _Worker:
         busy_s = 0.0 if since_s is None else time.monotonic() - since_s
         self.wire.send(Kind.BEAT, pickle.dumps((engine.in_flight, busy_s, pipeline.calls)))
 
-    def _framed(self, kind: Kind, body: bytes) -> None:
+    def _framed(self, kind: Kind, body: memoryview) -> None:
         match kind:
             case Kind.SETUP:
-                self._setup.set_result(body)
+                self._setup.set_result(bytes(body))
             case Kind.WORK:
                 assert self._inbox is not None
                 self._inbox.add(unpack_work(body))

@@ -76,7 +76,7 @@ class Worker:
     def __init__(
         self,
         place: int,
-        on_frame: Callable[[Worker, Kind, bytes], None],
+        on_frame: Callable[[Worker, Kind, memoryview], None],
         on_gone: Callable[[Worker], None],
     ) -> None:
         self._on_frame = on_frame
@@ -125,7 +125,7 @@ class Worker:
         self.spans[self._next] = span
         self._wire.send(Kind.WORK, *pack_work(self._next, span.batch, span.start, span.stop))
 
-    def take_results(self, kind: Kind, body: bytes, finished: Finished) -> Span | None:
+    def take_results(self, kind: Kind, body: memoryview, finished: Finished) -> Span | None:
         """What RUN or SCATTERED says is finished; returns the span if all of it is."""
         if kind is Kind.RUN:
             number, start, count, lines, notes = unpack_run(body)
@@ -169,7 +169,7 @@ class Worker:
         more = " (out of memory?)" if -code == signal.SIGKILL else ""
         return f"its worker was killed by {name}{more}"
 
-    def _framed(self, kind: Kind, body: bytes) -> None:
+    def _framed(self, kind: Kind, body: memoryview) -> None:
         self.heard_s = time.monotonic()
         self._on_frame(self, kind, body)
 

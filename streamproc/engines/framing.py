@@ -19,6 +19,8 @@ from streamproc.record import Batch, Cursor, Note
 _HEADER = struct.Struct("<BI")
 _WORK = struct.Struct("<QQQIH")  # number, line, offset, part, length of the file's name
 _RUN = struct.Struct("<QIII")  # number, first line, count, length of the notes
+_BUFFER_BYTES = 512 * 1024
+_LEAST_BYTES = 64 * 1024  # free, for the next read
 _JOINED, _PICKLED = b"j", b"p"
 _SAME = 0xFFFFFFFF  # in place of that length: the lines go out as they came in
 
@@ -42,38 +44,58 @@ class Kind(IntEnum):
     FATAL = 16
 
 
-class Wire(asyncio.Protocol):
-    """One end. `on_frame` gets each frame, `on_lost` hears when the other end is gone."""
+class Wire(asyncio.BufferedProtocol):
+    """One end. `on_frame` gets each frame, `on_lost` hears when the other end is gone.
+
+    A frame's body is a view that is good until `on_frame` returns: lines are copied once.
+    """
 
     def __init__(
-        self, on_frame: Callable[[Kind, bytes], None], on_lost: Callable[[], None]
+        self, on_frame: Callable[[Kind, memoryview], None], on_lost: Callable[[], None]
     ) -> None:
         self._on_frame = on_frame
         self._on_lost = on_lost
-        self._buffer = bytearray()
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._begin = self._end = 0  # of what is received and not handled
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
+        """See `asyncio.BufferedProtocol`."""
         self.transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        while len(buffer) - at >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(buffer, at)
-            begin = at + _HEADER.size
-            if len(buffer) < begin + length:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See `asyncio.BufferedProtocol`."""
+        return self._buffer[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self._end += nbytes
+        needed = _HEADER.size
+        while self._end - self._begin >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(self._buffer, self._begin)
+            needed = _HEADER.size + length
+            if self._end - self._begin < needed:
                 break
-            at = begin + length
-            self._on_frame(Kind(kind), bytes(memoryview(buffer)[begin:at]))
-        if at:
-            del buffer[:at]
+            begin = self._begin + _HEADER.size
+            self._begin += needed
+            self._on_frame(Kind(kind), self._buffer[begin : self._begin])
+            needed = _HEADER.size
+        self._make_room(needed)
+
+    def _make_room(self, needed: int) -> None:
+        """For the rest of a frame of `needed` bytes, of which the beginning may be there."""
+        if self._begin == self._end:
+            self._begin = self._end = 0
+        left = self._end - self._begin
+        if len(self._buffer) - self._begin >= max(needed, left + _LEAST_BYTES):
+            return
+        size = max(_BUFFER_BYTES, 2 * needed)
+        before, view = self._buffer, memoryview(bytearray(size))
+        view[:left] = before[self._begin : self._end]
+        self._buffer, self._begin, self._end = view, 0, left
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
+        """See `asyncio.BufferedProtocol`."""
         self.transport = None
         self._on_lost()
 
@@ -81,7 +103,7 @@ class Wire(asyncio.Protocol):
         """Send a frame; it is lost if the other end is gone."""
         if self.transport is not None:
             length = sum(map(len, parts))
-            self.transport.write(b"".join((_HEADER.pack(kind, length), *parts)))
+            self.transport.writelines((_HEADER.pack(kind, length), *parts))
 
     def close(self) -> None:
         """Send what is waiting, then close."""
@@ -90,26 +112,30 @@ class Wire(asyncio.Protocol):
 
 
 class Piece(Batch):
-    """Lines of a batch as a worker sees them: a batch with a number."""
+    """Lines of a batch as a worker sees them: a batch with a number.
 
-    __slots__ = ("number",)
+    `is_plain`: no line contains a newline, so that no result does, but those with a note.
+    """
+
+    __slots__ = ("is_plain", "number")
 
     def __init__(self, number: int, cursor: Cursor, lines: list[bytes]) -> None:
         super().__init__(0, cursor, lines, sum(map(len, lines)) + len(lines))
         self.number = number
+        self.is_plain = True
 
 
-def _pack_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
+def _pack_lines(lines: list[bytes], *, is_plain: bool) -> tuple[bytes, bytes]:
     joined = b"\n".join(lines)
-    if joined.count(b"\n") == len(lines) - 1:
+    if is_plain or joined.count(b"\n") == len(lines) - 1:
         return _JOINED, joined
     return _PICKLED, pickle.dumps(lines)
 
 
-def _unpack_lines(body: bytes, at: int) -> list[bytes]:
+def _unpack_lines(body: memoryview, at: int) -> list[bytes]:
     if body[at : at + 1] == _JOINED:
-        return body[at + 1 :].split(b"\n")
-    lines: list[bytes] = pickle.loads(memoryview(body)[at + 1 :])
+        return bytes(body[at + 1 :]).split(b"\n")
+    lines: list[bytes] = pickle.loads(body[at + 1 :])
     return lines
 
 
@@ -118,35 +144,41 @@ def pack_work(number: int, batch: Batch, start: int, stop: int) -> tuple[bytes, 
     file, line, offset, part = batch.cursor
     name = file.encode("utf-8", "surrogateescape")
     head = _WORK.pack(number, line + start, offset, part, len(name))
-    return head, name, *_pack_lines(batch.lines[start:stop])
+    return head, name, *_pack_lines(batch.lines[start:stop], is_plain=batch.messages is None)
 
 
-def unpack_work(body: bytes) -> Piece:
+def unpack_work(body: memoryview) -> Piece:
     """The other way."""
     number, line, offset, part, length = _WORK.unpack_from(body)
     begin = _WORK.size + length
-    file = body[_WORK.size : begin].decode("utf-8", "surrogateescape")
-    return Piece(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
+    file = bytes(body[_WORK.size : begin]).decode("utf-8", "surrogateescape")
+    piece = Piece(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
+    piece.is_plain = body[begin : begin + 1] == _JOINED
+    return piece
 
 
 def pack_run(
     piece: Piece, start: int, lines: list[bytes], notes: dict[int, Note]
 ) -> tuple[bytes, ...]:
     """What consecutive lines from `start` on turned into; `notes` by their index in `piece`."""
-    count = len(lines)
+    count, is_plain = len(lines), piece.is_plain
     if not notes and lines == piece.lines[start : start + count]:
         return (_RUN.pack(piece.number, start, count, _SAME),)
     packed = pickle.dumps({i - start: note for i, note in notes.items()}) if notes else b""
     for i in notes:
         lines[i - start] = b""
-    return _RUN.pack(piece.number, start, count, len(packed)), packed, *_pack_lines(lines)
+    return (
+        _RUN.pack(piece.number, start, count, len(packed)),
+        packed,
+        *_pack_lines(lines, is_plain=is_plain),
+    )
 
 
 Run = tuple[int, int, int, list[bytes] | None, dict[int, Note]]
 """Number, first line, count, lines (None: as they came in), notes by place in the run."""
 
 
-def unpack_run(body: bytes) -> Run:
+def unpack_run(body: memoryview) -> Run:
     """The other way."""
     number, start, count, length = _RUN.unpack_from(body)
     if length == _SAME:
@@ -160,17 +192,20 @@ def unpack_run(body: bytes) -> Run:
 
 
 def pack_scattered(
-    number: int, indices: Sequence[int], lines: list[bytes], notes: dict[int, Note]
+    piece: Piece, indices: Sequence[int], lines: list[bytes], notes: dict[int, Note]
 ) -> tuple[bytes, ...]:
     """What single lines turned into; `notes` by place among them."""
     packed = pickle.dumps(notes) if notes else b""
     for place in notes:
         lines[place] = b""
-    head = _RUN.pack(number, 0, len(indices), len(packed))
-    return head, array("I", indices).tobytes(), packed, *_pack_lines(lines)
+    is_plain = piece.is_plain
+    head = _RUN.pack(piece.number, 0, len(indices), len(packed))
+    return head, array("I", indices).tobytes(), packed, *_pack_lines(lines, is_plain=is_plain)
 
 
-def unpack_scattered(body: bytes) -> tuple[int, array[int], list[bytes], dict[int, Note]]:
+def unpack_scattered(
+    body: memoryview,
+) -> tuple[int, array[int], list[bytes], dict[int, Note]]:
     """The other way."""
     number, _, count, length = _RUN.unpack_from(body)
     indices = array("I")

@@ -176,7 +176,7 @@ class ProcessEngine:
 
     # Results back
 
-    def _framed(self, worker: Worker, kind: Kind, body: bytes) -> None:
+    def _framed(self, worker: Worker, kind: Kind, body: memoryview) -> None:
         match kind:
             case Kind.RUN | Kind.SCATTERED:
                 assert self._finished is not None

@@ -101,6 +101,6 @@ class Outbox:
         for piece, lines in finished.items():
             notes = {place: note for place, (_, _, note) in enumerate(lines) if note is not None}
             parts = pack_scattered(
-                piece.number, [i for i, _, _ in lines], [line for _, line, _ in lines], notes
+                piece, [i for i, _, _ in lines], [line for _, line, _ in lines], notes
             )
             self._wire.send(Kind.SCATTERED, *parts)
