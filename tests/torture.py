@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 STREAMPROC = str(Path(sys.executable).with_name("streamproc"))
@@ -40,6 +41,8 @@ def busy(record):
     return {"twice": record["n"] * 2}
 """
 LINES = 12_000
+PIPE_BYTES = 65_536
+READ_BYTES = 16_384  # what a buffered reader takes at a time, and a line
 FINAL = (0, 3)
 
 
@@ -83,8 +86,10 @@ class Case:
         return command + (["a", "b"] if self.source == "files" else [])
 
     @contextmanager
-    def started(self, output: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The command with its input and output; killed at the end."""
+    def started(
+        self, output: str, *more: str, shell: str = ""
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The command with its input and output, after `shell`; killed at the end."""
         path = self.folder / output
         feeder = None
         if self.source == "pipe":
@@ -95,11 +100,14 @@ class Case:
             open(self.folder / "stderr", "ab") as stderr,
         ):
             source = feeder.stdout if feeder is not None else file
+            command = self.command(output, *more)
+            if shell:
+                command = ["bash", "-c", shell + shlex.join(command)]
             process = subprocess.Popen(
-                self.command(output, *more),
+                command,
                 cwd=self.folder,
                 stdin=source,
-                stdout=sink,
+                stdout=subprocess.PIPE if self.sink == "|" else sink,
                 stderr=stderr,
             )
             try:
@@ -107,13 +115,15 @@ class Case:
             finally:
                 process.kill()
                 process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
                 if feeder is not None and feeder.stdout is not None:
                     feeder.stdout.close()
                     feeder.kill()
                     feeder.wait()
 
-    def resumed(self) -> contextmanager:  # type: ignore[type-arg]
-        return self.started("out", "--checkpoint", "cp", "--resume")  # type: ignore[return-value]
+    def resumed(self, shell: str = "") -> AbstractContextManager[subprocess.Popen[bytes]]:
+        return self.started("out", "--checkpoint", "cp", "--resume", shell=shell)
 
     def content(self, output: str) -> tuple[object, object]:
         """What was written: as it is, or as a set of lines where order is not promised."""
@@ -200,9 +210,60 @@ def kill_workers(case: Case, survived: Counter[str]) -> None:
     case.check(code)
 
 
+def fill_disk(case: Case, survived: Counter[str]) -> None:
+    """No room for a while: the run ends with 74, and what does not fit is not half there."""
+    case.more = (*case.more, "--drain-timeout", "5")
+    whole = (case.folder / "in").stat().st_size
+    for share in (0.2, 0.7):
+        limit = int(whole * share) // 1024  # RLIMIT_FSIZE, in KiB for the shell
+        with case.resumed(f"ulimit -f {limit}; exec ") as process:
+            code = process.wait()
+        if code in FINAL:
+            break
+        assert code == 74, f"{case}: exit {code}, see {case.folder}"
+        survived["disk full"] += 1
+    _finish(case)
+
+
+def lose_reader(case: Case, survived: Counter[str]) -> None:
+    """The reader of a pipe goes away: missing is at most what the pipe still held."""
+    case.sink, case.letters = "|", False
+    got: set[bytes] = set()
+    lost = 0
+    while True:
+        with case.resumed() as process:
+            assert process.stdout is not None
+            data = process.stdout.read(case.dice.randrange(200_000))
+            rest = os.read(process.stdout.fileno(), 1)
+            process.stdout.close()
+            code = process.wait()
+        got |= set(data.split(b"\n")[: -1 if rest else None])
+        if code in FINAL:
+            break
+        assert code == 141, f"{case}: exit {code}, see {case.folder}"
+        lost += 1
+        survived["reader gone"] += 1
+    with case.started("expected") as process:
+        assert process.stdout is not None
+        missing = set(process.stdout.read().splitlines()) - got
+    size = sum(map(len, missing)) + len(missing)
+    assert size <= lost * (PIPE_BYTES + READ_BYTES), (
+        f"{case}: {size} bytes are missing, see {case.folder}"
+    )
+
+
 FAULTS: dict[str, Fault] = {
     each.__name__: each
-    for each in (kill_parent, terminate, abort, lose_writes, cut_checkpoint, kill_workers)
+    for each in (
+        kill_parent,
+        terminate,
+        abort,
+        lose_writes,
+        cut_checkpoint,
+        kill_workers,
+        fill_disk,
+        lose_reader,
+    )
 }
 
 
