@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamproc.config.settings import Settings
-from streamproc.errors import ConfigError, UsageError
+from streamproc.errors import UsageError
 from streamproc.interfaces import Keeper, Sink, Source
 from streamproc.pipeline.run import Run
 from streamproc.sinks.file import FileSink
@@ -163,17 +163,4 @@ def _topic_sink(settings: Settings, kafka: Any) -> Any:
 def _transactional_sink(settings: Settings, kafka: Any, source: Any) -> Any:
     from streamproc.kafka.transactions import TransactionalSink
 
-    problems = []
-    if settings.source is None or settings.source.kafka.group is None:
-        problems.append("the source has to be Kafka, with a group")
-    elif settings.source.kafka.brokers != kafka.brokers:
-        problems.append("source and sink have to be the same cluster")
-    elif settings.source.kafka.properties.get("isolation.level") == "read_uncommitted":
-        problems.append("isolation.level has to be read_committed")
-    if not settings.ordered:
-        problems.append("only in order, without --unordered")
-    if isinstance(settings.dead_letter, str):
-        problems.append("dead letters have to go to a topic, too")
-    if problems:
-        raise ConfigError(*[f"exactly_once: {problem}" for problem in problems])
     return TransactionalSink(kafka, source, connect_timeout_s=settings.connect_timeout)

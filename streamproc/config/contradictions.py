@@ -19,6 +19,7 @@ def contradictions(table: Table) -> Iterable[str]:
     """One line for each."""
     if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
         yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
+    yield from _of_exactly_once(table)
     stages = table.get("stage")
     if not isinstance(stages, list | tuple):
         return
@@ -74,3 +75,26 @@ def _of_sources(where: str, stage: Table) -> Iterable[str]:
         if isinstance(source, dict) and ("all" in source or "builtin" in source):
             yield f"{where}.all[{i}]: a source is an http or python stage"
     yield from _of_stages(f"{where}.all", sources)
+
+
+def _of_exactly_once(table: Table) -> Iterable[str]:
+    source, sink = (_kafka(table.get(name)) for name in ("source", "sink"))
+    if not sink.get("exactly_once"):
+        return
+    where = "sink.kafka.exactly_once"
+    properties = source.get("properties")
+    if not source.get("group"):
+        yield f"{where}: the source has to be Kafka, with a group"
+    elif source.get("brokers") != sink.get("brokers"):
+        yield f"{where}: source and sink have to be the same cluster"
+    if isinstance(properties, dict) and properties.get("isolation.level") == "read_uncommitted":
+        yield f"{where}: isolation.level has to be read_committed"
+    if table.get("ordered") is False:
+        yield f"{where}: only in order, without --unordered"
+    if isinstance(table.get("dead_letter"), str):
+        yield f"{where}: dead letters have to go to a topic, too"
+
+
+def _kafka(table: object) -> Table:
+    inner = table.get("kafka") if isinstance(table, dict) else None
+    return inner if isinstance(inner, dict) else {}
