@@ -109,12 +109,14 @@ class Resolver:
             known = self._known.get(host)
             if known is not None and known[0] > loop.time():
                 return known[1]
-            found = await _ask(host)
+            try:
+                found = await _ask(host)
+            finally:
+                self._under_way.pop(host, None)
             ttl_s = DNS_TTL_S if isinstance(found, list) else _FAILURE_TTL_S
             if len(self._known) >= _MAX_NAMES:
                 self._known.clear()
             self._known[host] = loop.time() + ttl_s, found
-            self._under_way.pop(host, None)
             return found
 
 

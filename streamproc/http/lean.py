@@ -26,7 +26,9 @@ from streamproc.http.contract import (
     reset,
 )
 from streamproc.http.tls import context
+from streamproc.targets import Targets
 
+_MAX_POOLS = 256  # fewer than a process may have files: each one keeps a connection, or more
 _WITHOUT_BODY = (b"GET", b"DELETE", b"HEAD")
 
 
@@ -35,7 +37,7 @@ class LeanClient:
 
     def __init__(self, options: ClientOptions) -> None:
         self._options = options
-        self._pools: dict[Target, _Pool] = {}
+        self._pools: Targets[Target, _Pool] = Targets(self._pool_of, _MAX_POOLS)
         self._resolver = Resolver()
         self._tls: ssl.SSLContext | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,13 +53,13 @@ class LeanClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for pool in self._pools.values():
+        for pool in self._pools.alive():
             pool.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
     async def send(self, request: Request) -> Response:
         """See `contract.Client`."""
-        pool = self._pools.get(request.target) or self._pool_of(request.target)
+        pool = self._pools[request.target]
         data = b"%b %b%b%b%b" % (
             request.method, request.path, pool.common, request.headers, b"\r\n"
             if not request.body and request.method in _WITHOUT_BODY
@@ -76,12 +78,10 @@ class LeanClient:
 
     async def reach(self, target: Target) -> None:
         """Open a connection, TLS included, and ask nothing. Raises `CallError`."""
-        await self._pool_of(target).take()
+        await self._pools[target].take()
 
     def _pool_of(self, target: Target) -> _Pool:
-        pool = _Pool(target, self._options, self._resolver, self._tls)
-        self._pools[target] = pool
-        return pool
+        return _Pool(target, self._options, self._resolver, self._tls)
 
 
 class _Pool:
@@ -124,6 +124,13 @@ class _Pool:
                 if turn.done() and not turn.cancelled():
                     self._wake()
                 raise
+
+    def retire(self) -> bool:
+        """See `Retires`; closes what is idle."""
+        is_used = len(self.idle) < len(self._all) or self._connecting or self._repeating
+        if not is_used:
+            self.close()
+        return not is_used
 
     def close(self) -> None:
         """Close all."""

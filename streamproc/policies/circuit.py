@@ -126,6 +126,12 @@ class Circuit:
         self.permits += 1
         return True
 
+    def is_untroubled(self, now: float) -> bool:
+        """Whether it is closed and knows of no failure, or of none within its window."""
+        if not self.is_closed or now >= self._slice_end + self._slice_s * _SLICES:
+            return self.is_closed
+        return not (self._in_row or self._failures or any(failed for _, _, failed in self._past))
+
     def half_open(self) -> None:
         """The time is over: let some calls through."""
         self.state = State.HALF_OPEN

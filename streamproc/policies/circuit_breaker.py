@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
 from streamproc.interfaces import Gate, Inner, RecheckError, Site, Visit
 from streamproc.policies.circuit import Circuit, State
+from streamproc.targets import Targets
 from streamproc.units import Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -42,9 +43,7 @@ class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         site.gate.is_shut = doors
 
         async def guarded(call: Any, visit: Visit) -> Any:
-            door = doors.get(call.target)
-            if door is None:
-                door = doors.build(call.target)
+            door = doors[call.target]
             circuit = door.circuit
             while True:
                 epoch = circuit.epoch if circuit.is_closed else await door.pass_through(visit)
@@ -76,13 +75,11 @@ def openings(gate: Gate, target: str) -> int:
     return doors.openings(target) if isinstance(doors, Doors) else 0
 
 
-class Doors(dict[str, "_Door"]):
+class Doors(Targets[str, "_Door"]):
     """The circuits of a stage, by target; calling it says whether one is open."""
 
     def __init__(self, breaker: CircuitBreaker, site: Site) -> None:
-        super().__init__()
-        self._breaker = breaker
-        self._site = site
+        super().__init__(lambda target: _Door(breaker, target, site))
 
     def __call__(self, target: str) -> bool:
         """Whether nobody may call `target` now."""
@@ -93,11 +90,6 @@ class Doors(dict[str, "_Door"]):
         """How often the circuit of `target` opened."""
         door = self.get(target)
         return 0 if door is None else door.circuit.openings
-
-    def build(self, target: str) -> _Door:
-        """The door of a target that nobody called before."""
-        door = self[target] = _Door(self._breaker, target, self._site)
-        return door
 
 
 class _Door:
@@ -120,6 +112,10 @@ class _Door:
         self._line: deque[asyncio.Future[int]] = deque()
         self._end: asyncio.TimerHandle | None = None
         self._last = ""
+
+    def retire(self) -> bool:
+        """See `Retires`."""
+        return self._is_nobody_waiting() and self.circuit.is_untroubled(self.now())
 
     async def pass_through(self, visit: Visit) -> int:
         """Wait until a call may go through; returns its epoch."""

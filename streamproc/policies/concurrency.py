@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -12,6 +13,7 @@ from streamproc.errors import CallError
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
 from streamproc.policies.aimd import Aimd
 from streamproc.policies.circuit_breaker import openings
+from streamproc.targets import Targets
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -47,27 +49,24 @@ class Limiter:
 
     def __init__(self, settings: Concurrency | FixedConcurrency) -> None:
         self._settings = settings
-        self._slots: dict[str, _Slots] = {}
+        self._slots: Mapping[str, _Slots] = {}
 
     @property
     def limits(self) -> dict[str, int]:
-        """The present limit of every target that was called."""
+        """The present limits of the targets that are called."""
         return {target: slots.limit for target, slots in self._slots.items()}
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        self._slots = {}
         if isinstance(self._settings, FixedConcurrency):
             return self._fixed(inner, site, self._settings.limit)
         return self._adaptive(inner, site, self._settings)
 
     def _fixed(self, inner: Inner, site: Site, limit: int) -> Inner:
-        slots = self._slots
+        slots = self._slots = Targets(lambda target: _Slots(target, site, limit))
 
         async def limited(call: Any, visit: Visit) -> Any:
-            own = slots.get(call.target)
-            if own is None:
-                own = slots[call.target] = _Slots(call.target, site, limit)
+            own = slots[call.target]
             if own.in_flight < own.limit:
                 own.in_flight += 1
             else:
@@ -82,16 +81,15 @@ class Limiter:
         return limited
 
     def _adaptive(self, inner: Inner, site: Site, settings: Concurrency) -> Inner:
-        slots = self._slots
-        limits: dict[str, Aimd] = {}
+        def make(target: str) -> _AdaptiveSlots:
+            return _AdaptiveSlots(target, site, settings)
+
+        slots = Targets(make)
+        self._slots = slots
 
         async def limited(call: Any, visit: Visit) -> Any:
-            target = call.target
-            own = slots.get(target)
-            if own is None:
-                aimd = limits[target] = Aimd(settings.min, settings.max, settings.start)
-                own = slots[target] = _Slots(target, site, aimd.limit)
-            aimd = limits[target]
+            own = slots[call.target]
+            aimd = own.aimd
             if own.in_flight < own.limit:
                 own.in_flight += 1
             else:
@@ -126,7 +124,7 @@ class _Slots:
     Somebody waits only while all slots are taken.
     """
 
-    __slots__ = ("_loop", "_site", "_target", "in_flight", "limit", "line", "now")
+    __slots__ = ("__weakref__", "_loop", "_site", "_target", "in_flight", "limit", "line", "now")
 
     def __init__(self, target: str, site: Site, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -136,6 +134,10 @@ class _Slots:
         self.now = self._loop.time
         self.in_flight = 0
         self.line: deque[asyncio.Future[None]] = deque()
+
+    def retire(self) -> bool:
+        """See `Retires`."""
+        return not self.in_flight and not self.line
 
     async def queue(self, visit: Visit) -> None:
         """Wait for a slot. Raises `RecheckError` if the circuit opened meanwhile."""
@@ -161,3 +163,18 @@ class _Slots:
             if not turn.done():
                 self.in_flight += 1
                 turn.set_result(None)
+
+
+class _AdaptiveSlots(_Slots):
+    """Their number is learnt. What was learnt of a target is kept."""
+
+    __slots__ = ("_first", "aimd")
+
+    def __init__(self, target: str, site: Site, settings: Concurrency) -> None:
+        self.aimd = Aimd(settings.min, settings.max, settings.start)
+        self._first = self.aimd.limit
+        super().__init__(target, site, self._first)
+
+    def retire(self) -> bool:
+        """See `Retires`."""
+        return super().retire() and not self.aimd.cuts and self.limit == self._first

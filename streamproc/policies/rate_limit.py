@@ -18,6 +18,7 @@ from streamproc.errors import CallError, CircuitOpenError, UnavailableError
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
 from streamproc.policies.bucket import Bucket, StrictBucket
 from streamproc.policies.circuit_breaker import openings
+from streamproc.targets import Targets
 from streamproc.units import Rate
 
 _BURST_S = 0.1  # worth of tokens that a bucket holds, unless it is set
@@ -63,13 +64,12 @@ class Throttle:
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
         rate = self._rate
-        lines: dict[str, _Line] = {}
+        lines: Targets[str, _Line] = Targets(
+            lambda target: _Line(target, site, None if rate is None else rate.bucket())
+        )
 
         async def throttled(call: Any, visit: Visit) -> Any:
-            line = lines.get(call.target)
-            if line is None:
-                bucket = None if rate is None else rate.bucket()
-                line = lines[call.target] = _Line(call.target, site, bucket)
+            line = lines[call.target]
             if line.is_slow or not (line.bucket is None or line.bucket.take(line.now())):
                 await line.pass_through(visit)
             try:
@@ -102,6 +102,13 @@ class _Line:
         self._paused_since = self._paused_until = 0.0
         self._pause_s = 0.0  # as the target said
         self._paused_before_s = 0.0  # by all earlier pauses
+
+    def retire(self) -> bool:
+        """See `Retires`: it is neither slow nor lacks a token."""
+        now, bucket = self.now(), self.bucket
+        if self._turns or self._invited or now < self._paused_until:
+            return False
+        return bucket is None or bucket.wait_s(now, bucket.size) <= 0
 
     def pause(self, after_s: float) -> None:
         """Nobody calls the target for `after_s`. Raises `UnavailableError` if that is too long."""

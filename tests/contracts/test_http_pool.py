@@ -222,6 +222,52 @@ def test_an_outage_is_said_and_survived(world: World) -> None:
 
 
 @pytest.fixture
+def any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name is the server's."""
+
+    async def ask(host: str) -> Any:
+        return [(2, HOST)]
+
+    monkeypatch.setattr("streamproc.http.addresses._ask", ask)
+
+
+@pytest.mark.parametrize("kind", ["lean"])  # aiohttp closes idle connections by the clock
+@pytest.mark.usefixtures("any_name")
+def test_targets_that_records_name_do_not_pile_up(world: World) -> None:
+    """Connections to those that nobody asks any more are closed, others are used again."""
+
+    async def main() -> None:
+        async with world.client(connections=2) as client:
+            slow = Target("http", "slow.example", world.server.port)
+            task = asyncio.create_task(client.send(world.request("/never", target=slow)))
+            await seen(world, lambda stats: stats["in_progress"] == 1)
+            for k in range(1000):
+                target = Target("http", f"h{k}.example", world.server.port)
+                assert good(await client.send(world.request("/ok", target=target))) == "/ok"
+            await seen(world, lambda stats: stats["connections"]["open"] <= 256)
+            before = world.server.stats()["connections"]["accepted"]
+            for _ in range(20):  # a second connection, and no more
+                await client.send(world.request("/ok", target=slow))
+            assert world.server.stats()["connections"]["accepted"] == before + 1
+            assert world.server.stats()["in_progress"] == 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    world.run(main())
+
+
+@pytest.mark.usefixtures("any_name")
+def test_any_number_of_targets_at_once(world: World) -> None:
+    async def main() -> None:
+        async with world.client(connections=1) as client:
+            targets = [Target("http", f"h{k % 400}.e", world.server.port) for k in range(800)]
+            sent = [client.send(world.request("/ok", target=target)) for target in targets]
+            assert {good(each) for each in await asyncio.gather(*sent)} == {"/ok"}
+
+    world.run(main())
+
+
+@pytest.fixture
 def full_port() -> Iterator[int]:
     """A port that answers no connection: its backlog is full."""
     with contextlib.ExitStack() as stack:

@@ -163,3 +163,35 @@ def test_what_is_known_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -
         assert not resolver._under_way
 
     asyncio.run(main())
+
+
+def test_who_gives_up_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose server does not answer is asked for again, and is not kept for ever."""
+    asked: list[str] = []
+
+    async def ask(host: str) -> Any:
+        asked.append(host)
+        if len(asked) == 1:
+            await asyncio.sleep(60)
+        return [(2, "192.0.2.1")]
+
+    monkeypatch.setattr(addresses, "_ask", ask)
+
+    async def main() -> None:
+        resolver = Resolver()
+        target = Target("http", "silent.example", 80)
+        tasks = [asyncio.create_task(resolver.resolve(target)) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        assert await tasks[1] == await tasks[2] == [(2, "192.0.2.1")]
+        assert asked == ["silent.example"] * 2
+        asked.clear()
+        alone = asyncio.create_task(resolver.resolve(Target("http", "other.example", 80)))
+        await asyncio.sleep(0)
+        alone.cancel()
+        await asyncio.gather(alone, return_exceptions=True)
+        assert not resolver._under_way
+
+    asyncio.run(main())
