@@ -205,6 +205,12 @@ class Pipeline:
 
         settings = self.settings
         share_of(settings, 0, count)  # raises what is wrong with it, before any process is started
+        for stage in settings.stage:
+            if stage.python and (stage.python.startswith("__main__:") or "<" in stage.python):
+                raise ConfigError(
+                    f"stage {stage.name}: with workers a function has to be importable: put it "
+                    "into a module"
+                )
         limits_s = [limit for stage in self._stages for limit in stage.limits_s]
         crew = Crew(
             count,

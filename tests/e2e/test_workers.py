@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -216,3 +218,16 @@ def test_counts_come_from_all_of_them(run: Any, folder: Path) -> None:
     counts = json.loads(done.stderr.splitlines()[-1])
     assert counts["requests"] == counts["stages"]["a"]["requests"] == 200
     assert counts["workers"] == 2
+
+
+def test_a_function_that_cannot_be_imported(folder: Path) -> None:
+    """Other processes have to find it: said before any is started."""
+    script = (
+        "import asyncio\nfrom streamproc import Pipeline\nfrom streamproc.testing import *\n"
+        "def mine(record):\n    return {}\n"
+        "asyncio.run(Pipeline([mine], workers=2).run(MemorySource([{}]), MemorySink()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, check=False
+    )
+    assert b"has to be importable" in done.stderr
