@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamproc.config.load import expand
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
 from streamproc.http.template import Template
@@ -181,3 +182,15 @@ def test_what_stands_in_the_url_stays() -> None:
     assert url("http://h").render({})[1] == "/"
     assert url("http://h?x=1").render({})[1] == "/?x=1"
     assert at.target == Target("http", "h", 8080, False)
+
+
+def test_a_variable_is_text_of_the_url_and_a_value_of_the_query() -> None:
+    """In the URL it may be several parts of it; in `query` it is one value, whatever it has."""
+    problems: list[str] = []
+    variables = {"PART": "v1/a b?x=1&y=%2F"}
+    written, value = (
+        expand(text, variables, "there", problems) for text in ("http://h/${PART}", "${PART}")
+    )
+    at = Url(Template.parse(written), {"q": Template.parse(value)})
+    assert at.render({})[1] == "/v1/a%20b?x=1&y=%2F&q=v1%2Fa%20b%3Fx%3D1%26y%3D%252F"
+    assert problems == []
