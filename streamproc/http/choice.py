@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from streamproc.http.contract import Client, ClientOptions, Target
@@ -25,6 +26,8 @@ def open_client(
 def _needs_aiohttp(options: ClientOptions, target: Target | None) -> str | None:
     if options.redirects:
         return "for redirects"
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None  # as below; what is imported there takes longer than all else of this client
     from urllib.request import getproxies_environment, proxy_bypass
 
     proxies = getproxies_environment()

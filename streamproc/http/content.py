@@ -20,12 +20,14 @@ _PIECE_BYTES = 256 << 10
 @cache
 def accepted_encodings() -> bytes:
     """What can be decoded here, for the Accept-Encoding header."""
-    from importlib.metadata import version
     from importlib.util import find_spec
 
     names = ["gzip", "deflate"]
-    if find_spec("brotli") and _parts(version("brotli")) >= (1, 2):  # earlier ones have no limit
-        names.append("br")
+    if find_spec("brotli"):
+        import brotli  # type: ignore[import-untyped]
+
+        if _parts(brotli.__version__) >= (1, 2):  # earlier ones have no limit
+            names.append("br")
     if find_spec("zstandard"):
         names.append("zstd")
     return ", ".join(names).encode()
@@ -91,7 +93,7 @@ def _unzip(
 
 
 def _brotli(body: bytes, max_bytes: int) -> bytes:
-    import brotli  # type: ignore[import-untyped]
+    import brotli
 
     decoder = brotli.Decompressor()
     pieces = []
