@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import exp2, log2
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ BLANK = "blank"
 
 _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
 _FROM = 16 * 40
+_NONE_S = 2.0**-40
 
 WHITESPACE = b" \t\r"  # what JSON allows around a record, the newline apart
 
@@ -153,8 +154,7 @@ class CallTally(Struct):
 
     def took(self, seconds: float) -> None:
         """An attempt lasted `seconds`."""
-        mantissa, exponent = math.frexp(seconds)
-        self.buckets[int(mantissa * 32) + exponent * 16 + _FROM] += 1
+        self.buckets[int(log2(seconds + _NONE_S) * 16 + _FROM)] += 1
 
     def add(self, other: CallTally) -> None:
         """Count what `other` counted as well."""
@@ -174,8 +174,7 @@ class CallTally(Struct):
         for bucket, count in enumerate(self.buckets):
             rank -= count
             if rank <= 0 < count:
-                exponent, step = divmod(bucket - _FROM - 16, 16)
-                return math.ldexp((step + 16.5) / 32, exponent)
+                return exp2((bucket - _FROM + 0.5) / 16)
         return None
 
 

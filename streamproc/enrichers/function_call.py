@@ -12,6 +12,7 @@ from msgspec import Struct
 from streamproc.codec import encode
 from streamproc.enrichers.function import FunctionEnricher
 from streamproc.errors import RecordError
+from streamproc.interfaces import Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NOTHING
 
@@ -54,7 +55,7 @@ class AskedFunction:
         """Every record is for it."""
         return FunctionCall(fields, self._stage)
 
-    async def call(self, call: Any) -> Any:
+    async def call(self, call: Any, visit: Visit) -> Any:
         """What the function returns; NOTHING for None."""
         if isinstance(call, Many):
             return await self._call_many(call)

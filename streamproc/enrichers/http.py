@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from streamproc.enrichers.http_request import HttpCall, RequestBuilder
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
+from streamproc.interfaces import Visit
 from streamproc.record import NOTHING
 from streamproc.secrets import excerpt
 
@@ -32,7 +34,7 @@ class HttpEnricher:
         settings = builder.settings
         self._builder = builder
         self._client = client
-        self._ok = frozenset(settings.ok) if settings.ok is not None else None
+        self._ok = frozenset(range(200, 300) if settings.ok is None else settings.ok)
         self._missing = settings.missing
         self._select = expression("http.select", settings.select)
         self._repeat_when = condition("retry.when", repeat_when)
@@ -50,15 +52,17 @@ class HttpEnricher:
     ) -> None:
         await self._client.__aexit__(kind, error, traceback)
 
-    async def call(self, call: HttpCall) -> Any:
+    def call(self, call: HttpCall, visit: Visit) -> Awaitable[Any]:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
-        response = await self._client.send(call.request)
-        if not self._is_ok(response.status):
+        return self._client.send(call, self._answer)
+
+    def _answer(self, call: HttpCall, response: Response) -> Any:
+        if response.status not in self._ok:
             if response.status == 404 and self._missing != "fail":
                 call.is_negative = True
                 return None if self._missing == "null" else NOTHING
-            raise refused(call.request, response)
-        return self.read(call.request, response)
+            raise refused(call, response)
+        return self.read(call, response)
 
     def read(self, request: Request, response: Response) -> Any:
         """The value in a good answer. Raises `CallError`."""
@@ -73,9 +77,6 @@ class HttpEnricher:
                 status=response.status,
             )
         return value if self._select is None else self._select(value)
-
-    def _is_ok(self, status: int) -> bool:
-        return 200 <= status < 300 if self._ok is None else status in self._ok
 
 
 def refused(request: Request, response: Response) -> CallError:
@@ -101,6 +102,13 @@ def refused(request: Request, response: Response) -> CallError:
 
 
 def _parsed(response: Response) -> Any:
+    try:
+        return decode_any(response.body)
+    except RecordError:
+        return _parsed_closely(response)
+
+
+def _parsed_closely(response: Response) -> Any:
     body = response.body
     if not body or body.isspace():
         if response.status in (204, 205):

@@ -8,6 +8,7 @@ from streamproc.codec import encode
 from streamproc.enrichers.http import HttpEnricher, refused
 from streamproc.errors import RecordError
 from streamproc.http.contract import bad_answer
+from streamproc.interfaces import Visit
 
 
 class HttpBulkEnricher(HttpEnricher):
@@ -18,14 +19,14 @@ class HttpBulkEnricher(HttpEnricher):
 
     key: str | None = None
 
-    async def call(self, many: Any) -> Any:
+    async def call(self, many: Any, visit: Visit) -> Any:
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
         try:
             response = await self._client.send(request)
         finally:
             many.sent = request.sent
-        if not self._is_ok(response.status):
+        if response.status not in self._ok:
             raise refused(request, response)
         answers = self.read(request, response)
         if not isinstance(answers, list):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
-
-from msgspec import Struct
 
 from streamproc.codec import encode
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError
-from streamproc.http.contract import Request
+from streamproc.http.contract import Request, Target
 from streamproc.http.template import MissingFieldError, Template, value_of
 from streamproc.http.url import Url
 from streamproc.version import __version__
@@ -25,42 +24,36 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _OURS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
 
-class HttpCall(Struct):
-    """A request as policies see it. See `interfaces.Call`."""
+@lru_cache(1000)
+def _name(target: Target) -> bytes:
+    return target.name.encode()
 
-    request: Request
-    target: str
-    salt: bytes
+
+class HttpCall(Request):
+    """A request, and what policies want to know beyond it. See `interfaces.Call`."""
+
+    is_negative: bool = False
+    salt: bytes = b""
     item: Any = None  # what it puts into the list of a bulk request
     varying: bytes = b""  # header lines that depend on the record, with names for what is secret
-    is_negative: bool = False
-
-    @property
-    def is_idempotent(self) -> bool:
-        """Whether asking twice does no harm."""
-        return self.request.is_idempotent
-
-    @property
-    def sent(self) -> bool:
-        """Whether bytes of the present attempt have left."""
-        return self.request.sent
 
     def key(self) -> bytes:
         """SHA-256 over stage, credential's name, method, URL, headers that vary, and body.
 
         A key that was rotated keeps its answers, and no value of one can be guessed from a file.
         """
-        request = self.request
-        path, mark, query = request.path.partition(b"?")
-        if b"&" in query:
-            query = b"&".join(sorted(query.split(b"&")))
+        path = self.path
+        if b"&" in path:
+            path, mark, query = path.partition(b"?")
+            path += mark + b"&".join(sorted(query.split(b"&")))
         item = b"" if self.item is None else encode(self.item)
-        lines = (self.salt, self.target.encode(), request.method, path + mark + query)
         # no line break is in a line, and what may contain one comes with its length
         return sha256(
-            b"%b\n%d %d\n%b%b%b"
-            % (b"\n".join(lines), len(self.varying), len(request.body), self.varying,
-               request.body, item)
+            b"%b\n%b\n%b\n%b\n%d %d\n%b%b%b"
+            % (
+                self.salt, _name(self.target), self.method, path,
+                len(self.varying), len(self.body), self.varying, self.body, item,
+            )
         ).digest()  # fmt: skip
 
 
@@ -105,13 +98,13 @@ class RequestBuilder:
         self._is_bulk = is_bulk
         self._varies = has_body or bool(self._varying)  # in more than its URL
         self._method = self.method.encode()
+        self._render = self.url.render
         self._salt = _salt(settings, stage, kind)
-        self._names: dict[Any, str] = {}
 
     def build(self, fields: dict[str, Any]) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
-            target, path = self.url.render(fields)
+            target, path = self._render(fields)
             headers, varying, item, body = self._constant, b"", None, b""
             if self._varies:
                 varying = _lines(self._varying, fields)
@@ -124,24 +117,19 @@ class RequestBuilder:
             if self.settings.on_missing == "fail":
                 raise
             return None
-        request = Request(target, self._method, path.encode(), headers, body, self._is_idempotent)
-        name = self._names.get(target) or self._name(target)
-        return HttpCall(request, name, self._salt, item, varying)
+        return HttpCall(
+            target, self._method, path.encode(), headers, body, self._is_idempotent,
+            False, False, self._salt, item, varying,
+        )  # fmt: skip
 
     def bulk(self, calls: list[HttpCall]) -> Request:
         """One request for all of them."""
-        first = calls[0].request
+        first = calls[0]
         items = [call.item for call in calls]
         return Request(
             first.target, first.method, first.path, first.headers, encode(items),
             first.is_idempotent,
         )  # fmt: skip
-
-    def _name(self, target: Any) -> str:
-        if len(self._names) > 1000:
-            self._names.clear()  # records name the hosts; then it is not worth much
-        self._names[target] = target.name
-        return str(target.name)
 
     def _body(self, fields: dict[str, Any], item: Any) -> bytes:
         settings = self.settings

@@ -20,8 +20,8 @@ class Asks(Opens, Protocol):
         """Record → call."""
 
     @property
-    def call(self) -> Callable[[Any], Any]:
-        """Call → answer, to be awaited."""
+    def call(self) -> Inner:
+        """Call → answer, to be awaited. The visit is for the layers around it."""
 
 
 class LayeredEnricher:
@@ -58,9 +58,7 @@ class LayeredEnricher:
             for other in (*self._others, self._asks):
                 await exits.enter_async_context(other)
             self._stack = exits.pop_all()
-        innermost = self._asks.call
-        # not a coroutine function: what it returns is awaited by the layer around it
-        asked = stack(self._layers, lambda call, visit: innermost(call), self._site)
+        asked = stack(self._layers, self._asks.call, self._site)
         self.call = stack(self._outer, _prepared(self._asks.prepare, asked, self._site), self._site)
         return self
 

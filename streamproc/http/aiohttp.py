@@ -14,6 +14,7 @@ from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     MAX_HEADER_BYTES,
     ClientOptions,
+    Read,
     Request,
     Response,
     Target,
@@ -21,6 +22,7 @@ from streamproc.http.contract import (
     cannot_connect,
     reset,
     too_large,
+    whole,
 )
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
@@ -84,18 +86,19 @@ class AiohttpClient:
         await self._session.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, read: Read = whole) -> Any:
         """See `contract.Client`. Redirects are followed; the last answer counts."""
+        asked = request
         request.sent = False
         response = await self._send_once(request)
         if not self._options.redirects:
-            return response
+            return read(request, response)
         trail = Trail(self._options.redirects, request)
         hosts = self._options.allow_hosts
         while (following := next_request(request, response, hosts)) is not None:
             request = trail.step(following)
             response = await self._send_once(request)
-        return response
+        return read(asked, response)
 
     async def _send_once(self, request: Request) -> Response:
         if request.target.is_from_record:

@@ -22,6 +22,7 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
+from streamproc.http.head import Head
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -48,9 +49,9 @@ class Connection(asyncio.Protocol):
     """See the module. `ask`, then wait for the answer; `close` at any time."""
 
     __slots__ = (
-        "_answer", "_asked", "_body", "_body_bytes", "_encodings", "_feed", "_headers",
-        "_headers_kept", "_in_body", "_keeper", "_max_body_bytes", "_parser", "_pieces",
-        "_received_bytes", "_response", "_transport", "_until_close", "is_open", "uses",
+        "_answer", "_asked", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_keeper",
+        "_max_body_bytes", "_parser", "_pieces", "_received_bytes", "_response", "_transport",
+        "_until_close", "is_open", "uses",
     )  # fmt: skip
 
     def __init__(self, keeper: Keeper, max_body_bytes: int) -> None:
@@ -59,15 +60,13 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._answer: Answer | None = None
         self._asked: tuple[Request, bytes] | None = None
-        self._headers: Headers = []
-        self._headers_kept: Headers = []
+        self._head = b""  # all that came until the headers were complete
         self._body = b""
         self._pieces: list[bytes] | None = None
         self._body_bytes = 0
         self._received_bytes = 0
         self._in_body = False
         self._until_close = False
-        self._encodings = b""
         self._response: Response | None = None
         self.is_open = False
         self.uses = 0
@@ -109,6 +108,8 @@ class Connection(asyncio.Protocol):
         self._received_bytes += len(data)
         try:
             if len(data) <= _SLICE_BYTES:
+                if not self._in_body:
+                    self._head += data
                 self._feed(data)
             else:
                 self._feed_slices(data)
@@ -125,7 +126,10 @@ class Connection(asyncio.Protocol):
     def _feed_slices(self, data: bytes) -> None:
         before = self._received_bytes - len(data)
         for start in range(0, len(data), _SLICE_BYTES):
-            self._feed(data[start : start + _SLICE_BYTES])
+            part = data[start : start + _SLICE_BYTES]
+            if not self._in_body:
+                self._head += part
+            self._feed(part)
             if not self._in_body and before + start > MAX_HEADER_BYTES:
                 raise too_large("header", MAX_HEADER_BYTES)
 
@@ -140,9 +144,9 @@ class Connection(asyncio.Protocol):
 
     def _end_early(self, answer: Answer, reason: str) -> None:
         self._answer = None
-        if self._in_body and self._until_close and not reason:
+        if self._in_body and not reason and not self._has_framing():
             try:
-                answer.set_result(self._made_response())
+                answer.set_result(self._made_response(self._parser.get_status_code()))
             except CallError as error:
                 answer.set_exception(error)
         elif self._received_bytes:
@@ -159,22 +163,9 @@ class Connection(asyncio.Protocol):
         if self._response is not None:
             raise bad_answer("two answers to one request")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called for trailers too; those come to nothing."""
-        self._headers.append((name, value))
-
     def on_headers_complete(self) -> None:
         """Whatever comes now is body."""
         self._in_body = True
-        self._headers_kept = headers = self._headers
-        self._headers = []
-        self._until_close = True
-        for name, value in headers:
-            length = len(name)  # three of them are wanted: cheaper than lower() on every one
-            if length in (14, 17) and name.lower() in _FRAMING:
-                self._until_close = False
-            elif length == 16 and name.lower() == b"content-encoding":
-                self._encodings += b"," + value if self._encodings else value
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, mostly all of it."""
@@ -192,7 +183,7 @@ class Connection(asyncio.Protocol):
         """The answer is whole, unless it was only an interim one (1xx)."""
         status = self._parser.get_status_code()
         if status >= 200:
-            self._response = self._made_response()
+            self._response = self._made_response(status)
             self._until_close = not self._parser.should_keep_alive()  # known in this callback
         elif status == 101:
             raise bad_answer("it switched protocols, which nobody asked for")
@@ -201,15 +192,23 @@ class Connection(asyncio.Protocol):
 
     # How an answer ends
 
-    def _made_response(self) -> Response:
+    def _made_response(self, status: int) -> Response:
         body, self._body = self._body, b""
         if self._pieces is not None:
             body, self._pieces = b"".join(self._pieces), None
-        if self._encodings:
+        data = self._head
+        if len(data) == self._received_bytes:  # it came at once: without the body it is shorter
+            data = data[: len(data) - self._body_bytes]
+        head = Head(data)
+        if head.may_have(b"content-encoding"):
             from streamproc.http.content import inflate
 
-            body = inflate(body, self._encodings.decode("latin-1"), self._max_body_bytes)
-        return Response(self._parser.get_status_code(), self._headers_kept, body)
+            body = inflate(body, _listed(head, b"content-encoding"), self._max_body_bytes)
+        return Response(status, head, body)
+
+    def _has_framing(self) -> bool:
+        """Whether the answer says where it ends; else it ends with the connection."""
+        return any(name.lower() in _FRAMING for name, _ in Head(self._head))
 
     def _finish(self, response: Response) -> None:
         answer = self._answer
@@ -217,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._answer = self._response = None
         self._body_bytes = self._received_bytes = 0
         self._in_body = False
-        self._encodings = b""
+        self._head = b""
         if self._until_close or self._transport.get_write_buffer_size():
             self.close()  # an answer before the request was all sent: the rest would follow
         elif self.is_open:
@@ -236,3 +235,8 @@ class Connection(asyncio.Protocol):
         self.close()
         if not answer.done():
             answer.set_exception(cause if isinstance(cause, CallError) else error)
+
+
+def _listed(headers: Headers, name: bytes) -> str:
+    """All values of the header `name` (lower case) as one list."""
+    return b",".join(value for key, value in headers if key.lower() == name).decode("latin-1")

@@ -12,9 +12,9 @@ Each client maps what its library raises to `CallError`, once, here at the borde
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ MAX_HEADER_BYTES = 64 << 10
 MAX_BODY_BYTES = 10 << 20
 MAX_REDIRECTS = 5
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Iterable[tuple[bytes, bytes]]
 """As they came, in their order."""
 
 
@@ -37,6 +37,9 @@ class Target(Struct, frozen=True, cache_hash=True):
     host: str
     port: int
     is_from_record: bool = False
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def name(self) -> str:
@@ -68,7 +71,7 @@ class Request(Struct):
     sent: bool = False
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """A whole answer; `body` is decoded by its Content-Encoding."""
 
     status: int
@@ -109,6 +112,15 @@ class ClientOptions(Struct, frozen=True):
     user_agent: str = "streamproc"
 
 
+Read = Callable[[Any, Response], Any]
+"""Request and answer → what the caller wants: cheaper than a coroutine of its own around `send`."""
+
+
+def whole(request: Request, response: Response) -> Response:
+    """The answer itself."""
+    return response
+
+
 class Client(Protocol):
     """Sends requests over pooled keep-alive connections.
 
@@ -126,8 +138,8 @@ class Client(Protocol):
     ) -> None:
         """Close every connection."""
 
-    def send(self, request: Request) -> Awaitable[Response]:
-        """The whole answer, whatever its status. Raises `CallError`.
+    def send(self, request: Request, read: Read = whole) -> Awaitable[Any]:
+        """What `read` makes of the whole answer, whatever its status. Raises `CallError`.
 
         Cancelling it closes the connection that it used. A kept connection that turns out
         to be closed before a byte of the answer came is replaced by a fresh one, once, if

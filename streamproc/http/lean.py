@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from streamproc.errors import CallError
 from streamproc.http.addresses import Resolver
@@ -19,11 +19,12 @@ from streamproc.http.content import accepted_encodings
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     ClientOptions,
+    Read,
     Request,
-    Response,
     Target,
     cannot_connect,
     reset,
+    whole,
 )
 from streamproc.http.tls import context
 from streamproc.targets import Targets
@@ -57,24 +58,25 @@ class LeanClient:
             pool.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, read: Read = whole) -> Any:
         """See `contract.Client`."""
         pool = self._pools[request.target]
-        data = b"%b %b%b%b%b" % (
-            request.method, request.path, pool.common, request.headers, b"\r\n"
-            if not request.body and request.method in _WITHOUT_BODY
-            else b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body),
-        )  # fmt: skip
+        if not request.body and request.method in _WITHOUT_BODY:
+            end = b"\r\n"
+        else:
+            end = b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
+        data = b"".join((request.method, b" ", request.path, pool.common, request.headers, end))
         request.sent = False
         connection = pool.idle.pop() if pool.idle else await pool.take()
         assert self._loop is not None
         answer: Answer = self._loop.create_future()
         connection.ask(request, data, answer)
         try:
-            return await answer
+            response = await answer
         except asyncio.CancelledError:
             connection.cancel(answer)
             raise
+        return read(request, response)
 
     async def reach(self, target: Target) -> None:
         """Open a connection, TLS included, and ask nothing. Raises `CallError`."""

@@ -7,7 +7,7 @@ Never scheme, host or port, unless `allow_hosts` lists them. Values are percent-
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +22,8 @@ _AUTHORITY = re.compile(r"(https?)://([^/?#@{}\s]+)(?=[/?]|$)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[/\\]")
 _DOTS = (".", "..")
 _KEEP = "/?&=%:;,@!$'()*+~[]-._"  # of a URL that a record brings whole
+
+Render = Callable[[dict[str, Any]], tuple[Target, str]]
 
 
 class Url:
@@ -52,33 +54,34 @@ class Url:
             raise ValueError("no #fragment: it is never sent")
         self._query = query
         self._parts = _with_query(parts, query) if self.target else []
-        self._path = self._compile() if self.target else None
+        self._render = self._render_whole if self.target is None else self._compile(self.target)
 
-    def render(self, fields: dict[str, Any]) -> tuple[Target, str]:
-        """Where to, and the path with its query. Raises `MissingFieldError`, `RecordError`."""
-        if self._path is not None:
-            assert self.target is not None
-            return self.target, self._path(fields)
-        return self._render_whole(fields)
+    @property
+    def render(self) -> Render:
+        """Gives where to, and the path with its query.
 
-    def _compile(self) -> Any:
-        """The path as a function of the record; the usual case, one field, in few steps."""
+        Raises `MissingFieldError`, `RecordError`.
+        """
+        return self._render
+
+    def _compile(self, target: Target) -> Render:
+        """The usual case, one field, in few steps."""
         is_single = sum(isinstance(part, tuple) for part in self._parts) == 1
         if not is_single:
-            return self._render_path
+            return lambda fields: (target, self._render_path(fields))
         k = next(k for k, part in enumerate(self._parts) if isinstance(part, tuple))
         path = self._parts[k]
         assert isinstance(path, tuple)
         before = "".join(part for part in self._parts[:k] if isinstance(part, str))
         after = "".join(part for part in self._parts[k + 1 :] if isinstance(part, str))
         if before[-1:] == "." or after[:1] == ".":
-            return self._render_path
+            return lambda fields: (target, self._render_path(fields))
 
-        def render(fields: dict[str, Any]) -> str:
+        def render(fields: dict[str, Any]) -> tuple[Target, str]:
             text = text_of(fields, path)
             if _UNRESERVED(text) is None:
                 text = _encoded(text, path)
-            return before + text + after
+            return target, before + text + after
 
         return render
 

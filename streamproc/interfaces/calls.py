@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -40,12 +40,12 @@ class Timed(Protocol):
 class Call(Protocol):
     """What one record asks of a target, as policies see it.
 
-    `target` is whom limits and breakers are kept for (`https://host:port`, or the
-    stage's name). `is_idempotent`: asking twice does no harm. `sent`: bytes of the present
+    `target` is whom limits and breakers are kept for; as text it is `https://host:port`, or
+    the stage's name. `is_idempotent`: asking twice does no harm. `sent`: bytes of the present
     attempt have left. `is_negative`: the answer says that there is none (a 404).
     """
 
-    target: str
+    target: Hashable
     is_idempotent: bool
     sent: bool
     is_negative: bool
@@ -113,7 +113,7 @@ class Gate:
     """Whether the stage's targets may be called. Who waited asks again: see `RecheckError`."""
 
     def __init__(self) -> None:
-        self.is_shut: Callable[[str], bool] = lambda target: False
+        self.is_shut: Callable[[Hashable], bool] = lambda target: False
 
 
 class RecheckError(Exception):

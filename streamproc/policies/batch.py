@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Annotated, Any, ClassVar, cast
 
 from msgspec import Meta, Struct
@@ -17,7 +17,7 @@ class Many(Struct):
     """Some calls as one. See `interfaces.Call`."""
 
     calls: list[Any]
-    target: str
+    target: Hashable
     is_idempotent: bool
     sent: bool = False
     is_negative: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, Self, cast
 
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Site, Visit
-from streamproc.policies.store import MemoryStore, SqliteStore, Store
+from streamproc.policies.store import Kept, MemoryStore, SqliteStore, Store
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
 
@@ -73,7 +74,7 @@ class Caching:
         counts, store = site.counts, self._store
         flights: dict[bytes, _Flight] = {}
 
-        async def lead(key: bytes, call: Any, visit: Visit) -> Any:
+        async def led(key: bytes, call: Any, visit: Visit) -> Any:
             visit.leads = flight = flights[key] = _Flight()
             try:
                 value = await inner(call, visit)
@@ -83,13 +84,19 @@ class Caching:
                 raise
             finally:
                 visit.leads = None
-                flights.pop(key, None)
-            flight.landed(value)
+                del flights[key]
+            if flight.turns:
+                flight.landed(value)
             return value
 
-        async def cached(call: Any, visit: Visit) -> Any:
+        def cached(call: Any, visit: Visit) -> Awaitable[Any]:
             key = call.key()
             kept = store.get(key)
+            if kept is None and key not in flights:
+                return led(key, call, visit)
+            return known(key, kept, call, visit)
+
+        async def known(key: bytes, kept: Kept | None, call: Any, visit: Visit) -> Any:
             while True:
                 if kept is not None and kept[1] > time.time():
                     counts.cache_hits += 1
@@ -97,7 +104,7 @@ class Caching:
                 flight = flights.get(key)
                 try:
                     if flight is None:
-                        return await lead(key, call, visit)
+                        return await led(key, call, visit)
                     counts.coalesced += 1
                     written = await flight.joined(visit)
                 except CallError:
@@ -117,27 +124,24 @@ class Caching:
         self._store.put(key, (written, time.time() + kept_s))
 
 
-class _Flight:
+class _Flight(Struct):
     """One call in flight, in the task of who came first, and those who wait for it.
 
     The engine lets that task go on when its record cannot wait any longer and
     `is_wanted` says that others do.
     """
 
-    __slots__ = ("_turns",)
-
-    def __init__(self) -> None:
-        self._turns: tuple[asyncio.Future[bytes | None], ...] = ()
+    turns: tuple[asyncio.Future[bytes | None], ...] = ()
 
     @property
     def is_wanted(self) -> bool:
         """Whether anybody else waits."""
-        return any(not turn.done() for turn in self._turns)
+        return any(not turn.done() for turn in self.turns)
 
     async def joined(self, visit: Visit) -> bytes | None:
         """The answer as it is kept; None if the call was cancelled. Raises as the call does."""
         turn = asyncio.get_running_loop().create_future()
-        self._turns += (turn,)
+        self.turns += (turn,)
         try:
             written: bytes | None = await visit.wait_for_call(turn)
         except CallError as error:
@@ -146,8 +150,7 @@ class _Flight:
         return written
 
     def landed(self, value: Any) -> None:
-        if self._turns:
-            self._hand_out(b"" if value is NOTHING else encode(value))
+        self._hand_out(b"" if value is NOTHING else encode(value))
 
     def failed(self, error: BaseException, attempts: int) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -155,12 +158,12 @@ class _Flight:
             return
         if isinstance(error, CallError):
             error.attempts = attempts
-        for turn in self._turns:
+        for turn in self.turns:
             if not turn.done():
                 turn.set_exception(error)
 
     def _hand_out(self, written: bytes | None) -> None:
-        for turn in self._turns:
+        for turn in self.turns:
             if not turn.done():
                 turn.set_result(written)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Hashable
 from typing import Annotated, Any, cast
 
 from msgspec import Meta, Struct
@@ -65,7 +66,7 @@ class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return guarded
 
 
-def openings(gate: Gate, target: str) -> int:
+def openings(gate: Gate, target: Hashable) -> int:
     """How often the target's circuit has opened, 0 for ever where there is no breaker.
 
     A layer inside the breaker that made a record wait compares it with what it was before:
@@ -75,18 +76,18 @@ def openings(gate: Gate, target: str) -> int:
     return doors.openings(target) if isinstance(doors, Doors) else 0
 
 
-class Doors(Targets[str, "_Door"]):
+class Doors(Targets[Hashable, "_Door"]):
     """The circuits of a stage, by target; calling it says whether one is open."""
 
     def __init__(self, breaker: CircuitBreaker, site: Site) -> None:
         super().__init__(lambda target: _Door(breaker, target, site))
 
-    def __call__(self, target: str) -> bool:
+    def __call__(self, target: Hashable) -> bool:
         """Whether nobody may call `target` now."""
         door = self.get(target)
         return door is not None and door.circuit.state is State.OPEN
 
-    def openings(self, target: str) -> int:
+    def openings(self, target: Hashable) -> int:
         """How often the circuit of `target` opened."""
         door = self.get(target)
         return 0 if door is None else door.circuit.openings
@@ -95,7 +96,7 @@ class Doors(Targets[str, "_Door"]):
 class _Door:
     """A circuit with the records that wait before it, first in, first out."""
 
-    def __init__(self, breaker: CircuitBreaker, target: str, site: Site) -> None:
+    def __init__(self, breaker: CircuitBreaker, target: Hashable, site: Site) -> None:
         self.circuit = Circuit(
             window_s=breaker.window,
             failure_ratio=breaker.failure_ratio,

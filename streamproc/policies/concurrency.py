@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -49,10 +49,10 @@ class Limiter:
 
     def __init__(self, settings: Concurrency | FixedConcurrency) -> None:
         self._settings = settings
-        self._slots: Mapping[str, _Slots] = {}
+        self._slots: Mapping[Hashable, _Slots] = {}
 
     @property
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[Hashable, int]:
         """The present limits of the targets that are called."""
         return {target: slots.limit for target, slots in self._slots.items()}
 
@@ -81,7 +81,7 @@ class Limiter:
         return limited
 
     def _adaptive(self, inner: Inner, site: Site, settings: Concurrency) -> Inner:
-        def make(target: str) -> _AdaptiveSlots:
+        def make(target: Hashable) -> _AdaptiveSlots:
             return _AdaptiveSlots(target, site, settings)
 
         slots = Targets(make)
@@ -126,7 +126,7 @@ class _Slots:
 
     __slots__ = ("__weakref__", "_loop", "_site", "_target", "in_flight", "limit", "line", "now")
 
-    def __init__(self, target: str, site: Site, limit: int) -> None:
+    def __init__(self, target: Hashable, site: Site, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._target = target
         self._site = site
@@ -170,7 +170,7 @@ class _AdaptiveSlots(_Slots):
 
     __slots__ = ("_first", "aimd")
 
-    def __init__(self, target: str, site: Site, settings: Concurrency) -> None:
+    def __init__(self, target: Hashable, site: Site, settings: Concurrency) -> None:
         self.aimd = Aimd(settings.min, settings.max, settings.start)
         self._first = self.aimd.limit
         super().__init__(target, site, self._first)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Hashable
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
@@ -64,7 +65,7 @@ class Throttle:
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
         rate = self._rate
-        lines: Targets[str, _Line] = Targets(
+        lines: Targets[Hashable, _Line] = Targets(
             lambda target: _Line(target, site, None if rate is None else rate.bucket())
         )
 
@@ -89,7 +90,7 @@ class _Line:
     when it has its place back, and takes its token then.
     """
 
-    def __init__(self, target: str, site: Site, bucket: Bucket | StrictBucket | None) -> None:
+    def __init__(self, target: Hashable, site: Site, bucket: Bucket | StrictBucket | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.bucket = bucket
