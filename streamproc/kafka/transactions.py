@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from streamproc.errors import FencedError, StreamprocError, UnavailableError
+from streamproc.errors import FencedError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
@@ -72,8 +72,8 @@ class TransactionalSink(KafkaSink):
 
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
-        async with self._lock:
-            return await super().send(spans)
+        async with self._lock:  # a lane may have gone elsewhere while we waited for it
+            return await super().send([span for span in spans if not span[0].is_dropped])
 
     async def flush(self) -> None:
         """Commit now."""
@@ -102,8 +102,9 @@ class TransactionalSink(KafkaSink):
                 return
             try:
                 await self._commit_open()
-            except (StreamprocError, self._kafka.KafkaException) as error:
-                if not isinstance(error, StreamprocError):
+            except Exception as raised:
+                error: Exception = raised
+                if isinstance(error, self._kafka.KafkaException):
                     error = client.as_ours(error.args[0], self.name, is_sink=True)
                 groups, self._open = self._open, []
                 for group in groups:

@@ -29,6 +29,7 @@ class MessageWriter(Writer):
     ) -> None:
         super().__init__(reorder, window, sink, dead_letters, tally, on_written, keeper)
         self._messages = sink
+        self._sending: list[Span] = []
         self._sent: dict[asyncio.Future[None], list[Span]] = {}
         self._room: asyncio.Future[None] | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -36,10 +37,10 @@ class MessageWriter(Writer):
     async def run(self) -> None:
         """Raises what the sink raises; then `leftovers` tells what is not acknowledged."""
         while spans := await self._reorder.receive():
-            spans = [span for span in spans if not span.batch.is_dropped]
+            self._sending = spans
             await self._bury(spans)
             receipt = await self._messages.send(spans)
-            self._sent[receipt] = spans
+            self._sent[receipt], self._sending = spans, []
             receipt.add_done_callback(self._acknowledged)
             await self._until(_MOST_GROUPS)
         await self._messages.flush()
@@ -85,7 +86,7 @@ class MessageWriter(Writer):
     def drop(self, lanes: Container[int]) -> list[Batch]:
         """These are somebody else's: what is sent and not acknowledged of them is not ours."""
         dropped = []
-        for spans in self._sent.values():
+        for spans in (self._sending, *self._sent.values()):
             for span in spans:
                 if span.batch.lane in lanes and not span.batch.is_dropped:
                     span.batch.is_dropped = True
@@ -94,7 +95,7 @@ class MessageWriter(Writer):
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were sent and not acknowledged."""
-        for spans in self._sent.values():
+        for spans in (*self._sent.values(), self._sending):
             for batch, start, stop in spans:
                 if not batch.is_dropped:
                     yield from ((batch, i) for i in range(start, stop))

@@ -132,7 +132,8 @@ class Run:
         """These are somebody else's from here on; what is not written of them is his."""
         if (rest := self._producer.drop(lanes)) is not None:
             self._give_away(rest.lines)
-        for batch in [*self._writer.drop(lanes), *self._reorder.drop(lanes)]:
+        dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
+        for batch in {id(batch): batch for batch in dropped}.values():
             self._give_away(batch.lines[batch.written :])
             self.window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
 
