@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -52,11 +51,9 @@ class HttpEnricher:
     ) -> None:
         await self._client.__aexit__(kind, error, traceback)
 
-    def call(self, call: HttpCall, visit: Visit) -> Awaitable[Any]:
+    async def call(self, call: HttpCall, visit: Visit) -> Any:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
-        return self._client.send(call, self._answer)
-
-    def _answer(self, call: HttpCall, response: Response) -> Any:
+        response = await self._client.send(call)
         if response.status not in self._ok:
             if response.status == 404 and self._missing != "fail":
                 call.is_negative = True

@@ -14,7 +14,6 @@ from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     MAX_HEADER_BYTES,
     ClientOptions,
-    Read,
     Request,
     Response,
     Target,
@@ -22,7 +21,6 @@ from streamproc.http.contract import (
     cannot_connect,
     reset,
     too_large,
-    whole,
 )
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
@@ -86,19 +84,18 @@ class AiohttpClient:
         await self._session.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
-    async def send(self, request: Request, read: Read = whole) -> Any:
+    async def send(self, request: Request) -> Response:
         """See `contract.Client`. Redirects are followed; the last answer counts."""
-        asked = request
         request.sent = False
         response = await self._send_once(request)
         if not self._options.redirects:
-            return read(request, response)
+            return response
         trail = Trail(self._options.redirects, request)
         hosts = self._options.allow_hosts
         while (following := next_request(request, response, hosts)) is not None:
             request = trail.step(following)
             response = await self._send_once(request)
-        return read(asked, response)
+        return response
 
     async def _send_once(self, request: Request) -> Response:
         if request.target.is_from_record:

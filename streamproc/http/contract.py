@@ -12,9 +12,9 @@ Each client maps what its library raises to `CallError`, once, here at the borde
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -112,15 +112,6 @@ class ClientOptions(Struct, frozen=True):
     user_agent: str = "streamproc"
 
 
-Read = Callable[[Any, Response], Any]
-"""Request and answer → what the caller wants: cheaper than a coroutine of its own around `send`."""
-
-
-def whole(request: Request, response: Response) -> Response:
-    """The answer itself."""
-    return response
-
-
 class Client(Protocol):
     """Sends requests over pooled keep-alive connections.
 
@@ -138,8 +129,8 @@ class Client(Protocol):
     ) -> None:
         """Close every connection."""
 
-    def send(self, request: Request, read: Read = whole) -> Awaitable[Any]:
-        """What `read` makes of the whole answer, whatever its status. Raises `CallError`.
+    def send(self, request: Request) -> Awaitable[Response]:
+        """The whole answer, whatever its status. Raises `CallError`.
 
         Cancelling it closes the connection that it used. A kept connection that turns out
         to be closed before a byte of the answer came is replaced by a fresh one, once, if

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from streamproc.errors import CallError
 from streamproc.http.addresses import Resolver
@@ -19,12 +19,11 @@ from streamproc.http.content import accepted_encodings
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     ClientOptions,
-    Read,
     Request,
+    Response,
     Target,
     cannot_connect,
     reset,
-    whole,
 )
 from streamproc.http.tls import context
 from streamproc.targets import Targets
@@ -58,7 +57,7 @@ class LeanClient:
             pool.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
-    async def send(self, request: Request, read: Read = whole) -> Any:
+    async def send(self, request: Request) -> Response:
         """See `contract.Client`."""
         pool = self._pools[request.target]
         if not request.body and request.method in _WITHOUT_BODY:
@@ -72,11 +71,10 @@ class LeanClient:
         answer: Answer = self._loop.create_future()
         connection.ask(request, data, answer)
         try:
-            response = await answer
+            return await answer
         except asyncio.CancelledError:
             connection.cancel(answer)
             raise
-        return read(request, response)
 
     async def reach(self, target: Target) -> None:
         """Open a connection, TLS included, and ask nothing. Raises `CallError`."""
