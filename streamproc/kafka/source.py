@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import msgspec
+
 from streamproc.errors import StreamprocError
 from streamproc.kafka import client
 from streamproc.kafka.batches import batches
@@ -94,6 +96,9 @@ class KafkaSource:
         config["group.id"] = group or f"streamproc-{time.time_ns():x}"
         if settings.instance is not None:
             config["group.instance.id"] = settings.instance
+        if settings.from_ is None and group is None:
+            begin = "beginning" if self._stop_at_end else "end"
+            settings = msgspec.structs.replace(settings, from_=begin)
         self.thread = KafkaThread(settings, self, config | properties)
         self.thread.start()
         await self.thread.submit(lambda: self._thread.connect(self._connect_timeout_s))

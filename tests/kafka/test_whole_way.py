@@ -157,3 +157,18 @@ def test_what_is_not_there(broker: Broker, topic: Any, run: Any) -> None:
     assert b"127.0.0.1:1" in done.stderr
     done = run(url(broker, topic(1), group="g"), "--checkpoint", "cp")
     assert done.returncode == 2
+
+
+def test_without_a_group(broker: Broker, topic: Any, produce: Any, start: Any, run: Any) -> None:
+    """What comes from now on; with --stop-at-end all there is; with -N the last ones."""
+    name = topic(1)
+    produce(name, [b'{"n":%d}' % n for n in range(5)])
+    assert run(url(broker, name), "--stop-at-end", "-e", "none").stdout.count(b"\n") == 5
+    done = run(url(broker, name, **{"from": -2}), "--stop-at-end", "-e", "none")
+    assert done.stdout == b'{"n":3}\n{"n":4}\n'
+    process = start(url(broker, name), "-e", "none", "--limit", "1")
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        produce(name, [b'{"later":true}'])
+    assert process.stdout.read() == b'{"later":true}\n'
+    assert process.returncode == 0
