@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import msgspec
+from msgspec import structs
 
 from streamproc.errors import StreamprocError
 from streamproc.kafka import client
@@ -98,7 +98,7 @@ class KafkaSource:
             config["group.instance.id"] = settings.instance
         if settings.from_ is None and group is None:
             begin = "beginning" if self._stop_at_end else "end"
-            settings = msgspec.structs.replace(settings, from_=begin)
+            settings = structs.replace(settings, from_=begin)
         self.thread = KafkaThread(settings, self, config | properties)
         self.thread.start()
         await self.thread.submit(lambda: self._thread.connect(self._connect_timeout_s))
