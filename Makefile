@@ -31,7 +31,7 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pytest -m "not slow"
 
 torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
-	$(BIN)/python tests/torture.py --rounds 100
+	$(BIN)/python tests/torture.py --rounds 50
 
 check: install  ## ruff and mypy
 	$(BIN)/ruff check .
