@@ -1,0 +1,229 @@
+"""What the README says about Kafka works: its script when it is killed, and its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broker import PATIENCE_S, Broker, until
+from confluent_kafka import Consumer, TopicPartition
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+SECTION = README[README.index("\n## Kafka\n") :].split("\n## ", 2)[1]
+RECORDS = 3000
+PARTITIONS = 4
+GROUP = "readme"
+STAGE = """
+import asyncio
+
+async def score(record):
+    await asyncio.sleep(0.02)
+    return {"score": 1}
+"""
+COMMAND = [Path(sys.executable).with_name("streamproc"), "check", "-c"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
+
+
+class Bridge:
+    """The script of the README, in a folder of its own."""
+
+    def __init__(self, folder: Path, broker: Broker, topic: str) -> None:
+        [text] = blocks("python")
+        named = '"group.id": group,'
+        assert named in text
+        # who was killed is a member for so long; the default is 45 s
+        text = text.replace(named, f'{named} "session.timeout.ms": 6000,')
+        (folder / "bridge.py").write_text(text)
+        (folder / "scoring.py").write_text(STAGE)
+        self.folder = folder
+        self.broker = broker
+        self.topic = topic
+
+    def start(self) -> subprocess.Popen[bytes]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        arguments = [self.broker.bootstrap, self.topic, GROUP, "-e", "scoring.py:score", "-j", "16"]
+        with self.out.open("ab") as out:
+            if self.out.stat().st_size and not self.out.read_bytes().endswith(b"\n"):
+                out.write(b"\n")  # as the README says
+            return subprocess.Popen(
+                [sys.executable, "bridge.py", *arguments],
+                cwd=self.folder, env={**os.environ, "PATH": path}, stdout=out,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out.jsonl"
+
+    def written(self) -> list[int]:
+        """Numbers of the records in the output, in its order."""
+        numbers = []
+        for line in self.out.read_bytes().split(b"\n"):
+            try:
+                numbers.append(json.loads(line)["n"])
+            except ValueError:
+                assert line == line.rstrip(b"}"), line  # empty, or cut by a kill
+        return numbers
+
+    def committed(self) -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": GROUP})
+        try:
+            places = [TopicPartition(self.topic, each) for each in range(PARTITIONS)]
+            found = consumer.committed(places, timeout=PATIENCE_S)
+            return {each.partition: max(0, each.offset) for each in found}
+        finally:
+            consumer.close()
+
+    def check_offsets(self) -> int:
+        """They are not ahead of the output; returns their sum."""
+        committed = self.committed()
+        written = set(self.written())
+        for partition, offset in committed.items():
+            # number n is in partition n % 4; the null is no record
+            wanted = {partition + PARTITIONS * each for each in range(offset)} - {0}
+            assert wanted <= written, f"{partition}: {offset} is committed"
+        return sum(committed.values())
+
+
+@pytest.fixture
+def bridge(
+    tmp_path: Path, broker: Broker, topic: Callable[..., str], produce: Callable[..., None]
+) -> Bridge:
+    name = topic(PARTITIONS)
+
+    def message(n: int) -> dict[str, Any]:
+        value = b'{"n": %d,\n\r\n "text": "x"}' % n if n else None
+        return {"value": value, "key": b"%d" % n, "partition": n % PARTITIONS}
+
+    produce(name, [message(n) for n in range(RECORDS)])
+    return Bridge(tmp_path, broker, name)
+
+
+@pytest.mark.slow
+def test_the_script_may_be_killed_at_any_time(bridge: Bridge) -> None:
+    """Every record is in the output, and offsets were never ahead of it."""
+    for kill, part in ((os.killpg, 0.3), (os.kill, 0.6)):  # with streamproc, and alone
+        process = bridge.start()
+        until(
+            lambda part=part: len(set(bridge.written())) > RECORDS * part,  # type: ignore[misc]
+            "output",
+        )
+        kill(process.pid, signal.SIGKILL)
+        process.wait()
+        sum_of_offsets = bridge.check_offsets()
+        assert 0 < sum_of_offsets < RECORDS
+    process = bridge.start()
+    until(lambda: sum(bridge.committed().values()) == RECORDS, "the last offsets")
+    process.terminate()
+    assert process.wait(PATIENCE_S) == 0
+    assert bridge.check_offsets() == RECORDS
+    assert set(bridge.written()) == set(range(1, RECORDS))
+
+
+@pytest.mark.slow
+def test_the_script_stays_in_the_group_while_the_pipe_is_full(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    """Records that take longer than a member may be silent are done once."""
+    script = tmp_path / "bridge.py"
+    text = script.read_text().replace("20_000", "20").replace("5_000", "10")
+    quick = '"session.timeout.ms": 6000, "max.poll.interval.ms": 6000,'
+    script.write_text(text.replace('"session.timeout.ms": 6000,', quick))
+    (tmp_path / "scoring.py").write_text(STAGE.replace("0.02", "8 if record['n'] < 4 else 0"))
+    process = bridge.start()
+    begin = time.monotonic()
+    until(lambda: len(bridge.written()) >= RECORDS - 1, "the output")
+    assert time.monotonic() > begin + 8
+    process.terminate()
+    assert process.wait(PATIENCE_S) == 0
+    assert sorted(bridge.written()) == list(range(1, RECORDS))
+
+
+def test_the_script_is_short() -> None:
+    [text] = blocks("python")
+    compile(text, "bridge.py", "exec")
+    assert len(text.splitlines()) <= 30
+
+
+def test_pipeline_files_are_valid(tmp_path: Path) -> None:
+    names = set(re.findall(r"\$\{(\w+)\}", SECTION))
+    (tmp_path / "scoring.py").write_text(STAGE)
+    assert blocks("toml")
+    for text in blocks("toml"):
+        path = tmp_path / "leads.toml"
+        path.write_text(text.replace("/etc/streamproc/scoring.py", str(tmp_path / "scoring.py")))
+        environment = {**os.environ, **dict.fromkeys(names, "secret")}
+        done = subprocess.run([*COMMAND, path], env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
+
+def test_units_are_valid() -> None:
+    assert blocks("ini")
+    for text in blocks("ini"):
+        unit = ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read_string(text)
+        assert set(unit) == {"DEFAULT", "Unit", "Service", "Install"}
+        assert unit["Service"]["ExecStart"].split()[1:3] == ["-c", "/etc/streamproc/leads.toml"]
+        assert set(unit["Service"]["RestartPreventExitStatus"].split()) <= exit_codes()
+
+
+def exit_codes() -> set[str]:
+    """Those in all tables of the README."""
+    rows = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
+    return {code.strip() for row in rows for code in row.split(",")}
+
+
+def test_yaml_is_valid() -> None:
+    assert blocks("yaml")
+    for text in blocks("yaml"):
+        found = as_tree(text)
+        assert found["kind"] == "StatefulSet"
+        [container] = found["spec"]["template"]["spec"]["containers"]
+        assert container["command"][:2] == ["streamproc", "-c"]
+
+
+def as_tree(text: str) -> Any:
+    """With a parser if there is one; else only as far as this section goes."""
+    try:
+        import yaml
+    except ImportError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        value, rest = subtree(lines, 0)
+        assert not rest, rest
+        return value
+    return yaml.safe_load(text)
+
+
+def subtree(lines: list[str], indent: int) -> tuple[Any, list[str]]:
+    """Mappings and lists in blocks; values are JSON, or else text."""
+    tree: Any = [] if lines[0].lstrip().startswith("- ") else {}
+    while lines and len(lines[0]) - len(lines[0].lstrip()) == indent:
+        line, lines = lines[0][indent:], lines[1:]
+        if isinstance(tree, list):
+            assert line.startswith("- "), line
+            item, lines = subtree([" " * (indent + 2) + line[2:], *lines], indent + 2)
+            tree.append(item)
+            continue
+        key, colon, value = line.partition(":")
+        assert colon, line
+        assert key.isidentifier(), line
+        assert key not in tree, line
+        if value:
+            tree[key] = json.loads(value) if value.startswith(" [") else value.strip()
+        else:
+            tree[key], lines = subtree(lines, len(lines[0]) - len(lines[0].lstrip()))
+    return tree, lines
