@@ -12,6 +12,9 @@ from enum import Enum
 PROBES = 3  # calls that a half-open circuit lets through, and successes that close it
 _SLICES = 30  # of the window
 _JITTER = 0.2
+# What ended within this time is in no order: the loop hears of answers first, and of resets after
+# them, so that one failure in five looks like ten in a row.
+_TOGETHER_S = 0.025
 
 
 class State(Enum):
@@ -31,9 +34,27 @@ class Circuit:
     """
 
     __slots__ = (
-        "_calls", "_consecutive", "_failure_ratio", "_failures", "_first_open_s", "_in_row",
-        "_max_open_s", "_min_calls", "_open_s", "_past", "_slice_end", "_slice_s", "_successes",
-        "delay_s", "epoch", "is_closed", "open_since", "openings", "permits", "state",
+        "_calls",
+        "_consecutive",
+        "_failure_ratio",
+        "_failures",
+        "_first_open_s",
+        "_good_at",
+        "_in_row",
+        "_max_open_s",
+        "_min_calls",
+        "_open_s",
+        "_past",
+        "_slice_end",
+        "_slice_s",
+        "_successes",
+        "delay_s",
+        "epoch",
+        "is_closed",
+        "open_since",
+        "openings",
+        "permits",
+        "state",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +87,7 @@ class Circuit:
     def _forget(self) -> None:
         self._past.clear()
         self._in_row = self._calls = self._failures = 0
+        self._good_at = -_TOGETHER_S
         self._slice_end = 0.0  # of the present slice; its calls and failures are not in `_past`
 
     def admit(self) -> bool:
@@ -85,6 +107,7 @@ class Circuit:
             if now >= self._slice_end:
                 self._next_slice(now)
             self._in_row = 0
+            self._good_at = now
             self._calls += 1
             return False
         self._successes += 1
@@ -108,7 +131,8 @@ class Circuit:
             self._in_row += 1
             self._calls += 1
             self._failures += 1
-            if self._in_row < self._consecutive and not self._is_failing():
+            is_row = self._in_row >= self._consecutive and now - self._good_at >= _TOGETHER_S
+            if not is_row and not self._is_failing():
                 return False
             self.open_since = now
         self.state = State.OPEN

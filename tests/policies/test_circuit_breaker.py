@@ -71,6 +71,7 @@ async def opened(call: Inner, target: Target) -> float:
         ("x." * 200, 1.6, None),  # nineteen at most
         ("." * 30 + "x." * 16, 0.99, 60),  # the window forgets the good time before
         ("." * 30 + "x." * 9, 0.99, None),
+        ("." + "x" * 20, 0.002, 13),  # ten within 20 ms of a success may be no row
     ],
 )
 def test_when_it_opens(pattern: str, gap_s: float, opens_at: int | None) -> None:
@@ -421,7 +422,7 @@ def test_who_was_let_in_and_waited_for_a_place_looks_again() -> None:
         assert where.counts.circuit_opened == 2
         assert len(begun) <= 10 + 5 + 2
         target.error = None
-        assert (await results(tasks)).count("ok") >= 48
+        assert (await results(tasks)).count("ok") >= 47
 
     simulate(main())
 
