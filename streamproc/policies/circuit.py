@@ -34,27 +34,9 @@ class Circuit:
     """
 
     __slots__ = (
-        "_calls",
-        "_consecutive",
-        "_failure_ratio",
-        "_failures",
-        "_first_open_s",
-        "_good_at",
-        "_in_row",
-        "_max_open_s",
-        "_min_calls",
-        "_open_s",
-        "_past",
-        "_slice_end",
-        "_slice_s",
-        "_successes",
-        "delay_s",
-        "epoch",
-        "is_closed",
-        "open_since",
-        "openings",
-        "permits",
-        "state",
+        "_calls", "_consecutive", "_failure_ratio", "_failures", "_first_open_s", "_good_at",
+        "_in_row", "_max_open_s", "_min_calls", "_open_s", "_past", "_slice_end", "_slice_s",
+        "_successes", "delay_s", "epoch", "is_closed", "open_since", "openings", "permits", "state",
     )  # fmt: skip
 
     def __init__(
