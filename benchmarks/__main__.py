@@ -11,6 +11,7 @@ from benchmarks.cases import HERE, STREAMPROC, Results, Row, compare, environmen
 from benchmarks.durability import durability, kills
 from benchmarks.http_policies import policies
 from benchmarks.http_speed import speed
+from benchmarks.kafka import kafka
 from benchmarks.measure import RunError
 from benchmarks.special import SPECIAL
 from benchmarks.workers import workers
@@ -21,6 +22,7 @@ SPECIAL = SPECIAL | {
     "http-policies": policies,
     "workers": workers,
     "durability": durability,
+    "kafka": kafka,
 }
 KILLS = "kills"
 
