@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from streamproc.errors import (
     ConfigError,
@@ -43,6 +46,7 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",  # as in Java; librdkafka's own is CRC32
     "allow.auto.create.topics": False,
 }
+_ASK_S, _ANSWER_S = 1.0, 0.2
 
 
 def load() -> Any:
@@ -57,11 +61,16 @@ def load() -> Any:
 
 
 class Voice:
-    """What librdkafka says: its log lines at debug, and one line when brokers go or are back."""
+    """What librdkafka says: its log lines at debug, and one line when brokers go or are back.
+
+    One for all clients of a list of brokers, each with its threads.
+    """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
         self._is_down = False
+        self._lock = threading.Lock()
+        self._asked_s = 0.0
         self.refusal: KafkaError | None = None  # of our credentials
 
     def log(self, level: int, text: str, *arguments: Any) -> None:
@@ -74,25 +83,50 @@ class Voice:
 
         if error.code() in (Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED):
             self.refusal = error
-        elif error.code() == Code._ALL_BROKERS_DOWN and not self._is_down:
-            self._is_down = True
-            log.warning("kafka: no broker of %s can be reached; waiting for them", self._brokers)
+        elif error.code() == Code._ALL_BROKERS_DOWN:
+            with self._lock:
+                is_news, self._is_down = not self._is_down, True
+            if is_news:
+                log.warning(
+                    "kafka: no broker of %s can be reached; waiting for them", self._brokers
+                )
         else:
             log.debug("kafka: %s", error.str())
 
-    def heard(self) -> None:
-        """A broker answered."""
-        if self._is_down:
+    def listen(self, client: Any) -> None:
+        """While brokers are away, ask for one now and then: nobody tells when they are back."""
+        if not self._is_down or time.monotonic() < self._asked_s + _ASK_S:
+            return
+        with self._lock:
+            if not self._is_down:
+                return
+            try:
+                client.list_topics(timeout=_ANSWER_S)
+            except Exception as error:
+                log.debug("kafka: %s", error)
+                self._asked_s = time.monotonic()
+                return
             self._is_down = False
-            log.warning("kafka: brokers of %s are back", self._brokers)
+        log.warning("kafka: brokers of %s are back", self._brokers)
 
 
-def settings(brokers: str, voice: Voice, properties: Mapping[str, Any]) -> dict[str, Any]:
+def voice(brokers: str) -> Voice:
+    """The one of these brokers, as long as somebody holds it."""
+    found = _voices.get(brokers)
+    if found is None:
+        found = _voices[brokers] = Voice(brokers)
+    return found
+
+
+_voices: WeakValueDictionary[str, Voice] = WeakValueDictionary()
+
+
+def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     """What every client is made with."""
     common = {
         "bootstrap.servers": brokers,
-        "error_cb": voice.on_error,
-        "logger": voice,
+        "error_cb": voice(brokers).on_error,
+        "logger": voice(brokers),
         "log_level": 3,  # what goes wrong; the rest would be thousands of lines in an outage
     }
     return common | dict(properties)
@@ -140,7 +174,7 @@ def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def topic_facts(
-    brokers: str, voice: Voice, properties: Mapping[str, Any], topic: str, timeout_s: float
+    brokers: str, properties: Mapping[str, Any], topic: str, timeout_s: float
 ) -> tuple[int, int | None]:
     """An output topic's count of partitions and its `max.message.bytes`, None if we may not know.
 
@@ -151,11 +185,11 @@ def topic_facts(
     from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
     name = f"kafka://{brokers}/{topic}"
-    admin = AdminClient(settings(brokers, voice, only_common(properties)))
+    admin = AdminClient(settings(brokers, only_common(properties)))
     try:
         found = admin.list_topics(timeout=timeout_s).topics.get(topic)
     except KafkaException as error:
-        raise as_ours(voice.refusal or error.args[0], name, is_sink=True) from None
+        raise as_ours(voice(brokers).refusal or error.args[0], name, is_sink=True) from None
     if found is None:
         raise as_ours(KafkaError(KafkaError._UNKNOWN_TOPIC), name, is_sink=True)
     if found.error is not None:

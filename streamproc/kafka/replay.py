@@ -27,17 +27,17 @@ class Replay:
         self._kafka = client.load()
         self._source = source
         self._complain = complain
-        self._voice = client.Voice(source.brokers)
+        self._voice = client.voice(source.brokers)
         group = {"group.id": source.group or "streamproc-replay"}
         config = client.CONSUMER | group | dict(source.properties)
-        self._consumer = self._kafka.Consumer(client.settings(source.brokers, self._voice, config))
+        self._consumer = self._kafka.Consumer(client.settings(source.brokers, config))
         self._done: dict[tuple[str, int], int] = {}
 
     def to_topic(self, sink: KafkaSinkSettings) -> int:
         """Produce the originals with their keys and headers; returns how many."""
-        client.topic_facts(sink.brokers, self._voice, sink.properties, sink.topic, _TIMEOUT_S)
+        client.topic_facts(sink.brokers, sink.properties, sink.topic, _TIMEOUT_S)
         config = client.PRODUCER | dict(sink.properties)
-        producer = self._kafka.Producer(client.settings(sink.brokers, self._voice, config))
+        producer = self._kafka.Producer(client.settings(sink.brokers, config))
         refused: list[Any] = []
         count = 0
         for letter in self._letters(keep_sources=False):

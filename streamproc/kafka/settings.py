@@ -64,7 +64,8 @@ def is_address(name: str | None) -> bool:
 def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
     """The table that `kafka://HOST:PORT[,...]/TOPIC[,...]?key=value` means. Raises `UsageError`.
 
-    A parameter with a dot in its name is one of librdkafka's properties.
+    A parameter with a dot in its name is one of librdkafka's properties; `properties.` before it
+    does no harm, and says so of one without a dot.
     """
     parts = urlsplit(address)
     topics = [unquote(topic) for topic in parts.path.strip("/").split(",") if topic]
@@ -76,7 +77,7 @@ def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
     table |= {"topics": topics} if is_source else {"topic": topics[0]}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         name = key.removeprefix("properties.")
-        if "." in name:
+        if "." in key:
             table.setdefault("properties", {})[name] = value
         else:
             table[name] = {"true": True, "false": False}.get(value, value)

@@ -59,7 +59,7 @@ class KafkaSink:
         self._kafka = client.load()
         code = self._kafka.KafkaError
         self._faults = {code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG}
-        self._voice = client.Voice(self.settings.brokers)
+        self._voice = client.voice(self.settings.brokers)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._connect)
         if not self.is_shared:
@@ -86,7 +86,7 @@ class KafkaSink:
         config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
         if "transactional.id" not in config:  # else it is the transaction's
             config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
-        return self._kafka.Producer(client.settings(self.settings.brokers, self._voice, config))
+        return self._kafka.Producer(client.settings(self.settings.brokers, config))
 
     async def write(self, data: bytes) -> None:
         """Lines of dead letters, where the output is no topic."""
@@ -190,8 +190,8 @@ class KafkaSink:
 
     def _poll(self) -> None:
         while not self._is_closing:
-            if self.producer.poll(0.1):
-                self._voice.heard()
+            self.producer.poll(0.1)
+            self._voice.listen(self.producer)
 
     # What comes back
 
@@ -263,7 +263,6 @@ class KafkaSink:
         settings = self.settings
         self._count, limit = client.topic_facts(
             settings.brokers,
-            self._voice,
             settings.properties,
             settings.topic,
             self._connect_timeout_s,

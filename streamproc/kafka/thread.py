@@ -63,8 +63,8 @@ class KafkaThread(threading.Thread):
         self._is_closing = False
         self._full_since: float | None = None
         self._paused: set[tuple[str, int]] = set()
-        self.voice = client.Voice(settings.brokers)
-        self._config = client.settings(settings.brokers, self.voice, config)
+        self.voice = client.voice(settings.brokers)
+        self._config = client.settings(settings.brokers, config)
         code = self._kafka.KafkaError
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         self._is_subscribed = False
@@ -131,6 +131,7 @@ class KafkaThread(threading.Thread):
             self._fail(self.voice.refusal)
             self._is_closing = True
             return
+        self.voice.listen(self.consumer)
         if not self._assigned and not self._is_subscribed:
             self._wait_for_job(_IDLE_S)
             return
@@ -202,7 +203,6 @@ class KafkaThread(threading.Thread):
                 self._fail(error)
                 self._is_closing = True
                 return
-        self.voice.heard()
         if good or ends:
             self._post(self._listener.received, good, ends)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -42,7 +42,12 @@ class TransactionalSink(KafkaSink):
         group, instance = source.settings.group, source.settings.instance
         self._has_name = instance is not None
         name = f"streamproc-{group}-{instance or uuid4()}"
-        config = {"transactional.id": name, "transaction.timeout.ms": TIMEOUT_MS}
+        config = {
+            "transactional.id": name,
+            "transaction.timeout.ms": TIMEOUT_MS,
+            # else offsets are sent for ever to a coordinator that is no more: librdkafka #5511
+            "metadata.recovery.strategy": "none",
+        }
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
         self._open: list[Group] = []  # of the transaction
@@ -117,8 +122,7 @@ class TransactionalSink(KafkaSink):
                 if any(batch.is_dropped for batch, _, _ in self._spans()):
                     raise NotOursError
                 await self._fail_refused()
-                offsets = self._offsets()
-                await self._call(self._commit_in_thread, offsets)
+                await self._finish(self._commit_steps(self._offsets()))
                 break
             except NotOursError:
                 await self._abort()
@@ -179,7 +183,7 @@ class TransactionalSink(KafkaSink):
             for message, error in group.refused:
                 if not isinstance(error, str) and error.code() in self._faults:
                     self._refused.add((id(message.batch), message.i))
-        await self._call(self._abort_in_thread)
+        await self._finish([self._abort_step, self.producer.begin_transaction])
 
     # In the Kafka thread
 
@@ -187,32 +191,46 @@ class TransactionalSink(KafkaSink):
         assert self._source.thread is not None
         return await self._source.thread.submit(lambda: function(*arguments))
 
-    def _commit_in_thread(self, offsets: list[Any]) -> None:
-        thread = self._source.thread
-        assert thread is not None
-        if not thread.owns({(each.topic, each.partition) for each in offsets}):
-            raise NotOursError
-        metadata = thread.consumer.consumer_group_metadata()
-        self._again(self.producer.send_offsets_to_transaction, offsets, metadata, _CALL_S)
-        self._again(self.producer.commit_transaction, _CALL_S)
-        self.producer.begin_transaction()
+    async def _finish(self, steps: Iterable[Callable[[], None]]) -> None:
+        """All steps, one after the other: what can be repeated is, until the broker is back.
 
-    def _abort_in_thread(self) -> None:
-        self._again(self.producer.abort_transaction, _CALL_S)
-        self.producer.begin_transaction()
-
-    def _again(self, function: Any, *arguments: Any) -> None:
-        """What can be repeated is repeated: the broker is away, and comes back."""
-        while True:
+        In between the thread goes on with what it does all day: it stays in the group.
+        """
+        left = deque(steps)
+        while left:
             try:
-                function(*arguments)
+                await self._call(self._work_off, left)
             except self._kafka.KafkaException as raised:
                 error = raised.args[0]
                 if error.fatal() or error.txn_requires_abort() or not error.retriable():
                     raise
-                time.sleep(_BACK_OFF_S)
-            else:
-                return
+                client.log.debug("kafka: transaction: %s, again", error.str())
+                await asyncio.sleep(_BACK_OFF_S)
+
+    def _work_off(self, steps: deque[Callable[[], None]]) -> None:
+        while steps:
+            steps[0]()
+            steps.popleft()
+
+    def _commit_steps(self, offsets: list[Any]) -> list[Callable[[], None]]:
+        metadata: list[Any] = []  # of the first try: a later generation is not that of the records
+
+        def send_offsets() -> None:
+            thread = self._source.thread
+            assert thread is not None
+            if not thread.owns({(each.topic, each.partition) for each in offsets}):
+                raise NotOursError
+            if not metadata:
+                metadata.append(thread.consumer.consumer_group_metadata())
+            self.producer.send_offsets_to_transaction(offsets, metadata[0], _CALL_S)
+
+        def commit() -> None:
+            self.producer.commit_transaction(_CALL_S)
+
+        return [send_offsets, commit, self.producer.begin_transaction]
+
+    def _abort_step(self) -> None:
+        self.producer.abort_transaction(_CALL_S)
 
     async def _begin_anew(self) -> None:
         def begin() -> None:

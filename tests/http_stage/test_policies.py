@@ -300,7 +300,8 @@ def test_records_wait_for_a_target_that_is_down(enrich: Any, server: Server) -> 
     assert (outcome.code, outcome.counts["ok"]) == (0, 200)
     assert outcome.counts["circuit_opened"] >= 1
     refused = [status for _, _, status in server.stats()["arrivals"] if status == 503]
-    assert 3 <= len(refused) <= 8 + 3 * 5  # who was on the way, then three probes at a time
+    # Half of 20 calls failed at the latest; 7 more were on the way, then three probes at a time.
+    assert 3 <= len(refused) <= 15 + 7 + 3 * 5
 
 
 def test_the_breaker_is_on_by_default(enrich: Any, server: Server) -> None:
