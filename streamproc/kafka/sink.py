@@ -86,7 +86,7 @@ class KafkaSink:
         config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
         if "transactional.id" not in config:  # else it is the transaction's
             config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
-        return self._kafka.Producer(client.settings(self.settings.brokers, config))
+        return client.made(self._kafka.Producer, self.settings.brokers, config)
 
     async def write(self, data: bytes) -> None:
         """Lines of dead letters, where the output is no topic."""
@@ -190,7 +190,10 @@ class KafkaSink:
 
     def _poll(self) -> None:
         while not self._is_closing:
-            self.producer.poll(0.1)
+            try:
+                self.producer.poll(0.1)
+            except self._kafka.KafkaException as error:  # it is of no use any more, and every
+                client.log.debug("kafka: %s", error.args[0].str())  # message's report says so
             self._voice.listen(self.producer)
 
     # What comes back

@@ -101,8 +101,8 @@ class KafkaSource:
             settings = structs.replace(settings, from_=begin)
         self.thread = KafkaThread(settings, self, config | properties)
         self.thread.start()
-        await self.thread.submit(lambda: self._thread.connect(self._connect_timeout_s))
-        await self.thread.submit(self._thread.begin)
+        await self.thread.submit(lambda: self._thread.assignment.connect(self._connect_timeout_s))
+        await self.thread.submit(self._thread.assignment.begin)
         return self
 
     async def __aexit__(
@@ -124,13 +124,12 @@ class KafkaSource:
     @property
     def lag(self) -> int | None:
         """Messages of the assigned partitions that are not admitted yet; None if not known."""
-        if self.thread is None or self.thread.lag is None:
-            return None
-        return self.thread.lag + self._ready_lines
+        fetched = None if self.thread is None else self.thread.assignment.lag
+        return None if fetched is None else fetched + self._ready_lines
 
     def count_partitions(self, topic: str) -> int:
         """Of an input topic."""
-        return len(self._thread.partitions.get(topic, ()))
+        return len(self._thread.assignment.partitions.get(topic, ()))
 
     # For the corridor
 
@@ -190,7 +189,7 @@ class KafkaSource:
 
     def _is_group_at_end(self) -> bool:
         """In the Kafka thread: whether others have done all there is."""
-        consumer, partitions = self._thread.consumer, self._thread.partitions
+        consumer, partitions = self._thread.consumer, self._thread.assignment.partitions
         if self.settings.group is None or not self._was_assigned:
             return False
         from confluent_kafka import TopicPartition

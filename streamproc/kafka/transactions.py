@@ -58,7 +58,11 @@ class TransactionalSink(KafkaSink):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        await self._begin_anew()
+        try:
+            await self._call(self._work_off, deque(self._begin_steps()))
+        except self._kafka.KafkaException as error:
+            refusal = self._voice.refusal or error.args[0]
+            raise client.as_ours(refusal, self.name, is_sink=True) from None
         self._ticking = asyncio.create_task(self._tick())
         return self
 
@@ -118,6 +122,7 @@ class TransactionalSink(KafkaSink):
     async def _commit_open(self) -> None:
         wait_s = _BACK_OFF_S
         while True:
+            error: Any = None
             try:
                 if any(batch.is_dropped for batch, _, _ in self._spans()):
                     raise NotOursError
@@ -125,20 +130,33 @@ class TransactionalSink(KafkaSink):
                 await self._finish(self._commit_steps(self._offsets()))
                 break
             except NotOursError:
-                await self._abort()
+                client.log.debug("kafka: transaction: partitions went elsewhere")
             except self._kafka.KafkaException as raised:
                 error = raised.args[0]
-                client.log.debug("kafka: transaction: %s", error.str())
-                if error.fatal():
-                    await self._replace_producer(error)
-                else:
-                    await self._abort()
+            while not await self._begin_again(error):
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_S)
             await self._redo()
         groups, self._open = self._open, []
         for group in groups:
             group.receipt.set_result(None)
+
+    async def _begin_again(self, error: Any) -> bool:
+        """Abort what is open, or take another producer; False: once more."""
+        if error is not None:
+            client.log.debug("kafka: transaction: %s", error.str())
+        try:
+            if error is not None and error.fatal():
+                await self._replace_producer(error)
+            else:
+                await self._abort()
+        except self._kafka.KafkaException as raised:
+            if raised.args[0].fatal():
+                await self._replace_producer(raised.args[0])
+            else:
+                client.log.debug("kafka: transaction: %s", raised.args[0].str())
+                return False
+        return True
 
     def _spans(self) -> Iterable[tuple[Batch, int, int]]:
         return [span for group in self._open for span in group.spans]
@@ -218,7 +236,7 @@ class TransactionalSink(KafkaSink):
         def send_offsets() -> None:
             thread = self._source.thread
             assert thread is not None
-            if not thread.owns({(each.topic, each.partition) for each in offsets}):
+            if not thread.assignment.owns({(each.topic, each.partition) for each in offsets}):
                 raise NotOursError
             if not metadata:
                 metadata.append(thread.consumer.consumer_group_metadata())
@@ -232,18 +250,14 @@ class TransactionalSink(KafkaSink):
     def _abort_step(self) -> None:
         self.producer.abort_transaction(_CALL_S)
 
-    async def _begin_anew(self) -> None:
-        def begin() -> None:
-            self.producer.init_transactions(self._connect_timeout_s)
-            self.producer.begin_transaction()
-
-        try:
-            await self._call(begin)
-        except self._kafka.KafkaException as error:
-            refusal = self._voice.refusal or error.args[0]
-            raise client.as_ours(refusal, self.name, is_sink=True) from None
+    def _begin_steps(self) -> list[Callable[[], None]]:
         if self.letters is not None:
             self.letters.producer = self.producer
+
+        def init() -> None:
+            self.producer.init_transactions(self._connect_timeout_s)
+
+        return [init, self.producer.begin_transaction]
 
     async def _replace_producer(self, error: Any) -> None:
         """Fenced: by another instance of our name, or because the transaction was too long."""
@@ -259,4 +273,4 @@ class TransactionalSink(KafkaSink):
         if len(self._fences) > _FENCED:
             raise UnavailableError(f"{self.name}: {len(self._fences)} times fenced: {error.str()}")
         self.producer = self._new_producer()
-        await self._begin_anew()
+        await self._finish(self._begin_steps())
