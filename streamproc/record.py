@@ -20,7 +20,7 @@ _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
 _FROM = 16 * 40
 _NONE_S = 2.0**-40
 
-WHITESPACE = b" \t\r"  # what JSON allows around a record, the newline apart
+WHITESPACE = b" \t\r\n"  # what JSON allows around a record; in lines of files no newline is left
 
 
 class Cursor(NamedTuple):
@@ -85,8 +85,8 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes", "open", "results",
-        "taken", "written",
+        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes", "open",
+        "results", "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
@@ -100,6 +100,7 @@ class Batch:
         self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
         self.written = 0  # lines written and flushed
         self.messages: list[Any] | None = None  # what the lines came in, with key and headers
+        self.is_begun = False  # a consumer has taken lines of it
         self.is_dropped = False  # somebody else does it now
 
     def __len__(self) -> int:
@@ -112,7 +113,8 @@ class Batch:
         head = self.lines[:count]
         n_bytes = sum(map(len, head)) + count
         file, line, offset, part = self.cursor
-        rest = Cursor(file, line + count, offset + n_bytes, part)
+        step = n_bytes if self.messages is None else count  # an offset in a topic counts messages
+        rest = Cursor(file, line + count, offset + step, part)
         first = Batch(self.lane, self.cursor, head, n_bytes)
         second = Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes)
         if self.messages is not None:

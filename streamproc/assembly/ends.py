@@ -134,10 +134,12 @@ class _Corridor:
         return self._run.window.is_open(lane)
 
     async def drained(self, lanes: Sequence[int]) -> None:
+        for lane, lines in self._run.lanes.recall(lanes).items():
+            self._committer.recalled(lane, lines)
         await self._committer.drained(list(lanes))
 
     def drop(self, lanes: Sequence[int]) -> None:
-        self._run.drop(lanes)
+        self._run.lanes.drop(lanes)
         self._committer.forget(list(lanes))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamproc.codec import encode
+from streamproc.codec.document import Document
+from streamproc.errors import DecodeError
 from streamproc.record import Batch, Cursor, Failed
 
 _SCHEMA_REGISTRY = (
@@ -55,9 +56,10 @@ def _without_foreign(batch: Batch) -> list[tuple[Batch, Failed | None]]:
 
 
 def _with_meta(line: bytes, message: Any) -> bytes:
-    """The line with `_meta` as its last member; one that is no object stays as it is."""
-    body = line.rstrip()
-    if body[-1:] != b"}" or body.lstrip()[:1] != b"{":
+    """The line with the member `_meta`; one that is no object stays as it is."""
+    try:
+        document = Document(line)
+    except DecodeError:
         return line
     kind, timestamp = message.timestamp()
     headers = [[k, _text(v)] for k, v in message.headers() or []]
@@ -69,9 +71,8 @@ def _with_meta(line: bytes, message: Any) -> bytes:
         "key": _text(message.key()),
         "headers": headers,
     }
-    inner = body[:-1].rstrip()
-    comma = b"" if inner[-1:] == b"{" else b","
-    return inner + comma + b'"_meta":' + encode(meta) + b"}"
+    document.put(("_meta",), meta)  # one from an earlier topic is replaced
+    return document.line
 
 
 def _text(data: bytes | None) -> str | None:

@@ -31,6 +31,9 @@ class _Offsets:
         self._batches.append((self._admitted, batch))
         self._admitted += len(batch)
 
+    def recall(self, lines: int) -> None:
+        self._admitted -= lines
+
     @property
     def open_lines(self) -> int:
         """Admitted and not written, or not without a gap before them."""
@@ -107,6 +110,11 @@ class Committer:
             self._waiting.add(waiter)
             await waiter
         await self._commit(lanes, wait=True)
+
+    def recalled(self, lane: int, lines: int) -> None:
+        """The last `lines` that were admitted of it will not be written."""
+        if lane in self._offsets:
+            self._offsets[lane].recall(lines)
 
     def forget(self, lanes: list[int]) -> None:
         """They are gone."""

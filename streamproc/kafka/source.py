@@ -32,7 +32,7 @@ class Corridor(Protocol):
         """Whether the window has room for more of this lane."""
 
     async def drained(self, lanes: Sequence[int]) -> None:
-        """Until everything that was admitted of them is written."""
+        """Begin with nothing more of them, and wait until what was begun is written."""
 
     def drop(self, lanes: Sequence[int]) -> None:
         """What is not written of them is somebody else's work now."""
@@ -273,7 +273,7 @@ class KafkaSource:
         self._ready_lines += len(messages)
 
     async def revoked(self, partitions: Sequence[tuple[str, int]], *, is_lost: bool) -> None:
-        """What was admitted is finished, if there is time; the rest is for the next owner."""
+        """What was begun is finished, if there is time; the rest is for the next owner."""
         lanes = [self._lanes.pop(each) for each in partitions if each in self._lanes]
         numbers = [lane.number for lane in lanes]
         for lane in lanes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Container
 
 from streamproc.record import Batch
 
@@ -49,9 +50,17 @@ class Channel:
         while not self._queue.empty():
             batch = self._queue.get_nowait()
             if not batch.is_dropped:
+                batch.is_begun = True
                 self._batch, self._size, self._next = batch, len(batch), 1
                 return batch, 0
         return None
+
+    def recall(self, lanes: Container[int]) -> tuple[int, int]:
+        """Give nothing more of the batch in hand if it is of these: its lane, lines not given."""
+        if self._next == self._size or self._batch.lane not in lanes:
+            return 0, 0
+        left, self._size = self._size - self._next, self._next
+        return self._batch.lane, left
 
     async def wait(self) -> bool:
         """Wait until there may be a line to take; False at the end of input."""

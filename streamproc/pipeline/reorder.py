@@ -68,6 +68,10 @@ class Reorder:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
+    def recall(self, lanes: Iterable[int]) -> dict[int, int]:
+        """Nobody shall begin with what is not begun of these; returns their lines by lane."""
+        return {lane: _recall(self._lanes.get(lane, ())) for lane in lanes}
+
     def drop(self, lanes: Iterable[int]) -> list[Batch]:
         """Forget these; returns their batches that were not handed out whole."""
         dropped = [batch for lane in lanes for batch in self._lanes.pop(lane, ())]
@@ -132,6 +136,11 @@ class AsFinished(Reorder):
         self._done.append(Span(batch, start, start + len(lines)))
         super().finish_run(batch, start, lines, notes)
 
+    def recall(self, lanes: Iterable[int]) -> dict[int, int]:
+        """Nobody shall begin with what is not begun of these; returns their lines by lane."""
+        known = list(self._open.values())
+        return {lane: _recall(each for each in known if each.lane == lane) for lane in lanes}
+
     def drop(self, lanes: Iterable[int]) -> list[Batch]:
         """Forget these; returns their batches that were not handed out whole."""
         gone = set(lanes)
@@ -156,3 +165,17 @@ class AsFinished(Reorder):
             if not run.batch.open:
                 self._open.pop(id(run.batch), None)
         return runs
+
+
+def _recall(batches: Iterable[Batch]) -> int:
+    """All from the first one on that no consumer has: the end of a lane, in order of admission.
+
+    What was refused at once in between ended without having been begun.
+    """
+    lines, is_end = 0, False
+    for batch in batches:
+        is_end = is_end or (batch.open > 0 and not batch.is_begun)
+        if is_end:
+            batch.is_dropped = True
+            lines += len(batch)
+    return lines

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
 
 from streamproc.errors import AccountingError, OutputError, ReaderGoneError
 from streamproc.interfaces import Engine, Keeper, Sink, Source
 from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.lanes import Lanes
 from streamproc.pipeline.messages import MessageWriter
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import AsFinished, Reorder
@@ -100,6 +101,9 @@ class Run:
         self._writer: Writer = kind(
             self._reorder, window, sink, dead_letters, self.tally, self._check_errors, keeper
         )
+        self.lanes = Lanes(
+            self._producer, self._channel, self._reorder, self._writer, window, self.tally
+        )
 
     async def run(self) -> None:
         """Never raises what ends a stream: that goes to `errors`."""
@@ -127,20 +131,6 @@ class Run:
             await asyncio.gather(*tasks, return_exceptions=True)
         if self.tally.received != self.tally.ended:
             self.errors.append(AccountingError(f"records are not accounted for: {self.tally}"))
-
-    def drop(self, lanes: Sequence[int]) -> None:
-        """These are somebody else's from here on; what is not written of them is his."""
-        if (rest := self._producer.drop(lanes)) is not None:
-            self._give_away(rest.lines)
-        dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
-        for batch in {id(batch): batch for batch in dropped}.values():
-            self._give_away(batch.lines[batch.written :])
-            self.window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
-
-    def _give_away(self, lines: list[bytes]) -> None:
-        blank = sum(not line.strip(WHITESPACE) for line in lines)
-        self.tally.blank += blank
-        self.tally.unprocessed += len(lines) - blank
 
     @property
     def exit_code(self) -> int:

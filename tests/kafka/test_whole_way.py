@@ -166,9 +166,22 @@ def test_without_a_group(broker: Broker, topic: Any, produce: Any, start: Any, r
     assert run(url(broker, name), "--stop-at-end", "-e", "none").stdout.count(b"\n") == 5
     done = run(url(broker, name, **{"from": -2}), "--stop-at-end", "-e", "none")
     assert done.stdout == b'{"n":3}\n{"n":4}\n'
-    process = start(url(broker, name), "-e", "none", "--limit", "1")
+    process = start(url(broker, name), "-e", "none", "-N", "1")
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         produce(name, [b'{"later":true}'])
     assert process.stdout.read() == b'{"later":true}\n'
     assert process.returncode == 0
+
+
+def test_a_limit(broker: Broker, topic: Any, produce: Any, run: Any, consume_all: Any) -> None:
+    """What is committed is what was written, to the record."""
+    source, target = topic(1), topic(1)
+    produce(source, [b'{"n":%d}' % n for n in range(60_000)])
+    arguments = (url(broker, source, group=source), "--stop-at-end", "-e", "none",
+                 "-o", url(broker, target), "--summary", "json")  # fmt: skip
+    done = run(*arguments, "--limit", "50001")
+    assert (done.returncode, summary(done.stderr)["ok"]) == (0, 50_001)
+    done = run(*arguments)
+    assert (done.returncode, summary(done.stderr)["ok"]) == (0, 9_999)
+    assert numbers(consume_all(target)) == list(range(60_000))

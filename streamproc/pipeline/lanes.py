@@ -1,0 +1,61 @@
+"""Lanes that go elsewhere while the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.producer import Producer
+from streamproc.pipeline.reorder import Reorder
+from streamproc.pipeline.window import Window
+from streamproc.pipeline.writer import Writer
+from streamproc.record import WHITESPACE, Tally
+
+
+class Lanes:
+    """Gives lanes away: first what nobody works on, at last what is not written."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        channel: Channel,
+        reorder: Reorder,
+        writer: Writer,
+        window: Window,
+        tally: Tally,
+    ) -> None:
+        self._producer = producer
+        self._channel = channel
+        self._reorder = reorder
+        self._writer = writer
+        self._window = window
+        self._tally = tally
+
+    def recall(self, lanes: Sequence[int]) -> dict[int, int]:
+        """Begin with nothing more of these. Returns by lane how many lines will not be done.
+
+        They are still in the window, until `drop`.
+        """
+        self._drop_rest(lanes)
+        recalled = self._reorder.recall(lanes)
+        lane, lines = self._channel.recall(lanes)
+        if lines:
+            recalled[lane] += lines
+        return recalled
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        """These are somebody else's from here on; what is not written of them is his."""
+        self._drop_rest(lanes)
+        dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
+        for batch in {id(batch): batch for batch in dropped}.values():
+            self._give_away(batch.lines[batch.written :])
+            self._window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
+
+    def _drop_rest(self, lanes: Sequence[int]) -> None:
+        if (rest := self._producer.drop(lanes)) is not None:
+            self._give_away(rest.lines)
+
+    def _give_away(self, lines: list[bytes]) -> None:
+        blank = sum(not line.strip(WHITESPACE) for line in lines)
+        self._tally.blank += blank
+        self._tally.unprocessed += len(lines) - blank
