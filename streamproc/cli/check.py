@@ -12,7 +12,8 @@ import click
 
 from streamproc.cli.leave import say
 from streamproc.codec import encode
-from streamproc.secrets import redact
+from streamproc.kafka.settings import is_secret
+from streamproc.secrets import HIDDEN, redact
 
 _VARIABLE = "${"
 
@@ -35,7 +36,7 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])
-    for line in _toml(_unfilled(shown, written)):
+    for line in _toml(_without_secrets(_unfilled(shown, written))):
         click.echo(line)
     for note in pipeline.notes:
         click.echo(f"# {redact(note)}")
@@ -72,6 +73,17 @@ def _unfilled(value: Any, written: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(written, list | tuple):
         return [_unfilled(v, w) for v, w in zip(value, written, strict=False)]
     return value
+
+
+def _without_secrets(value: Any) -> Any:
+    """Kafka properties without passwords that stand in the file."""
+    if not isinstance(value, dict):
+        return value
+    out = {k: _without_secrets(v) for k, v in value.items()}
+    for name, each in out.get("properties", {}).items():
+        if is_secret(name) and _VARIABLE not in str(each):
+            out["properties"][name] = HIDDEN
+    return out
 
 
 def _toml(settings: dict[str, Any]) -> list[str]:

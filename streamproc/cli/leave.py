@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from io import StringIO
 
 import click
 
@@ -28,8 +29,9 @@ def report(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Abort):
         return 130
     if isinstance(error, click.ClickException):
-        if sys.stderr is not None:
-            error.show()
+        said = StringIO()
+        error.show(said)
+        say(said.getvalue().rstrip())
         return error.exit_code
     if isinstance(error, ReaderGoneError):
         return error.exit_code

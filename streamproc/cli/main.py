@@ -28,11 +28,22 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     return getattr(import_module(module), attribute), rest
 
 
+def _hide_secrets(arguments: list[str]) -> None:
+    """Passwords in addresses, before any of them can be printed in a message."""
+    addresses = [each[each.index("kafka://") :] for each in arguments if "kafka://" in each]
+    if addresses:
+        from streamproc.kafka.settings import hide_secrets
+
+        for address in addresses:
+            hide_secrets(address)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda n, _: os._exit(128 + n))  # nothing was read yet
+    _hide_secrets(sys.argv[1:])
     command, arguments = command_of(sys.argv[1:])
     name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
     try:

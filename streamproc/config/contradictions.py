@@ -19,6 +19,9 @@ def contradictions(table: Table) -> Iterable[str]:
     """One line for each."""
     if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
         yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
+    for name, instead in (("output", "sink"), ("dead_letter", "dead_letter")):
+        if str(table.get(name)).startswith("kafka://"):
+            yield f"{name}: an address is for the command line; here it is a table, {instead}.kafka"
     yield from _of_exactly_once(table)
     stages = table.get("stage")
     if not isinstance(stages, list | tuple):

@@ -17,6 +17,8 @@ from streamproc.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from streamproc.kafka.settings import is_secret
+from streamproc.secrets import hide
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -46,7 +48,8 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",  # as in Java; librdkafka's own is CRC32
     "allow.auto.create.topics": False,
 }
-_ASK_S, _ANSWER_S = 1.0, 0.2
+_ASK_S, _ANSWER_S = 1.0, 1.0
+_FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
 
 
 def load() -> Any:
@@ -68,7 +71,7 @@ class Voice:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._is_down = False
+        self._is_doubted = self._is_down = False
         self._lock = threading.Lock()
         self._asked_s = 0.0
         self.refusal: KafkaError | None = None  # of our credentials
@@ -84,30 +87,33 @@ class Voice:
         if error.code() in (Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED):
             self.refusal = error
         elif error.code() == Code._ALL_BROKERS_DOWN:
-            with self._lock:
-                is_news, self._is_down = not self._is_down, True
-            if is_news:
-                log.warning(
-                    "kafka: no broker of %s can be reached; waiting for them", self._brokers
-                )
+            self._is_doubted = True
         else:
             log.debug("kafka: %s", error.str())
 
-    def listen(self, client: Any) -> None:
-        """While brokers are away, ask for one now and then: nobody tells when they are back."""
-        if not self._is_down or time.monotonic() < self._asked_s + _ASK_S:
+    def listen(self, client: Any, topic: str) -> None:
+        """Ask for a broker now and then, once one of the clients saw none.
+
+        Each client says so in its own time, and none says that they are back.
+        """
+        if not self._is_doubted or time.monotonic() < self._asked_s + _ASK_S:
             return
         with self._lock:
-            if not self._is_down:
+            if not self._is_doubted:
                 return
             try:
-                client.list_topics(timeout=_ANSWER_S)
+                client.list_topics(topic, timeout=_ANSWER_S)
             except Exception as error:
                 log.debug("kafka: %s", error)
-                self._asked_s = time.monotonic()
-                return
-            self._is_down = False
-        log.warning("kafka: brokers of %s are back", self._brokers)
+                if not self._is_down:
+                    text = "kafka: no broker of %s can be reached; waiting for them"
+                    log.warning(text, self._brokers)
+                self._is_down = True
+            else:
+                if self._is_down:
+                    log.warning("kafka: brokers of %s are back", self._brokers)
+                self._is_down = self._is_doubted = False
+            self._asked_s = time.monotonic()
 
 
 def voice(brokers: str) -> Voice:
@@ -129,7 +135,50 @@ def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         "logger": voice(brokers),
         "log_level": 3,  # what goes wrong; the rest would be thousands of lines in an outage
     }
+    for name, value in properties.items():
+        if is_secret(name):
+            hide(str(value))
     return common | dict(properties)
+
+
+def made(kind: Any, brokers: str, config: Mapping[str, Any]) -> Any:
+    """A client of librdkafka's. Raises `ConfigError` for what it does not know."""
+    from confluent_kafka import KafkaException
+
+    try:
+        return kind(settings(brokers, config))
+    except (KafkaException, TypeError, ValueError) as error:
+        reason = error.args[0]
+        raise ConfigError(
+            f"kafka://{brokers}: properties: {getattr(reason, 'str', lambda: reason)()}"
+        ) from None
+
+
+def partitions_of(
+    consumer: Any, brokers: str, topic: str, timeout_s: float, *, is_sink: bool = False
+) -> list[int]:
+    """Of a topic, which is not created by that. Raises what is wrong.
+
+    To ask waits for an answer, and hears of a wrong password only between two questions.
+    """
+    from confluent_kafka import KafkaException
+
+    name = f"kafka://{brokers}/{topic}"
+    deadline, try_s = time.monotonic() + timeout_s, _FIRST_S
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            found = consumer.list_topics(topic, timeout=max(0.01, min(try_s, left_s)))
+            break
+        except KafkaException as error:
+            consumer.poll(0)
+            refusal = voice(brokers).refusal
+            if refusal is not None or left_s <= try_s:
+                raise as_ours(refusal or error.args[0], name, is_sink=is_sink) from None
+            try_s *= 2
+    if found.topics[topic].error is not None:
+        raise as_ours(found.topics[topic].error, name, is_sink=is_sink)
+    return sorted(found.topics[topic].partitions)
 
 
 def as_ours(error: KafkaError, what: str, *, is_sink: bool = False) -> StreamprocError:
@@ -137,14 +186,7 @@ def as_ours(error: KafkaError, what: str, *, is_sink: bool = False) -> Streampro
     from confluent_kafka import KafkaError as Code
 
     code = error.code()
-    if code in (
-        Code._AUTHENTICATION,
-        Code.SASL_AUTHENTICATION_FAILED,
-        Code.TOPIC_AUTHORIZATION_FAILED,
-        Code.GROUP_AUTHORIZATION_FAILED,
-        Code.CLUSTER_AUTHORIZATION_FAILED,
-        Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    ):
+    if is_refusal(error):
         return UnauthorizedError(f"{what}: not authorised: {error.str()}")
     if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTITION):
         if is_sink:
@@ -156,6 +198,20 @@ def as_ours(error: KafkaError, what: str, *, is_sink: bool = False) -> Streampro
             'them, or set properties = { "partition.assignment.strategy" = ... } as theirs'
         )
     return UnavailableError(f"{what}: {error.str()}")
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """Whether it is for want of the right credentials, or of a right."""
+    from confluent_kafka import KafkaError as Code
+
+    return error.code() in (
+        Code._AUTHENTICATION,
+        Code.SASL_AUTHENTICATION_FAILED,
+        Code.TOPIC_AUTHORIZATION_FAILED,
+        Code.GROUP_AUTHORIZATION_FAILED,
+        Code.CLUSTER_AUTHORIZATION_FAILED,
+        Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    )
 
 
 def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,26 +234,24 @@ def topic_facts(
 ) -> tuple[int, int | None]:
     """An output topic's count of partitions and its `max.message.bytes`, None if we may not know.
 
-    All topics are listed: to ask for one that is missing would create it. Raises
-    `CreateError`, `UnauthorizedError`, `UnavailableError`.
+    A consumer looks it up: another client that asks for one that is missing creates it.
+    Raises `ConfigError`, `CreateError`, `UnauthorizedError`, `UnavailableError`.
     """
-    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka import Consumer, KafkaException
     from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-    name = f"kafka://{brokers}/{topic}"
-    admin = AdminClient(settings(brokers, only_common(properties)))
+    common = only_common(properties)
+    config = {"group.id": "streamproc", "allow.auto.create.topics": False}
+    consumer = made(Consumer, brokers, config | common)
     try:
-        found = admin.list_topics(timeout=timeout_s).topics.get(topic)
-    except KafkaException as error:
-        raise as_ours(voice(brokers).refusal or error.args[0], name, is_sink=True) from None
-    if found is None:
-        raise as_ours(KafkaError(KafkaError._UNKNOWN_TOPIC), name, is_sink=True)
-    if found.error is not None:
-        raise as_ours(found.error, name, is_sink=True)
+        count = len(partitions_of(consumer, brokers, topic, timeout_s, is_sink=True))
+    finally:
+        consumer.close()
+    admin = AdminClient(settings(brokers, common))
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         [future] = admin.describe_configs([resource], request_timeout=5).values()
-        return len(found.partitions), int(future.result()["max.message.bytes"].value)
+        return count, int(future.result()["max.message.bytes"].value)
     except (KafkaException, KeyError, ValueError) as error:
         log.debug("kafka: max.message.bytes of %s: %s", topic, error)
-        return len(found.partitions), None
+        return count, None

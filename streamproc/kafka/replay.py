@@ -30,14 +30,14 @@ class Replay:
         self._voice = client.voice(source.brokers)
         group = {"group.id": source.group or "streamproc-replay"}
         config = client.CONSUMER | group | dict(source.properties)
-        self._consumer = self._kafka.Consumer(client.settings(source.brokers, config))
+        self._consumer = client.made(self._kafka.Consumer, source.brokers, config)
         self._done: dict[tuple[str, int], int] = {}
 
     def to_topic(self, sink: KafkaSinkSettings) -> int:
         """Produce the originals with their keys and headers; returns how many."""
         client.topic_facts(sink.brokers, sink.properties, sink.topic, _TIMEOUT_S)
         config = client.PRODUCER | dict(sink.properties)
-        producer = self._kafka.Producer(client.settings(sink.brokers, config))
+        producer = client.made(self._kafka.Producer, sink.brokers, config)
         refused: list[Any] = []
         count = 0
         for letter in self._letters(keep_sources=False):
@@ -99,10 +99,8 @@ class Replay:
         consumer = self._consumer
         places = []
         for topic in self._source.topics:
-            found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-            if found.error is not None:
-                raise client.as_ours(found.error, f"kafka://{self._source.brokers}/{topic}")
-            places += [self._kafka.TopicPartition(topic, each) for each in found.partitions]
+            found = client.partitions_of(consumer, self._source.brokers, topic, _TIMEOUT_S)
+            places += [self._kafka.TopicPartition(topic, each) for each in found]
         committed = consumer.committed(places, timeout=_TIMEOUT_S) if self._source.group else ()
         consumer.assign(positions.placed(consumer, self._source.from_, places, committed))
         open_places = {(each.topic, each.partition) for each in places}

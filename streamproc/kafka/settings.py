@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 
 from streamproc.errors import UsageError
+from streamproc.secrets import hide
 from streamproc.units import Seconds
 
 SCHEME = "kafka://"
+_SECRET = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config")
 
 
 class KafkaSourceSettings(
@@ -56,6 +59,18 @@ class SinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     kafka: KafkaSinkSettings
 
 
+def is_secret(name: str) -> bool:
+    """Whether the property of that name is never printed, wherever it was given."""
+    return _SECRET.search(name) is not None
+
+
+def hide_secrets(address: str) -> None:
+    """From now on messages are without the secrets in `address`."""
+    for name, value in parse_qsl(address.partition("?")[2]):
+        if is_secret(name):
+            hide(value)
+
+
 def is_address(name: str | None) -> bool:
     """Whether `name` is a Kafka address and no file."""
     return name is not None and name.startswith(SCHEME)
@@ -67,6 +82,7 @@ def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
     A parameter with a dot in its name is one of librdkafka's properties; `properties.` before it
     does no harm, and says so of one without a dot.
     """
+    hide_secrets(address)
     parts = urlsplit(address)
     topics = [unquote(topic) for topic in parts.path.strip("/").split(",") if topic]
     if not parts.netloc or not topics:

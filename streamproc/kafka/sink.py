@@ -54,6 +54,7 @@ class KafkaSink:
         self._key = path_of(settings.key)
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
+        self._fatal: Any = None  # why it is of no use any more
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
@@ -192,9 +193,10 @@ class KafkaSink:
         while not self._is_closing:
             try:
                 self.producer.poll(0.1)
-            except self._kafka.KafkaException as error:  # it is of no use any more, and every
-                client.log.debug("kafka: %s", error.args[0].str())  # message's report says so
-            self._voice.listen(self.producer)
+            except self._kafka.KafkaException as error:  # it is of no use any more: messages
+                self._fatal = error.args[0]  # are reported as purged
+                client.log.debug("kafka: %s", self._fatal.str())
+            self._voice.listen(self.producer, self.settings.topic)
 
     # What comes back
 
@@ -240,7 +242,8 @@ class KafkaSink:
         if isinstance(error, str):
             return error
         if error.code() not in self._faults:
-            raise client.as_ours(self._voice.refusal or error, self.name, is_sink=True)
+            why = self._voice.refusal or self._fatal or error
+            raise client.as_ours(why, self.name, is_sink=True)
         return str(error.str())
 
     async def _fail(self, message: Outgoing, reason: str) -> None:

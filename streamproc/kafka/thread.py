@@ -63,6 +63,8 @@ class KafkaThread(threading.Thread):
         self.voice = client.voice(settings.brokers)
         code = self._kafka.KafkaError
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
+        if settings.group is None:  # librdkafka looks for its coordinator even so
+            self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
         self._fenced = {code.FENCED_INSTANCE_ID, code._FENCED}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
@@ -126,7 +128,7 @@ class KafkaThread(threading.Thread):
         if self.voice.refusal is not None:
             self.fail(self.voice.refusal)
             return
-        self.voice.listen(self.consumer)
+        self.voice.listen(self.consumer, self._settings.topics[0])
         if not self.assignment.has_begun:
             self.wait_for_job(_IDLE_S)
             return

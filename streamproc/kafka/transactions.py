@@ -133,6 +133,8 @@ class TransactionalSink(KafkaSink):
                 client.log.debug("kafka: transaction: partitions went elsewhere")
             except self._kafka.KafkaException as raised:
                 error = raised.args[0]
+                if client.is_refusal(error):
+                    raise
             while not await self._begin_again(error):
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_S)

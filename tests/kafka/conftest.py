@@ -45,6 +45,16 @@ def broker(installed: None) -> Iterator[Broker]:
         yield broker
 
 
+@pytest.fixture(scope="session")
+def secured(installed: None) -> Iterator[Broker]:
+    """Where passwords, certificates and rights count; all but root need rights."""
+    listeners = ("SASL_PLAINTEXT", "SSL", "SASL_SSL")
+    users = {"root": "toor", "alice": "secret", "carol": "geheim+/&7Q", "dave": "swordfish"}
+    with Broker(listeners, users=users, superusers=["root", "carol"]) as broker:
+        broker.create_topic("orders")
+        yield broker
+
+
 @pytest.fixture
 def topic(broker: Broker) -> Callable[..., str]:
     """`topic(partitions, config)` creates one and answers with its name."""

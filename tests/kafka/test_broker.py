@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,15 +19,6 @@ from confluent_kafka.admin import AdminClient
 
 Produce = Callable[..., None]
 Consume = Callable[..., list[Any]]
-
-
-@pytest.fixture(scope="module")
-def secured(installed: None) -> Iterator[Broker]:
-    listeners = ("SASL_PLAINTEXT", "SSL", "SASL_SSL")
-    users = {"root": "toor", "alice": "secret"}
-    with Broker(listeners, users=users, superusers=["root"]) as broker:
-        broker.create_topic("orders")
-        yield broker
 
 
 def is_heard(address: str) -> bool:
