@@ -105,7 +105,7 @@ class Voice:
                 client.list_topics(topic, timeout=_ANSWER_S)
             except Exception as error:
                 log.debug("kafka: %s", error)
-                if not self._is_down:
+                if not self._is_down and self.refusal is None:
                     text = "kafka: no broker of %s can be reached; waiting for them"
                     log.warning(text, self._brokers)
                 self._is_down = True

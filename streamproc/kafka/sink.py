@@ -131,19 +131,20 @@ class KafkaSink:
         key, headers = None, None
         if origin is not None:
             key, headers = origin.key(), origin.headers()
-        is_same_key = self._key is None
-        if self._key is not None and message.value is not None:
-            key = key_of(self._key, message.value)
-        place = self._partition(origin if is_same_key else None, key)
+        value = message.value or b""
+        is_same_key = self._key is None or not value.strip()  # what deletes a key, keeps it
+        if self._key is not None and not is_same_key:
+            key = key_of(self._key, value)
+        place = self._partition(origin, key, is_same_key=is_same_key)
         await self._produce(group, message.value, key, headers, origin, place, message)
 
-    def _partition(self, origin: Any, key: bytes | None) -> int | None:
+    def _partition(self, origin: Any, key: bytes | None, *, is_same_key: bool = True) -> int | None:
         """Where it goes, None for the partitioner of all clients."""
         if origin is None or self.settings.partition == "key":
             return None
         if self.settings.partition == "same" or key is None:
             return int(origin.partition()) % self._count
-        if self.partitions_of(origin.topic()) == self._count:
+        if is_same_key and self.partitions_of(origin.topic()) == self._count:
             return int(origin.partition())
         return None
 
