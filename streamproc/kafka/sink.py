@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from streamproc.record import Batch, Failed, Note
 _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 _DEFAULT_MAX_BYTES = 1_048_588
 _FLUSH_S = 2.0
+_REPORTS_S = 0.005  # so many come together: each time that they do, the loop has to stop for them
 
 
 class KafkaSink:
@@ -162,7 +164,10 @@ class KafkaSink:
         size += sum(len(k) + len(v or b"") + 4 for k, v in headers or ())
         if size > self._max_bytes and message is not None:
             text = f"{size} bytes, the topic {self.settings.topic} takes {self._max_bytes}"
-            group.refused.append((message, text))
+            if message.is_last_word:
+                group.refused.append((message, text))
+            elif (instead := self._instead(message, text)) is not None:
+                await self._send_one(group, instead)
             return
         more: dict[str, Any] = {}
         if headers:
@@ -193,7 +198,8 @@ class KafkaSink:
     def _poll(self) -> None:
         while not self._is_closing:
             try:
-                self.producer.poll(0.1)
+                if self.producer.poll(0.1):
+                    time.sleep(_REPORTS_S)
             except self._kafka.KafkaException as error:  # it is of no use any more: messages
                 self._fatal = error.args[0]  # are reported as purged
                 client.log.debug("kafka: %s", self._fatal.str())
@@ -248,21 +254,34 @@ class KafkaSink:
         return str(error.str())
 
     async def _fail(self, message: Outgoing, reason: str) -> None:
-        """The record fails: it becomes a dead letter, or an error that is short enough."""
+        """The record fails, and what goes out instead goes alone."""
+        instead = self._instead(message, reason)
+        if instead is not None and (await self._send_alone(instead)).refused:
+            raise self._unheard(instead, reason)
+
+    def _unheard(self, message: Outgoing, reason: str) -> CreateError:
+        where = f"{message.batch.cursor.file}/{message.batch.cursor.line + message.i}"
+        name = self.name if message.letter is None or self.letters is None else self.letters.name
+        return CreateError(f"{name}: not even the error of {where} is taken: {reason}")
+
+    def _instead(self, message: Outgoing, reason: str) -> Outgoing | None:
+        """A dead letter, or an error that is short enough."""
+        if message.is_last_word:
+            raise self._unheard(message, reason)
         batch, i = message.batch, message.i
         failed = Failed("sink", "sink", f"refused: {reason}", 1)
         note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
         batch.notes[i] = note
         instead = None
-        if note.dead_letter is not None and self.letters is not None and message.letter is None:
+        if note.dead_letter is not None and self.letters is not None:
             origin = batch.messages[i] if batch.messages else None
             instead = Outgoing(batch, i, None, as_letter(note.dead_letter, origin))
         elif note.line:
             where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
             error = {"stage": "sink", "kind": "sink", "message": failed.message} | where
             instead = Outgoing(batch, i, encode({"_error": error}), None)
-        if instead is not None and (await self._send_alone(instead)).refused:
-            raise CreateError(f"{self.name}: not even the error of a record is taken: {reason}")
+            instead.is_last_word = True
+        return instead
 
     # In a thread of its own, before all else
 
