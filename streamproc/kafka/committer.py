@@ -126,7 +126,8 @@ class Committer:
             return
         from confluent_kafka import KafkaException, TopicPartition
 
-        places = []
+        thread, places = self._source.thread, []
+        failed, thread.uncommitted = thread.uncommitted, set()
         for number, lane in self._source.numbered.items():
             offsets = self._offsets.get(number)
             if number not in lanes or offsets is None:
@@ -134,12 +135,13 @@ class Committer:
             offsets.move()
             if not offsets.open_lines and not lane.ready:
                 offsets.next = max(offsets.next, lane.end_offset)  # past control records
-            if offsets.next > offsets.committed:
+            # the last word is said again: what became of an earlier one is not known
+            is_unsure = offsets.next >= 0 and (wait or (lane.topic, lane.partition) in failed)
+            if offsets.next > offsets.committed or is_unsure:
                 offsets.committed = offsets.next
                 places.append(TopicPartition(lane.topic, lane.partition, offsets.next))
-        if not places or not self._source.thread.is_alive():
+        if not places or not thread.is_alive():
             return
-        thread = self._source.thread
         try:
             async with asyncio.timeout(_LAST_S):
                 await thread.submit(

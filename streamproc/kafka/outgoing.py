@@ -9,7 +9,9 @@ from typing import Any
 from streamproc.codec import decode, encode
 from streamproc.errors import DecodeError
 from streamproc.kafka.letters import Letter, as_letter
-from streamproc.record import BLANK, Batch
+from streamproc.record import BLANK, Batch, Failed
+
+_OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 
 Spans = Sequence[tuple[Batch, int, int]]
 
@@ -17,13 +19,14 @@ Spans = Sequence[tuple[Batch, int, int]]
 class Outgoing:
     """One message to be, and where it came from."""
 
-    __slots__ = ("batch", "i", "letter", "value")
+    __slots__ = ("batch", "i", "is_last_word", "letter", "value")
 
     def __init__(self, batch: Batch, i: int, value: bytes | None, letter: Letter | None) -> None:
         self.batch = batch
         self.i = i
         self.value = value
         self.letter = letter
+        self.is_last_word = letter is not None  # nothing goes in its place
 
 
 class Group:
@@ -77,6 +80,27 @@ def messages(batch: Batch, start: int, stop: int, letters: bool) -> list[Outgoin
             lines = line.split(b"\n") if note.lines_out > 1 else [line]
             out += [Outgoing(batch, i, each, None) for each in lines]
     return out
+
+
+def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoing | None:
+    """What goes out for a record that is refused, and noted: a letter, or a short error."""
+    note = batch.notes[i]
+    if note.dead_letter is not None and letters:
+        origin = batch.messages[i] if batch.messages else None
+        return Outgoing(batch, i, None, as_letter(note.dead_letter, origin))
+    if not note.line:
+        return None
+    where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
+    error = {"stage": failed.stage, "kind": failed.kind, "message": failed.message} | where
+    word = Outgoing(batch, i, encode({"_error": error}), None)
+    word.is_last_word = True
+    return word
+
+
+def size_of(value: bytes | None, key: bytes | None, headers: Any) -> int:
+    """What a message takes of its topic's limit, at most."""
+    size = len(value or b"") + len(key or b"") + _OVERHEAD_BYTES
+    return size + sum(len(k) + len(v or b"") + 4 for k, v in headers or ())
 
 
 def path_of(key: str | None) -> list[str] | None:

@@ -9,17 +9,25 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from streamproc.codec import encode
 from streamproc.errors import CreateError, StreamprocError
 from streamproc.kafka import client
 from streamproc.kafka.letters import as_letter
-from streamproc.kafka.outgoing import Group, Outgoing, Spans, key_of, messages, path_of
+from streamproc.kafka.outgoing import (
+    Group,
+    Outgoing,
+    Spans,
+    key_of,
+    last_word,
+    messages,
+    path_of,
+    size_of,
+)
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.record import Batch, Failed, Note
 
-_OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 _DEFAULT_MAX_BYTES = 1_048_588
 _FLUSH_S = 2.0
+_SHORT_S = 0.002
 _REPORTS_S = 0.005  # so many come together: each time that they do, the loop has to stop for them
 
 
@@ -53,6 +61,7 @@ class KafkaSink:
         self._count = 0  # partitions
         self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
+        self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
         self._key = path_of(settings.key)
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
@@ -102,8 +111,9 @@ class KafkaSink:
 
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """Hand all of it to the producer; the receipt is done when it is acknowledged."""
-        group = self._begin(spans)
-        await self._produce_all(group)
+        async with self._alone:
+            group = self._begin(spans)
+            await self._produce_all(group)
         return group.receipt
 
     async def _produce_all(self, group: Group) -> None:
@@ -160,8 +170,7 @@ class KafkaSink:
         partition: int | None,
         message: Outgoing | None = None,
     ) -> None:
-        size = len(value or b"") + len(key or b"") + _OVERHEAD_BYTES
-        size += sum(len(k) + len(v or b"") + 4 for k, v in headers or ())
+        size = size_of(value, key, headers)
         if size > self._max_bytes and message is not None:
             text = f"{size} bytes, the topic {self.settings.topic} takes {self._max_bytes}"
             if message.is_last_word:
@@ -188,7 +197,7 @@ class KafkaSink:
                     **more,
                 )
             except BufferError:
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(_SHORT_S)
                 continue
             except self._kafka.KafkaException as error:
                 group.reported(error.args[0], message)
@@ -224,14 +233,17 @@ class KafkaSink:
         """A refused message took its neighbours with it: each once more, alone."""
         refused, group.refused = group.refused, []
         try:
-            for message, error in refused:
-                reason = self._reason(error)
-                if not isinstance(error, str):
-                    alone = await self._send_alone(message)
-                    if not alone.refused:
-                        continue
-                    reason = self._reason(alone.refused[0][1])
-                await self._fail(message, reason)
+            async with self._alone:
+                while self._groups:  # noqa: ASYNC110 - reports come from a thread
+                    await asyncio.sleep(_SHORT_S)
+                for message, error in refused:
+                    reason = self._reason(error)
+                    if not isinstance(error, str):
+                        alone = await self._send_alone(message)
+                        if not alone.refused:
+                            continue
+                        reason = self._reason(alone.refused[0][1])
+                    await self._fail(message, reason)
             self._accept(group)
         except StreamprocError as raised:
             if not group.receipt.done():
@@ -239,7 +251,7 @@ class KafkaSink:
 
     async def _send_alone(self, message: Outgoing) -> Group:
         alone = Group([], lambda each: each.receipt.set_result(None))
-        await self._send_one(alone, message)
+        await KafkaSink._send_one(self, alone, message)
         alone.seal()
         await alone.receipt
         return alone
@@ -272,16 +284,7 @@ class KafkaSink:
         failed = Failed("sink", "sink", f"refused: {reason}", 1)
         note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
         batch.notes[i] = note
-        instead = None
-        if note.dead_letter is not None and self.letters is not None:
-            origin = batch.messages[i] if batch.messages else None
-            instead = Outgoing(batch, i, None, as_letter(note.dead_letter, origin))
-        elif note.line:
-            where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
-            error = {"stage": "sink", "kind": "sink", "message": failed.message} | where
-            instead = Outgoing(batch, i, encode({"_error": error}), None)
-            instead.is_last_word = True
-        return instead
+        return last_word(batch, i, failed, letters=self.letters is not None)
 
     # In a thread of its own, before all else
 

@@ -66,6 +66,8 @@ class KafkaThread(threading.Thread):
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
         self._fenced = {code.FENCED_INSTANCE_ID, code._FENCED}
+        self.uncommitted: set[tuple[str, int]] = set()  # partitions of which a commit failed
+        config = config | {"on_commit": self._on_commit}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
 
@@ -184,6 +186,11 @@ class KafkaThread(threading.Thread):
     def is_passing(self, error: Any) -> bool:
         """Whether it goes when the broker is back."""
         return error.retriable() or (not error.fatal() and error.code() in self._passing)
+
+    def _on_commit(self, error: Any, places: list[Any]) -> None:
+        """Called back: commits that nobody waits for are lost when the broker goes."""
+        failed = [each for each in places if error is not None or each.error is not None]
+        self.uncommitted |= {(each.topic, each.partition) for each in failed}
 
     def tell_assigned(self, partitions: list[tuple[str, int, int]]) -> None:
         """See `Host`."""

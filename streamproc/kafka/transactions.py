@@ -52,7 +52,9 @@ class TransactionalSink(KafkaSink):
         self._source = source
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
-        self._refused: set[tuple[int, int]] = set()  # line numbers by batch, by a broker
+        # by batch and line number, what a broker refused: together with others, and alone
+        self._suspects: set[tuple[int, int]] = set()
+        self._refused: set[tuple[int, int]] = set()
         self._fences: deque[float] = deque()
         self._ticking: asyncio.Task[None] | None = None
 
@@ -126,7 +128,7 @@ class TransactionalSink(KafkaSink):
             try:
                 if any(batch.is_dropped for batch, _, _ in self._spans()):
                     raise NotOursError
-                await self._fail_refused()
+                self._check_letters()
                 await self._finish(self._commit_steps(self._offsets()))
                 break
             except NotOursError:
@@ -140,6 +142,8 @@ class TransactionalSink(KafkaSink):
                 wait_s = min(wait_s * 2, _LONGEST_S)
             await self._redo()
         groups, self._open = self._open, []
+        self._suspects.clear()
+        self._refused.clear()
         for group in groups:
             group.receipt.set_result(None)
 
@@ -172,25 +176,46 @@ class TransactionalSink(KafkaSink):
             following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
         return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
 
-    async def _fail_refused(self) -> None:
+    def _check_letters(self) -> None:
         for group in self._open:
-            refused, group.refused = group.refused, []
-            for message, reason in refused:
-                if isinstance(reason, str):
-                    await self._fail(message, reason)
-                elif reason.code() in self._faults:
-                    self._refused.add((id(message.batch), message.i))
+            for message, reason in group.refused:
+                if isinstance(reason, str):  # nothing is left that could be sent instead
+                    raise self._unheard(message, reason)
 
     async def _send_one(self, group: Group, message: Outgoing) -> None:
-        if (id(message.batch), message.i) in self._refused and message.value is not None:
-            group.refused.append((message, "by the broker"))
-            self._refused.discard((id(message.batch), message.i))
+        place = id(message.batch), message.i
+        if place in self._refused and not message.is_last_word:
+            instead = self._instead(message, "by the broker")
+            if instead is not None:
+                await self._try_alone(group, instead)
+        elif place in self._suspects:
+            await self._try_alone(group, message)
+        else:
+            await super()._send_one(group, message)
+
+    async def _try_alone(self, group: Group, message: Outgoing) -> None:
+        """Without neighbours, which are refused together with it."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.producer.flush, _CALL_S)
+        alone = await self._send_alone(message)
+        place = id(message.batch), message.i
+        if not alone.refused:
+            self._suspects.discard(place)
             return
-        await super()._send_one(group, message)
+        group.refused += alone.refused
+        error = alone.refused[0][1]
+        if isinstance(error, str) or error.code() in self._faults:
+            if message.is_last_word:
+                raise self._unheard(message, str(error))
+            self._suspects.discard(place)
+            self._refused.add(place)
 
     async def _redo(self) -> None:
         """The same bytes once more, without those of lanes that are somebody else's now."""
         before, self._open = self._open, []
+        for message, error in [each for old in before for each in old.refused]:
+            if not isinstance(error, str) and error.code() in self._faults:
+                self._suspects |= {(id(message.batch), message.i)} - self._refused
         for old in before:
             spans = [span for span in old.spans if not span[0].is_dropped]
             new = Group(spans, self._completed)
@@ -199,10 +224,6 @@ class TransactionalSink(KafkaSink):
             await self._produce_all(new)
 
     async def _abort(self) -> None:
-        for group in self._open:
-            for message, error in group.refused:
-                if not isinstance(error, str) and error.code() in self._faults:
-                    self._refused.add((id(message.batch), message.i))
         await self._finish([self._abort_step, self.producer.begin_transaction])
 
     # In the Kafka thread

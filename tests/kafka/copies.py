@@ -1,0 +1,71 @@
+"""From one topic to another through a stage, in a group: what tests of faults have in common."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from broker import PATIENCE_S, Broker
+from confluent_kafka import Consumer, TopicPartition
+
+PARTITIONS = 4
+STAGES = """
+import asyncio, os
+
+async def slow(record):
+    with open("calls", "a") as calls:
+        calls.write(f"{record['n']}\\n")
+    await asyncio.sleep(record.get("s", 0))
+    return {"ok": True}
+
+async def gate(record):
+    while record.get("wait") and not os.path.exists("open"):
+        await asyncio.sleep(0.01)
+    return {"ok": True}
+
+def crash(record):
+    if record.get("crash"):
+        os._exit(9)
+    return {"ok": True}
+"""
+
+
+class Copy:
+    """From one topic to another, in a group, through a stage."""
+
+    def __init__(self, broker: Broker, source: str, target: str, exactly_once: str) -> None:
+        self.broker = broker
+        self.source = source
+        self.target = target
+        self.group = "group" + target
+        self.exactly_once = exactly_once
+
+    def arguments(self, stage: str, *more: str, **properties: Any) -> list[str]:
+        query = "".join(f"&{key}={value}" for key, value in properties.items())
+        return [
+            f"kafka://{self.broker.bootstrap}/{self.source}?group={self.group}{query}",
+            "-o", f"kafka://{self.broker.bootstrap}/{self.target}?exactly_once={self.exactly_once}",
+            "-e", stage if stage == "none" else f"stages.py:{stage}", "--summary", "json", *more,
+        ]  # fmt: skip
+
+    def committed(self) -> dict[int, int]:
+        settings = {"bootstrap.servers": self.broker.bootstrap, "group.id": self.group}
+        consumer = Consumer(settings)
+        try:
+            places = [TopicPartition(self.source, each) for each in range(PARTITIONS)]
+            found = consumer.committed(places, timeout=PATIENCE_S)
+            return {each.partition: max(0, each.offset) for each in found}
+        finally:
+            consumer.close()
+
+
+def message(n: int, **fields: Any) -> dict[str, Any]:
+    """Number n is the message n // 4 of partition n % 4."""
+    value = json.dumps({"n": n, **fields}).encode()
+    return {"value": value, "key": b"k%d" % n, "partition": n % PARTITIONS}
+
+
+def written(messages: list[Any]) -> list[int]:
+    """The numbers of records that did not fail."""
+    found = [json.loads(each.value) for each in messages]
+    return [each["n"] for each in found if "_error" not in each]
