@@ -18,6 +18,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from mock_broker import MockBroker
 
 
 class Message(NamedTuple):
@@ -30,18 +31,39 @@ class Message(NamedTuple):
     timestamp: int
 
 
+NEEDED = missing() if os.environ.get("KAFKA_TESTS") != "mock" else "KAFKA_TESTS=real"
+not_run: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def enough(request: pytest.FixtureRequest) -> None:
+    """Without Java only those run to which a mock cluster is broker enough."""
+    if not NEEDED or request.node.get_closest_marker("mock_will_do"):
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"no broker without {NEEDED}")
+    not_run.append(request.node.nodeid)
+    pytest.skip(f"for a broker, install {NEEDED}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not run, and what to install."""
+    if not_run:
+        terminalreporter.section("Kafka")
+        terminalreporter.write_line(f"{len(not_run)} tests need a real broker and were not run:")
+        for name in not_run:
+            terminalreporter.write_line(f"  {name}")
+        terminalreporter.write_line(f"To run them, install {NEEDED}.")
+
+
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """For tests that start brokers of their own."""
-    if needed := missing():
-        if os.environ.get("CI"):
-            pytest.fail(f"no broker without {needed}")
-        pytest.skip(f"for a broker, install {needed}")
+    """For tests that start brokers of their own: see `enough`."""
 
 
 @pytest.fixture(scope="session")
-def broker(installed: None) -> Iterator[Broker]:
-    with Broker() as broker:
+def broker() -> Iterator[Broker | MockBroker]:
+    with MockBroker() if NEEDED else Broker() as broker:
         yield broker
 
 
