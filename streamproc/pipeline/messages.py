@@ -75,7 +75,7 @@ class MessageWriter(Writer):
                 self._failed.set_exception(error)
                 self._failed.exception()  # it may come after the end
             return
-        for span in self._sent.pop(receipt):
+        for span in self._sent.pop(receipt, ()):  # it may come too late: see `leftovers`
             self._count(span)
         if self._keeper is not None:
             self._keeper.flushed()
@@ -94,8 +94,9 @@ class MessageWriter(Writer):
         return dropped
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
-        """Lines that were sent and not acknowledged."""
-        for spans in (*self._sent.values(), self._sending):
+        """Lines that were sent and not acknowledged; what is from now on counts no more."""
+        sent, self._sent = self._sent, {}
+        for spans in (*sent.values(), self._sending):
             for batch, start, stop in spans:
                 if not batch.is_dropped:
                     yield from ((batch, i) for i in range(start, stop))

@@ -168,3 +168,20 @@ def test_a_group_of_another_kind(broker: Broker, copy: Any, run: Callable[..., A
         assert it.source.encode() in done.stderr
     finally:
         member.close()
+
+
+@both
+def test_a_dead_letter_that_is_too_large(
+    copy: Any, topic: Any, produce: Any, run: Any, consume_all: Any, exactly_once: str
+) -> None:
+    """Nowhere is left for it to go: the run ends, and its offset is not committed."""
+    it, letters = copy(exactly_once), topic(config=LIMIT)
+    produce(it.source, [{**message(0), "value": b"not JSON " + b"x" * BIG}, message(1)])
+    address = f"kafka://{it.broker.bootstrap}/{letters}"
+    arguments = it.arguments("none", "--stop-at-end", "--on-error", "dead-letter")
+    done = run(*arguments, "--dead-letter", address)
+    assert done.returncode == 73, done.stderr.decode()
+    assert address.encode() in done.stderr
+    assert f"{it.source}/0/0".encode() in done.stderr
+    assert consume_all(letters) == []
+    assert it.committed()[0] == 0
