@@ -170,7 +170,7 @@ def test_without_a_group(broker: Broker, topic: Any, produce: Any, start: Any, r
     assert run(url(broker, name), "--stop-at-end", "-e", "none").stdout.count(b"\n") == 5
     done = run(url(broker, name, **{"from": -2}), "--stop-at-end", "-e", "none")
     assert done.stdout == b'{"n":3}\n{"n":4}\n'
-    process = start(url(broker, name), "-e", "none", "-N", "1")
+    process = start(url(broker, name), "-e", "none", "--limit", "1")
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         produce(name, [b'{"later":true}'])
