@@ -71,7 +71,7 @@ class Voice:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._is_doubted = self._is_down = False
+        self.is_doubted = self._is_down = False
         self._lock = threading.Lock()
         self._asked_s = 0.0
         self.refusal: KafkaError | None = None  # of our credentials
@@ -87,7 +87,7 @@ class Voice:
         if error.code() in (Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED):
             self.refusal = error
         elif error.code() == Code._ALL_BROKERS_DOWN:
-            self._is_doubted = True
+            self.is_doubted = True
         else:
             log.debug("kafka: %s", error.str())
 
@@ -96,10 +96,10 @@ class Voice:
 
         Each client says so in its own time, and none says that they are back.
         """
-        if not self._is_doubted or time.monotonic() < self._asked_s + _ASK_S:
+        if not self.is_doubted or time.monotonic() < self._asked_s + _ASK_S:
             return
         with self._lock:
-            if not self._is_doubted:
+            if not self.is_doubted:
                 return
             try:
                 client.list_topics(topic, timeout=_ANSWER_S)
@@ -112,7 +112,7 @@ class Voice:
             else:
                 if self._is_down:
                     log.warning("kafka: brokers of %s are back", self._brokers)
-                self._is_down = self._is_doubted = False
+                self._is_down = self.is_doubted = False
             self._asked_s = time.monotonic()
 
 

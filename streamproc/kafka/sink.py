@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +26,7 @@ from streamproc.record import Batch, Failed, Note
 _DEFAULT_MAX_BYTES = 1_048_588
 _FLUSH_S = 2.0
 _SHORT_S = 0.002
-_REPORTS_S = 0.005  # so many come together: each time that they do, the loop has to stop for them
+_REPORTS_S, _IDLE_S = 0.005, 0.02  # so often reports are looked for, while any are to come or not
 
 
 class KafkaSink:
@@ -56,8 +54,8 @@ class KafkaSink:
         self.partitions_of: Callable[[str], int] = lambda topic: 0
         self.refuse: Callable[[Failed, Batch, int], Note] | None = None
         self._config = config or {}
-        self._polling: threading.Thread | None = None
-        self._is_closing = False
+        self._timer: asyncio.TimerHandle | None = None  # None if another one serves the producer
+        self._asking: asyncio.Future[None] | None = None
         self._count = 0  # partitions
         self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
@@ -76,8 +74,7 @@ class KafkaSink:
         await loop.run_in_executor(None, self._connect)
         if not self.is_shared:
             self.producer = self._new_producer()
-            self._polling = threading.Thread(target=self._poll, name="kafka-out", daemon=True)
-            self._polling.start()
+            self._serve()
         return self
 
     async def __aexit__(
@@ -86,11 +83,12 @@ class KafkaSink:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._polling is not None:
+        if self._timer is not None:
+            self._timer.cancel()
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, self.producer.flush, _FLUSH_S)
-            self._is_closing = True
-            await loop.run_in_executor(None, self._polling.join)
+            if self._asking is not None:
+                await asyncio.wait({self._asking})
 
     def _new_producer(self) -> Any:
         config = client.PRODUCER | self._config | dict(self.settings.properties)
@@ -204,15 +202,18 @@ class KafkaSink:
             self.written_bytes += len(value or b"")
             return
 
-    def _poll(self) -> None:
-        while not self._is_closing:
-            try:
-                if self.producer.poll(0.1):
-                    time.sleep(_REPORTS_S)
-            except self._kafka.KafkaException as error:  # it is of no use any more: messages
-                self._fatal = error.args[0]  # are reported as purged
-                client.log.debug("kafka: %s", self._fatal.str())
-            self._voice.listen(self.producer, self.settings.topic)
+    def _serve(self) -> None:
+        """Call back for what is reported. In the loop: a thread would fight with it for the GIL."""
+        try:
+            self.producer.poll(0)
+        except self._kafka.KafkaException as error:  # it is of no use any more: messages
+            self._fatal = error.args[0]  # are reported as purged
+            client.log.debug("kafka: %s", self._fatal.str())
+        loop = asyncio.get_running_loop()
+        if self._voice.is_doubted and (self._asking is None or self._asking.done()):
+            listen = self._voice.listen
+            self._asking = loop.run_in_executor(None, listen, self.producer, self.settings.topic)
+        self._timer = loop.call_later(_REPORTS_S if len(self.producer) else _IDLE_S, self._serve)
 
     # What comes back
 
