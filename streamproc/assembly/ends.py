@@ -92,7 +92,7 @@ class Ends:
                 "has the offsets of its group"
             )
         exactly_once = settings.sink is not None and settings.sink.kafka.exactly_once
-        return Committer(source, commits=source.settings.group is not None and not exactly_once)
+        return Committer(source, in_transactions=exactly_once)
 
     def attach(self, run: Run, keeper: Keeper | None) -> None:
         """Let the source know the run that it feeds."""

@@ -57,10 +57,10 @@ class Committer:
 
     keeps_rest = True
 
-    def __init__(self, source: KafkaSource, *, commits: bool) -> None:
-        """`commits`: False where transactions do it, or there is no group."""
+    def __init__(self, source: KafkaSource, *, in_transactions: bool) -> None:
+        """`in_transactions`: they commit what is written; the end of a partition is left."""
         self._source = source
-        self._commits = commits
+        self._in_transactions = in_transactions
         self._offsets: dict[int, _Offsets] = {}
         self._stopped = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
@@ -92,7 +92,7 @@ class Committer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await self._stopped.wait()
-            await self._commit(list(self._offsets), wait=False)
+            await self._commit(list(self._source.numbered), wait=False)
 
     def stop(self) -> None:
         """See `Keeper`."""
@@ -100,7 +100,7 @@ class Committer:
 
     async def close(self, *, finished: bool) -> None:
         """Commit a last time."""
-        await self._commit(list(self._offsets), wait=True)
+        await self._commit(list(self._source.numbered), wait=True)
 
     async def drained(self, lanes: list[int]) -> None:
         """Until all that was admitted of `lanes` is written, and committed."""
@@ -122,24 +122,29 @@ class Committer:
             self._offsets.pop(lane, None)
 
     async def _commit(self, lanes: list[int], *, wait: bool) -> None:
-        if not self._commits or self._source.thread is None:
+        if self._source.settings.group is None or self._source.thread is None:
+            return
+        if self._in_transactions and not wait:  # it could overtake a transaction's offsets
             return
         from confluent_kafka import KafkaException, TopicPartition
 
         thread, places = self._source.thread, []
         failed, thread.uncommitted = thread.uncommitted, set()
         for number, lane in self._source.numbered.items():
-            offsets = self._offsets.get(number)
-            if number not in lanes or offsets is None:
+            if number not in lanes:
                 continue
+            offsets = self._offsets.setdefault(number, _Offsets())
             offsets.move()
-            if not offsets.open_lines and not lane.ready:
-                offsets.next = max(offsets.next, lane.end_offset)  # past control records
+            following = offsets.next
+            if following == lane.following:  # all that ever came is written, wherever it waited
+                following = max(following, lane.end_offset)  # past control records
+            if self._in_transactions and following == offsets.next:
+                continue
             # the last word is said again: what became of an earlier one is not known
-            is_unsure = offsets.next >= 0 and (wait or (lane.topic, lane.partition) in failed)
-            if offsets.next > offsets.committed or is_unsure:
-                offsets.committed = offsets.next
-                places.append(TopicPartition(lane.topic, lane.partition, offsets.next))
+            is_unsure = following >= 0 and (wait or (lane.topic, lane.partition) in failed)
+            if following > offsets.committed or is_unsure:
+                offsets.committed = following
+                places.append(TopicPartition(lane.topic, lane.partition, following))
         if not places or not thread.is_alive():
             return
         try:

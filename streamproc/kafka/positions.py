@@ -35,19 +35,23 @@ def placed(
     return out
 
 
-def after_gap(consumer: Any, topic: str, partition: int, *, stops: bool) -> None:
-    """The offset to begin at is out of range: what was there is deleted."""
+def after_gap(consumer: Any, message: Any, *, stops: bool) -> None:
+    """`message` says that its offset is out of range: what was there is deleted."""
     from confluent_kafka import TopicPartition
 
-    place = TopicPartition(topic, partition)
-    low, _ = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-    known = consumer.committed([place], timeout=_TIMEOUT_S)[0].offset
-    lost = f"{max(0, low - known)} messages" if known >= 0 else "an unknown number of messages"
-    text = f"kafka: {topic}/{partition}: the offset to begin at is gone: {lost} lost"
+    topic, partition, wanted = message.topic(), message.partition(), message.offset()
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+    if wanted <= high:
+        text = f"offset {wanted} is gone: {max(0, low - wanted)} messages lost"
+    else:
+        text = f"offset {wanted} is beyond the end, {high}: it is not the topic that it was"
+    text = f"kafka: {topic}/{partition}: {text}"
     if stops:
         raise UnavailableError(f"{text}; on_gap is stop")
     client.log.warning("%s; going on with the earliest", text)
-    consumer.seek(TopicPartition(topic, partition, low))
+    # not `seek`: the partition has stopped, and that is no state to seek in
+    consumer.incremental_unassign([TopicPartition(topic, partition)])
+    consumer.incremental_assign([TopicPartition(topic, partition, low)])
 
 
 def _first(begin: str, at_time: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,6 +14,8 @@ from streamproc.secrets import hide
 from streamproc.units import Seconds
 
 SCHEME = "kafka://"
+_LAST = re.compile(r"-\d+")
+_ZONE = re.compile(r" (?=\d\d:\d\d$)")
 _SECRET = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config")
 
 
@@ -33,6 +36,20 @@ class KafkaSourceSettings(
     on_gap: Literal["earliest", "stop"] = "earliest"
     meta: bool = False
     properties: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        begin = self.from_
+        if begin is None or begin in ("committed", "beginning", "end") or _LAST.fullmatch(begin):
+            return
+        try:
+            if datetime.fromisoformat(begin).tzinfo is not None:
+                return
+        except ValueError:
+            pass
+        raise ValueError(
+            f"from is {begin!r}: expected committed, beginning, end, -N, or a time with its "
+            "offset such as 2024-01-31T09:00:00Z"
+        )
 
 
 class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,4 +114,6 @@ def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
             table.setdefault("properties", {})[name] = value
         else:
             table[name] = {"true": True, "false": False}.get(value, value)
+    if "from" in table:
+        table["from"] = _ZONE.sub("+", str(table["from"]))  # `+` is a space in a query
     return {"kafka": table}

@@ -47,6 +47,7 @@ class Lane:
         self.partition = partition
         self.end = end  # the offset that was its end when it was assigned
         self.is_at_end = False
+        self.following = -1  # the offset after the last message that was received
         self.end_offset = -1  # the last end that was reached, control records included
         self.ready: deque[tuple[Batch, Failed | None]] = deque()
         self.ready_lines = 0
@@ -265,6 +266,7 @@ class KafkaSource:
         lane = self._lanes.get((topic, partition))
         if lane is None:
             return  # it went elsewhere meanwhile
+        lane.following = messages[-1].offset() + 1
         lane.is_at_end = lane.is_at_end or first.offset() + len(messages) >= lane.end
         lane.ready += batches(
             lane.number, messages, lines, one_line=self._one_line, meta=self.settings.meta

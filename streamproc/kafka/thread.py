@@ -173,8 +173,11 @@ class KafkaThread(threading.Thread):
             elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
                 ends.append((message.topic(), message.partition(), message.offset()))
             elif error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
-                place = message.topic(), message.partition()
-                positions.after_gap(self.consumer, *place, stops=self._settings.on_gap == "stop")
+                stops = self._settings.on_gap == "stop"
+                try:
+                    positions.after_gap(self.consumer, message, stops=stops)
+                except StreamprocError as gap:  # not raised: the run commits, we leave the group
+                    self._post(self._listener.failed, gap)
             elif self.is_passing(error):
                 client.log.debug("kafka: %s", error.str())
             else:
