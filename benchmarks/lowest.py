@@ -26,9 +26,10 @@ def pinned(requirement: str) -> str:
 def main(path: str) -> None:
     """Print the pins of the dependencies, and what the tests themselves need."""
     project = tomllib.loads(Path(path).read_text("utf-8"))["project"]
-    for requirement in project["dependencies"]:
+    extras = project["optional-dependencies"]
+    for requirement in (*project["dependencies"], *extras["encodings"], *extras["kafka"]):
         print(pinned(requirement))
-    for requirement in project["optional-dependencies"]["dev"]:
+    for requirement in extras["dev"]:
         if requirement.startswith(("pytest", "hypothesis")):
             print(requirement)
 
