@@ -149,7 +149,7 @@ class KafkaThread(threading.Thread):
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since < _PATIENCE_S:
-            self.wait_for_job(0.002)
+            self.wait_for_job(_IDLE_S)
             return
         self.assignment.pause_only()
         message = self.consumer.poll(_IDLE_S)  # stay in the group
