@@ -20,13 +20,12 @@ from streamproc.kafka.outgoing import (
     path_of,
     size_of,
 )
+from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.record import Batch, Failed, Note
 
 _DEFAULT_MAX_BYTES = 1_048_588
-_FLUSH_S = 2.0
 _SHORT_S = 0.002
-_REPORTS_S, _IDLE_S = 0.005, 0.02  # so often reports are looked for, while any are to come or not
 
 
 class KafkaSink:
@@ -54,8 +53,6 @@ class KafkaSink:
         self.partitions_of: Callable[[str], int] = lambda topic: 0
         self.refuse: Callable[[Failed, Batch, int], Note] | None = None
         self._config = config or {}
-        self._timer: asyncio.TimerHandle | None = None  # None if another one serves the producer
-        self._asking: asyncio.Future[None] | None = None
         self._count = 0  # partitions
         self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
@@ -63,18 +60,18 @@ class KafkaSink:
         self._key = path_of(settings.key)
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
-        self._fatal: Any = None  # why it is of no use any more
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
         code = self._kafka.KafkaError
         self._faults = {code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG}
         self._voice = client.voice(self.settings.brokers)
+        self._reports = Reports(lambda: self.producer, self._voice, self.settings.topic)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._connect)
         if not self.is_shared:
             self.producer = self._new_producer()
-            self._serve()
+            self._reports.start()
         return self
 
     async def __aexit__(
@@ -83,12 +80,7 @@ class KafkaSink:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, self.producer.flush, _FLUSH_S)
-            if self._asking is not None:
-                await asyncio.wait({self._asking})
+        await self._reports.stop()
 
     def _new_producer(self) -> Any:
         config = client.PRODUCER | self._config | dict(self.settings.properties)
@@ -202,19 +194,6 @@ class KafkaSink:
             self.written_bytes += len(value or b"")
             return
 
-    def _serve(self) -> None:
-        """Call back for what is reported. In the loop: a thread would fight with it for the GIL."""
-        try:
-            self.producer.poll(0)
-        except self._kafka.KafkaException as error:  # it is of no use any more: messages
-            self._fatal = error.args[0]  # are reported as purged
-            client.log.debug("kafka: %s", self._fatal.str())
-        loop = asyncio.get_running_loop()
-        if self._voice.is_doubted and (self._asking is None or self._asking.done()):
-            listen = self._voice.listen
-            self._asking = loop.run_in_executor(None, listen, self.producer, self.settings.topic)
-        self._timer = loop.call_later(_REPORTS_S if len(self.producer) else _IDLE_S, self._serve)
-
     # What comes back
 
     def _completed(self, group: Group) -> None:
@@ -262,7 +241,7 @@ class KafkaSink:
         if isinstance(error, str):
             return error
         if error.code() not in self._faults:
-            why = self._voice.refusal or self._fatal or error
+            why = self._voice.refusal or self._reports.fatal or error
             raise client.as_ours(why, self.name, is_sink=True)
         return str(error.str())
 

@@ -195,8 +195,7 @@ class TransactionalSink(KafkaSink):
 
     async def _try_alone(self, group: Group, message: Outgoing) -> None:
         """Without neighbours, which are refused together with it."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self.producer.flush, _CALL_S)
+        await self._reports.flush(_CALL_S)
         alone = await self._send_alone(message)
         place = id(message.batch), message.i
         if not alone.refused:
