@@ -59,6 +59,7 @@ class KafkaThread(threading.Thread):
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.is_closing = self._is_over = False
+        self._failure: StreamprocError | None = None
         self._full_since: float | None = None
         self.voice = client.voice(settings.brokers)
         code = self._kafka.KafkaError
@@ -85,7 +86,7 @@ class KafkaThread(threading.Thread):
 
         self._jobs.put(job)
         if self._is_over:  # it may have missed the job
-            _fail(done, UnavailableError("kafka: the connection is closed"))
+            _fail(done, self._failure or UnavailableError("kafka: the connection is closed"))
         return await done
 
     def close(self) -> None:
@@ -94,22 +95,23 @@ class KafkaThread(threading.Thread):
 
     def run(self) -> None:
         """See `threading.Thread`."""
-        failure: StreamprocError | None = UnavailableError("kafka: the thread has ended")
+        is_clean = False  # confluent_kafka has errors that no `except` catches
         try:
             while not self.is_closing:
                 self._turn()
             self.consumer.close()
-            failure = None
+            is_clean = True
         except self._kafka.KafkaException as error:
-            failure = self._as_ours(error.args[0])
+            self._failure = self._as_ours(error.args[0])
         except StreamprocError as error:
-            failure = error
+            self._failure = error
         except BaseException as error:
-            failure = UnavailableError(f"kafka: {error!r}")
+            self._failure = UnavailableError(f"kafka: {error!r}")
         finally:
+            if not is_clean:
+                self._failure = self._failure or UnavailableError("kafka: the thread has ended")
+                self._post(self._listener.failed, self._failure)
             self.is_closing = self._is_over = True
-            if failure is not None:
-                self._post(self._listener.failed, failure)
             while not self._jobs.empty():
                 self._jobs.get()()
 
@@ -206,12 +208,14 @@ class KafkaThread(threading.Thread):
 
     def fail(self, error: Any) -> None:
         """It is over: `error` is librdkafka's."""
-        self._post(self._listener.failed, self._as_ours(error))
+        self._failure = self._as_ours(error)
+        self._post(self._listener.failed, self._failure)
         self.is_closing = True
 
     def _as_ours(self, error: Any) -> StreamprocError:
         what = f"kafka://{self._settings.brokers}/{','.join(self._settings.topics)}"
-        if error.code() in self._fenced:
+        is_fenced = "fenced" in error.str()  # all that librdkafka says besides _FATAL
+        if error.code() in self._fenced or (error.fatal() and is_fenced):
             name = self._settings.instance
             return FencedError(f"{what}: another instance has taken over the name {name}")
         return client.as_ours(error, what)

@@ -199,7 +199,8 @@ class Run:
             await asyncio.wait({writer}, timeout=FLUSH_TIMEOUT_S)
             writer.cancel()
             await asyncio.wait({writer})
-            if not writer.cancelled() and (error := writer.exception()):
+            error = None if writer.cancelled() else writer.exception()
+            if error is not None and error not in self.errors:
                 self.errors.append(error)
         await self._account_for(chain(self._writer.leftovers(), self._reorder.leftovers()))
 

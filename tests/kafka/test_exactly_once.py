@@ -131,7 +131,7 @@ def test_a_twin_takes_over(copy: Copy, start: Any) -> None:
     copy.wait_for(bool)
     younger = start(*named)
     _, said = older.communicate(timeout=PATIENCE_S)
-    assert older.returncode == 70
+    assert older.returncode == 70, said.decode()
     assert b"twin" in said
     found = copy.wait_for(everything)
     assert ended(younger)[0] == 143
