@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from streamproc.errors import (
     ConfigError,
     CreateError,
+    FencedError,
     InputError,
     StreamprocError,
     UnauthorizedError,
@@ -181,11 +182,17 @@ def partitions_of(
     return sorted(found.topics[topic].partitions)
 
 
-def as_ours(error: KafkaError, what: str, *, is_sink: bool = False) -> StreamprocError:
+def as_ours(
+    error: KafkaError, what: str, *, is_sink: bool = False, instance: str | None = None
+) -> StreamprocError:
     """The error of ours that `error` means for a whole run; `what` names topic or brokers."""
     from confluent_kafka import KafkaError as Code
 
     code = error.code()
+    is_fenced = code == Code._FATAL and "fenced" in error.str()
+    if is_fenced or code in (Code.FENCED_INSTANCE_ID, Code._FENCED):
+        whose = f"the name {instance}" if instance else "our name"
+        return FencedError(f"{what}: another instance has taken over {whose}: {error.str()}")
     if is_refusal(error):
         return UnauthorizedError(f"{what}: not authorised: {error.str()}")
     if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTITION):

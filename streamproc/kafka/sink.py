@@ -236,13 +236,16 @@ class KafkaSink:
         await alone.receipt
         return alone
 
+    def _as_ours(self, error: Any) -> StreamprocError:
+        return client.as_ours(error, self.name, is_sink=True)
+
     def _reason(self, error: Any) -> str:
         """Why a record is refused. Raises what is not the record's fault."""
         if isinstance(error, str):
             return error
         if error.code() not in self._faults:
             why = self._voice.refusal or self._reports.fatal or error
-            raise client.as_ours(why, self.name, is_sink=True)
+            raise self._as_ours(why)
         return str(error.str())
 
     async def _fail(self, message: Outgoing, reason: str) -> None:

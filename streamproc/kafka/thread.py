@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from streamproc.errors import FencedError, StreamprocError, UnavailableError
+from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, positions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.settings import KafkaSourceSettings
@@ -66,7 +66,6 @@ class KafkaThread(threading.Thread):
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
-        self._fenced = {code.FENCED_INSTANCE_ID, code._FENCED}
         self.uncommitted: set[tuple[str, int]] = set()  # partitions of which a commit failed
         config = config | {"on_commit": self._on_commit}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
@@ -78,6 +77,8 @@ class KafkaThread(threading.Thread):
 
         def job() -> None:
             try:
+                if self._is_over:
+                    raise self._failure or UnavailableError("kafka: the connection is closed")
                 result = function()
             except BaseException as error:
                 self._post(_fail, done, error)
@@ -214,11 +215,7 @@ class KafkaThread(threading.Thread):
 
     def _as_ours(self, error: Any) -> StreamprocError:
         what = f"kafka://{self._settings.brokers}/{','.join(self._settings.topics)}"
-        is_fenced = "fenced" in error.str()  # all that librdkafka says besides _FATAL
-        if error.code() in self._fenced or (error.fatal() and is_fenced):
-            name = self._settings.instance
-            return FencedError(f"{what}: another instance has taken over the name {name}")
-        return client.as_ours(error, what)
+        return client.as_ours(error, what, instance=self._settings.instance)
 
 
 def _resolve(future: asyncio.Future[Any], result: Any) -> None:

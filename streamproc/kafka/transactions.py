@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from streamproc.errors import FencedError, UnavailableError
+from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
@@ -64,7 +64,7 @@ class TransactionalSink(KafkaSink):
             await self._call(self._work_off, deque(self._begin_steps()))
         except self._kafka.KafkaException as error:
             refusal = self._voice.refusal or error.args[0]
-            raise client.as_ours(refusal, self.name, is_sink=True) from None
+            raise self._as_ours(refusal) from None
         self._ticking = asyncio.create_task(self._tick())
         return self
 
@@ -80,6 +80,10 @@ class TransactionalSink(KafkaSink):
             with suppress(Exception):  # there may be no broker, and no transaction
                 await self._call(self.producer.abort_transaction, _CALL_S)
         await super().__aexit__(kind, error, traceback)
+
+    def _as_ours(self, error: Any) -> StreamprocError:
+        instance = self._source.settings.instance
+        return client.as_ours(error, self.name, is_sink=True, instance=instance)
 
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
@@ -116,7 +120,7 @@ class TransactionalSink(KafkaSink):
             except Exception as raised:
                 error: Exception = raised
                 if isinstance(error, self._kafka.KafkaException):
-                    error = client.as_ours(error.args[0], self.name, is_sink=True)
+                    error = self._as_ours(error.args[0])
                 groups, self._open = self._open, []
                 for group in groups:
                     group.receipt.set_exception(error)
@@ -284,10 +288,7 @@ class TransactionalSink(KafkaSink):
     async def _replace_producer(self, error: Any) -> None:
         """Fenced: by another instance of our name, or because the transaction was too long."""
         if self._has_name:
-            raise FencedError(
-                f"{self.name}: another instance has taken over the name "
-                f"{self._source.settings.instance}: {error.str()}"
-            )
+            raise self._as_ours(error)
         now = time.monotonic()
         self._fences.append(now)
         while self._fences[0] < now - _FENCED_S:
