@@ -66,7 +66,7 @@ def _measured(records: int, repeat: int) -> Results:
         kafka_faults.latency(topics, results)
         kafka_faults.stuck(topics, max(FEW, int(records * COPIED)), results)
         for exactly_once in (False, True):
-            kafka_faults.kills(topics, repeat * 2, results, exactly_once=exactly_once)
+            kafka_faults.kills(topics, repeat * 4, results, exactly_once=exactly_once)
     return results
 
 
