@@ -108,6 +108,9 @@ class Ends:
 
     def _join(self) -> None:
         """A topic for dead letters beside a topic for output; counts of the input's partitions."""
+        letters: Any = self.dead_letters
+        if letters is not None and letters.takes_messages:
+            letters.letters = letters
         if self._settings.sink is None and self._settings.source is None:
             return
         from streamproc.kafka.sink import KafkaSink

@@ -75,6 +75,9 @@ class MessageSink(Sink, Protocol):
     async def send(self, spans: Sequence[Any]) -> asyncio.Future[None]:
         """Take the spans; the receipt is done when all of it is acknowledged."""
 
+    async def bury(self, spans: Sequence[Any]) -> None:
+        """Take the dead letters among them, and wait until they are acknowledged."""
+
     async def flush(self) -> None:
         """Acknowledge what was taken as soon as that is possible."""
 

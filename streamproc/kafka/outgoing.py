@@ -52,9 +52,9 @@ class Group:
         if self._reported == self._sent:
             self._on_done(self)
 
-    def reported(self, error: Any, message: Outgoing | None) -> None:
-        """In the producer's thread: one is delivered, or refused."""
-        if error is not None and message is not None:
+    def reported(self, error: Any, message: Outgoing) -> None:
+        """One is delivered, or refused. In the loop, or in a thread that flushes."""
+        if error is not None:
             self.refused.append((message, error))
         self._reported += 1
         if self._is_sealed and self._reported == self._sent:
@@ -74,20 +74,24 @@ def messages(batch: Batch, start: int, stop: int, letters: bool) -> list[Outgoin
                 out.append(Outgoing(batch, i, batch.messages[i].value(), None))
         elif note.dead_letter is not None:
             if letters:
-                origin = batch.messages[i] if batch.messages else None
-                out.append(Outgoing(batch, i, None, as_letter(note.dead_letter, origin)))
+                out.append(letter_of(batch, i, note.dead_letter))
         elif line:
             lines = line.split(b"\n") if note.lines_out > 1 else [line]
             out += [Outgoing(batch, i, each, None) for each in lines]
     return out
 
 
+def letter_of(batch: Batch, i: int, line: bytes) -> Outgoing:
+    """The dead letter of line i; `line` is what a file of dead letters would get."""
+    origin = batch.messages[i] if batch.messages else None
+    return Outgoing(batch, i, None, as_letter(line, origin))
+
+
 def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoing | None:
     """What goes out for a record that is refused, and noted: a letter, or a short error."""
     note = batch.notes[i]
     if note.dead_letter is not None and letters:
-        origin = batch.messages[i] if batch.messages else None
-        return Outgoing(batch, i, None, as_letter(note.dead_letter, origin))
+        return letter_of(batch, i, note.dead_letter)
     if not note.line:
         return None
     where = {"file": batch.cursor.file, "line": batch.cursor.line + i}

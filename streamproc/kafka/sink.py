@@ -9,20 +9,20 @@ from typing import Any, Self
 
 from streamproc.errors import CreateError, StreamprocError
 from streamproc.kafka import client
-from streamproc.kafka.letters import as_letter
 from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
     Spans,
     key_of,
     last_word,
+    letter_of,
     messages,
     path_of,
     size_of,
 )
 from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
-from streamproc.record import Batch, Failed, Note
+from streamproc.record import Batch, Cursor, Failed, Note
 
 _DEFAULT_MAX_BYTES = 1_048_588
 _SHORT_S = 0.002
@@ -44,7 +44,7 @@ class KafkaSink:
     ) -> None:
         self.settings = settings
         self.name = f"kafka://{settings.brokers}/{settings.topic}"
-        self.letters: KafkaSink | None = None  # where dead letters go, if that is a topic
+        self.letters: KafkaSink | None = None  # where dead letters go, if to a topic: maybe here
         self.written_bytes = 0
         self._connect_timeout_s = connect_timeout_s
         self._max_wait_s = max_wait_s
@@ -91,11 +91,25 @@ class KafkaSink:
         return client.made(self._kafka.Producer, self.settings.brokers, config)
 
     async def write(self, data: bytes) -> None:
-        """Lines of dead letters, where the output is no topic."""
+        """Lines of dead letters, of records that are in no output. Raises `StreamprocError`."""
+        lines = data.split(b"\n")[:-1]
+        batch = Batch(0, Cursor("", 0, 0), lines, len(data))
+        await self._bury([letter_of(batch, i, line) for i, line in enumerate(lines)])
+
+    async def bury(self, spans: Spans) -> None:
+        """The dead letters among them, where the output is no topic. Raises `StreamprocError`."""
+        letters = []
+        for batch, start, stop in spans:
+            for i in range(start, stop):
+                note = batch.notes.get(i)
+                if note is not None and note.dead_letter is not None:
+                    letters.append(letter_of(batch, i, note.dead_letter))
+        await self._bury(letters)
+
+    async def _bury(self, letters: list[Outgoing]) -> None:
         group = self._begin([])
-        for line in data.split(b"\n")[:-1]:
-            letter = as_letter(line, None)
-            await self._produce(group, letter.value, letter.key, letter.headers, None, None)
+        for each in letters:
+            await self._send_one(group, each)
         group.seal()
         await group.receipt
 
@@ -126,11 +140,9 @@ class KafkaSink:
             assert self.letters is not None
             letter = message.letter
             place = self.letters._partition(origin, letter.key)
-            await self.letters._produce(
-                group, letter.value, letter.key, letter.headers, origin, place, message
-            )
+            await self.letters._produce(group, *letter, origin, place, message)
             return
-        key, headers = None, None
+        key = headers = None
         if origin is not None:
             key, headers = origin.key(), origin.headers()
         value = message.value or b""
@@ -158,10 +170,10 @@ class KafkaSink:
         headers: Any,
         origin: Any,
         partition: int | None,
-        message: Outgoing | None = None,
+        message: Outgoing,
     ) -> None:
         size = size_of(value, key, headers)
-        if size > self._max_bytes and message is not None:
+        if size > self._max_bytes:
             text = f"{size} bytes, the topic {self.settings.topic} takes {self._max_bytes}"
             if message.is_last_word:
                 group.refused.append((message, text))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
 
-from streamproc.errors import AccountingError, OutputError, ReaderGoneError
+from streamproc.errors import AccountingError, OutputError, ReaderGoneError, StreamprocError
 from streamproc.interfaces import Engine, Keeper, Sink, Source
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.lanes import Lanes
@@ -263,7 +263,7 @@ class Run:
             return False
         try:
             await self._dead_letters.write(letter + b"\n")
-        except OutputError as error:
+        except StreamprocError as error:
             self.errors.append(error)
             return False
         return True

@@ -7,8 +7,9 @@ after it was written, and not when somebody meant to write it.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
+from typing import cast
 
-from streamproc.interfaces import Keeper, Sink
+from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
 from streamproc.record import Batch, Tally
@@ -65,7 +66,9 @@ class Writer:
         Lines of the failed write that had been written whole are counted first.
         """
         out = self._sink.written_bytes - self._begun_bytes[0]
-        dead = self._dead_letters.written_bytes - self._begun_bytes[1] if self._dead_letters else 0
+        dead = 0
+        if self._dead_letters is not None and not self._dead_letters.takes_messages:
+            dead = self._dead_letters.written_bytes - self._begun_bytes[1]
         failed, self._group = self._group, []
         for run in failed:
             for i in range(run.start, run.stop):
@@ -102,7 +105,10 @@ class Writer:
         )
         if dead:
             assert self._dead_letters is not None
-            await self._dead_letters.write(b"\n".join(dead) + b"\n")
+            if self._dead_letters.takes_messages:
+                await cast("MessageSink", self._dead_letters).bury(self._group)
+            else:
+                await self._dead_letters.write(b"\n".join(dead) + b"\n")
         if pieces:
             pieces.append(b"")
             await self._sink.write(b"\n".join(pieces))

@@ -120,21 +120,27 @@ def test_instances_that_are_killed(
             assert mine == sorted(mine)
 
 
+@pytest.mark.parametrize("is_topic", [True, False], ids=["to a topic", "to a file"])
 def test_dead_letters_and_back(
-    broker: Broker, topic: Any, produce: Any, run: Any, consume_all: Any
-) -> None:
+    broker: Broker, topic: Any, produce: Any, run: Any, consume_all: Any, folder: Path,
+    is_topic: bool,
+) -> None:  # fmt: skip
     """What fails goes to a topic with the reason, and `replay` gives it back as it was."""
     source, target, letters, back = topic(2), topic(2), topic(1), topic(1)
+    output = url(broker, target, exactly_once="true") if is_topic else "out.jsonl"
     headers = [("a", b"1"), ("a", None)]
     produce(source, [{"value": b"bad \n%d" % n, "key": b"k", "headers": headers} for n in range(3)])
     produce(source, [{"value": b'{"n":1}', "key": b"k"}])
     done = run(
         url(broker, source, group="g" + source), "--stop-at-end", "-e", "none",
-        "-o", url(broker, target, exactly_once="true"),
+        "-o", output,
         "--on-error", "dead-letter", "--dead-letter", url(broker, letters),
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (3, b"")
-    assert [each.value for each in consume_all(target)] == [b'{"n":1}']
+    good = [each.value for each in consume_all(target)]
+    assert (good if is_topic else Path(folder, "out.jsonl").read_bytes().splitlines()) == [
+        b'{"n":1}'
+    ]
     found = consume_all(letters)
     assert [each.value for each in found] == [b"bad \n%d" % n for n in range(3)]
     more = dict(found[0].headers[2:])
@@ -189,3 +195,20 @@ def test_a_limit(broker: Broker, topic: Any, produce: Any, run: Any, consume_all
     done = run(*arguments)
     assert (done.returncode, summary(done.stderr)["ok"]) == (0, 9_999)
     assert numbers(consume_all(target)) == list(range(60_000))
+
+
+@pytest.mark.parametrize("config", [{"max.message.bytes": "300"}, {}], ids=["too large", "gone"])
+def test_a_dead_letter_that_is_not_taken(broker: Broker, topic: Any, run: Any, config: Any) -> None:
+    """A run that cannot keep what failed says so, and counts it as done nowhere."""
+    letters = topic(1, config)
+    line = b"x" * 500 + b"\n"
+    if not config:
+        letters += "-of-yesterday"
+    done = run(
+        "-e", "none", "--on-error", "dead-letter", "--dead-letter", url(broker, letters),
+        "--summary", "json", stdin=b'{"n":1}\n' + line,
+    )  # fmt: skip
+    assert done.returncode == 73
+    assert letters.encode() in done.stderr
+    if config:
+        assert summary(done.stderr)["dead_lettered"] == 0
