@@ -64,8 +64,7 @@ def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: b
         letters.to_topic(settings.sink.kafka)
     else:
         try:
-            letters.to_lines(sys.stdout.buffer.write, keep_sources=keep_sources)
-            sys.stdout.buffer.flush()
+            letters.to_lines(sys.stdout.buffer, keep_sources=keep_sources)
         except BrokenPipeError:
             return 141
     for complaint in complaints:

@@ -29,8 +29,14 @@ class Host(Protocol):
     def tell_assigned(self, partitions: list[tuple[str, int, int]]) -> None:
         """Topic, partition and the offset that is its end now."""
 
-    def tell_revoked(self, partitions: list[Place], *, is_lost: bool) -> Any:
+    def tell_leaving(self, partitions: list[Place]) -> None:
+        """Nothing more will come of them, and nothing more shall be begun."""
+
+    def drain(self, partitions: list[Place]) -> Any:
         """A `concurrent.futures.Future` that is done when they may go."""
+
+    def tell_gone(self, partitions: list[Place]) -> None:
+        """They are somebody else's."""
 
     def is_passing(self, error: Any) -> bool:
         """Whether it goes when the broker is back."""
@@ -56,6 +62,7 @@ class Assignment:
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
         self.lag: int | None = None  # messages that are there and not fetched
         self.has_begun = False
+        self._has_taken = False
 
     def connect(self, timeout_s: float) -> None:
         """A broker answers, and the topics are there. Raises what is wrong."""
@@ -81,8 +88,12 @@ class Assignment:
             for topic, partitions in self.partitions.items()
             for partition in partitions
         ]
-        ends = self._ends(whole)
-        consumer.assign(positions.placed(consumer, self._settings.from_, whole))
+        try:
+            ends = self._ends(whole)
+            consumer.assign(positions.placed(consumer, self._settings.from_, whole))
+        except self._kafka.KafkaException as error:
+            name = f"kafka://{self._settings.brokers}"
+            raise client.as_ours(error.args[0], name) from None
         self._take(ends)
 
     def owns(self, partitions: set[Place]) -> bool:
@@ -114,6 +125,23 @@ class Assignment:
             lag += max(0, high - position.offset) if position.offset >= 0 else 0
         self.lag = lag
 
+    def is_group_at_end(self) -> bool:
+        """Whether others have done all there is; False also when nobody answers."""
+        if self._settings.group is None or not self._has_taken:
+            return False
+        consumer, kind = self._host.consumer, self._kafka.TopicPartition
+        places = [kind(topic, each) for topic, all_ in self.partitions.items() for each in all_]
+        try:
+            for each in consumer.committed(places, timeout=_TIMEOUT_S):
+                low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
+                if high > low and each.offset < high:
+                    return False
+        except self._kafka.KafkaException as raised:
+            if not self._host.is_passing(raised.args[0]):
+                self._host.fail(raised.args[0])
+            return False
+        return True
+
     def _ends(self, partitions: list[Any]) -> list[tuple[str, int, int]]:
         ends = []
         for each in partitions:
@@ -125,6 +153,7 @@ class Assignment:
         new = {(topic, partition) for topic, partition, _ in ends}
         self._held |= new
         self._owned |= new
+        self._has_taken = True
         self._host.tell_assigned(ends)
 
     # Called back
@@ -156,14 +185,19 @@ class Assignment:
         if is_lost:
             self._owned -= which
         if not self._host.is_closing:
-            drained = self._host.tell_revoked(places, is_lost=is_lost)
-            deadline = time.monotonic() + _REVOKE_S
-            while not drained.done() and time.monotonic() < deadline:
-                self._host.wait_for_job(0.005)
-            drained.cancel()
+            self._host.tell_leaving(places)
+            if not is_lost:
+                self._wait_for(self._host.drain(places))
+            self._host.tell_gone(places)
         self._owned -= which
         if not is_lost:
             try:
                 self._host.consumer.incremental_unassign(partitions)
             except self._kafka.KafkaException as error:
                 client.log.debug("kafka: %s", error.args[0].str())
+
+    def _wait_for(self, drained: Any) -> None:
+        deadline = time.monotonic() + _REVOKE_S
+        while not drained.done() and time.monotonic() < deadline and not self._host.is_closing:
+            self._host.wait_for_job(0.005)
+        drained.cancel()

@@ -129,7 +129,7 @@ class Committer:
         from confluent_kafka import KafkaException, TopicPartition
 
         thread, places = self._source.thread, []
-        failed, thread.uncommitted = thread.uncommitted, set()
+        failed = thread.uncommitted
         for number, lane in self._source.numbered.items():
             if number not in lanes:
                 continue
@@ -141,7 +141,9 @@ class Committer:
             if self._in_transactions and following == offsets.next:
                 continue
             # the last word is said again: what became of an earlier one is not known
-            is_unsure = following >= 0 and (wait or (lane.topic, lane.partition) in failed)
+            place = lane.topic, lane.partition
+            is_unsure = following >= 0 and (wait or place in failed)
+            failed.discard(place)
             if following > offsets.committed or is_unsure:
                 offsets.committed = following
                 places.append(TopicPartition(lane.topic, lane.partition, following))

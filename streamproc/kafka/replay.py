@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from streamproc.codec import original_line
 from streamproc.errors import DecodeError, OutputError
@@ -35,8 +35,10 @@ class Replay:
 
     def to_topic(self, sink: KafkaSinkSettings) -> int:
         """Produce the originals with their keys and headers; returns how many."""
-        client.topic_facts(sink.brokers, sink.properties, sink.topic, _TIMEOUT_S)
+        _, limit = client.topic_facts(sink.brokers, sink.properties, sink.topic, _TIMEOUT_S)
         config = client.PRODUCER | dict(sink.properties)
+        if limit is not None:
+            config.setdefault("message.max.bytes", max(limit, 1000))
         producer = client.made(self._kafka.Producer, sink.brokers, config)
         refused: list[Any] = []
         count = 0
@@ -53,6 +55,9 @@ class Replay:
                     break
                 except BufferError:
                     producer.poll(0.1)
+                except self._kafka.KafkaException as error:  # too large, for one
+                    refused.append(error.args[0])
+                    break
             producer.poll(0)
             count += 1
         if producer.flush(_FLUSH_S) or refused:
@@ -61,13 +66,14 @@ class Replay:
         self._commit()
         return count
 
-    def to_lines(self, write: Callable[[bytes], Any], *, keep_sources: bool) -> int:
+    def to_lines(self, out: IO[bytes], *, keep_sources: bool) -> int:
         """Write the originals as lines; returns how many."""
         count = 0
         for letter in self._letters(keep_sources=keep_sources):
             if letter.value:
-                write(letter.value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+                out.write(letter.value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
                 count += 1
+        out.flush()
         self._commit()
         return count
 
@@ -117,5 +123,10 @@ class Replay:
     def _commit(self) -> None:
         if self._source.group is not None and self._done:
             offsets = [self._kafka.TopicPartition(*place, at) for place, at in self._done.items()]
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            except self._kafka.KafkaException as error:
+                raise client.as_ours(
+                    error.args[0], f"{self._source.group}: all is given back, and not committed"
+                ) from None
         self._consumer.close()

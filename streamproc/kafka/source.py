@@ -77,12 +77,12 @@ class KafkaSource:
         self._one_line = one_line
         self._config = config or {}
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._leaving: dict[tuple[str, int], Lane] = {}
         self.numbered: dict[int, Lane] = {}  # those also that are just being given back
         self._turn: deque[Lane] = deque()
         self._next = 0
         self._error: StreamprocError | None = None
         self._ready_lines = 0
-        self._was_assigned = False
         self._wake: asyncio.Future[None] | None = None
         self.corridor: Corridor | None = None
         self.thread: KafkaThread | None = None
@@ -151,7 +151,8 @@ class KafkaSource:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.0):
                         await self._wake
-                if not self._lanes and await self._thread.submit(self._is_group_at_end):
+                done = self._thread.assignment.is_group_at_end
+                if not self._lanes and await self._thread.submit(done):
                     return None
             else:
                 await self._wake
@@ -188,20 +189,6 @@ class KafkaSource:
             return False
         return all(lane.is_at_end and not lane.ready for lane in self._lanes.values())
 
-    def _is_group_at_end(self) -> bool:
-        """In the Kafka thread: whether others have done all there is."""
-        consumer, partitions = self._thread.consumer, self._thread.assignment.partitions
-        if self.settings.group is None or not self._was_assigned:
-            return False
-        from confluent_kafka import TopicPartition
-
-        places = [TopicPartition(topic, p) for topic in partitions for p in partitions[topic]]
-        for each in consumer.committed(places, timeout=_LEAVE_S):
-            low, high = consumer.get_watermark_offsets(each, timeout=_LEAVE_S)
-            if high > low and each.offset < high:
-                return False
-        return True
-
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -230,7 +217,6 @@ class KafkaSource:
 
     def assigned(self, partitions: Sequence[tuple[str, int, int]]) -> None:
         """New lanes."""
-        self._was_assigned = True
         for topic, partition, end in partitions:
             self._next += 1
             lane = Lane(self._next, topic, partition, end)
@@ -274,23 +260,29 @@ class KafkaSource:
         lane.ready_lines += len(messages)
         self._ready_lines += len(messages)
 
-    async def revoked(self, partitions: Sequence[tuple[str, int]], *, is_lost: bool) -> None:
-        """What was begun is finished, if there is time; the rest is for the next owner."""
-        lanes = [self._lanes.pop(each) for each in partitions if each in self._lanes]
-        numbers = [lane.number for lane in lanes]
-        for lane in lanes:
-            self._turn.remove(lane)
-            self._ready_lines -= lane.ready_lines
-            lane.ready.clear()
-        try:
-            if not is_lost and self.corridor is not None:
-                await self.corridor.drained(numbers)
-        finally:
-            if self.corridor is not None:
-                self.corridor.drop(numbers)
-            for number in numbers:
-                del self.numbered[number]
-            self._notify()
+    def leaving(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Nothing more will come of them. In step with `assigned`: they may come back at once."""
+        for each in partitions:
+            if (lane := self._lanes.pop(each, None)) is not None:
+                self._leaving[each] = lane
+                self._turn.remove(lane)
+                self._ready_lines -= lane.ready_lines
+                lane.ready.clear()
+
+    async def drained(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Until what was begun of them is written; the rest is for the next owner."""
+        if self.corridor is not None:
+            numbers = [self._leaving[each].number for each in partitions if each in self._leaving]
+            await self.corridor.drained(numbers)
+
+    def gone(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """They are somebody else's."""
+        numbers = [self._leaving.pop(each).number for each in partitions if each in self._leaving]
+        if self.corridor is not None:
+            self.corridor.drop(numbers)
+        for number in numbers:
+            del self.numbered[number]
+        self._notify()
 
     def failed(self, error: StreamprocError) -> None:
         """It is over."""

@@ -10,7 +10,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
@@ -21,6 +22,7 @@ from streamproc.kafka.settings import KafkaSourceSettings
 MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
 _IDLE_S = 0.02
+_BACK_OFF_S = 0.1
 
 
 class Listener(Protocol):
@@ -39,8 +41,14 @@ class Listener(Protocol):
     def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
         """Messages in order; partitions of which the end is reached, and its offset."""
 
-    async def revoked(self, partitions: Sequence[tuple[str, int]], *, is_lost: bool) -> None:
-        """They go elsewhere when this returns."""
+    def leaving(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Nothing more will come of them."""
+
+    async def drained(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Until what was begun of them is written."""
+
+    def gone(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """They are somebody else's."""
 
     def failed(self, error: StreamprocError) -> None:
         """It is over."""
@@ -89,6 +97,30 @@ class KafkaThread(threading.Thread):
         if self._is_over:  # it may have missed the job
             _fail(done, self._failure or UnavailableError("kafka: the connection is closed"))
         return await done
+
+    async def do_all(self, steps: Iterable[Callable[[], None]], *, is_patient: bool = True) -> None:
+        """All steps, one after the other, in this thread. Raises what they raise.
+
+        What can be repeated is, until the broker is back, if we are patient. In between the
+        thread goes on with what it does all day: it stays in the group.
+        """
+        left = deque(steps)
+
+        def work_off() -> None:
+            while left:
+                left[0]()
+                left.popleft()
+
+        while left:
+            try:
+                await self.submit(work_off)
+            except self._kafka.KafkaException as raised:
+                error = raised.args[0]
+                is_final = error.fatal() or error.txn_requires_abort() or not error.retriable()
+                if is_final or not is_patient:
+                    raise
+                client.log.debug("kafka: %s, again", error.str())
+                await asyncio.sleep(_BACK_OFF_S)
 
     def close(self) -> None:
         """End; the group hears of it."""
@@ -181,6 +213,8 @@ class KafkaThread(threading.Thread):
                     positions.after_gap(self.consumer, message, stops=stops)
                 except StreamprocError as gap:  # not raised: the run commits, we leave the group
                     self._post(self._listener.failed, gap)
+                except self._kafka.KafkaException as raised:
+                    self.fail(raised.args[0])
             elif self.is_passing(error):
                 client.log.debug("kafka: %s", error.str())
             else:
@@ -202,10 +236,17 @@ class KafkaThread(threading.Thread):
         """See `Host`."""
         self._post(self._listener.assigned, partitions)
 
-    def tell_revoked(self, partitions: list[tuple[str, int]], *, is_lost: bool) -> Any:
+    def tell_leaving(self, partitions: list[tuple[str, int]]) -> None:
         """See `Host`."""
-        coming = self._listener.revoked(partitions, is_lost=is_lost)
-        return asyncio.run_coroutine_threadsafe(coming, self._loop)
+        self._post(self._listener.leaving, partitions)
+
+    def drain(self, partitions: list[tuple[str, int]]) -> Any:
+        """See `Host`."""
+        return asyncio.run_coroutine_threadsafe(self._listener.drained(partitions), self._loop)
+
+    def tell_gone(self, partitions: list[tuple[str, int]]) -> None:
+        """See `Host`."""
+        self._post(self._listener.gone, partitions)
 
     def fail(self, error: Any) -> None:
         """It is over: `error` is librdkafka's."""

@@ -21,6 +21,7 @@ from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
+from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch
 
 TIMEOUT_MS = 15_000
@@ -56,12 +57,13 @@ class TransactionalSink(KafkaSink):
         self._suspects: set[tuple[int, int]] = set()
         self._refused: set[tuple[int, int]] = set()
         self._fences: deque[float] = deque()
+        self._broken: BaseException | None = None  # why nothing is committed any more
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            await self._call(self._work_off, deque(self._begin_steps()))
+            await self._thread.do_all(self._begin_steps(), is_patient=False)
         except self._kafka.KafkaException as error:
             refusal = self._voice.refusal or error.args[0]
             raise self._as_ours(refusal) from None
@@ -78,7 +80,7 @@ class TransactionalSink(KafkaSink):
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
             with suppress(Exception):  # there may be no broker, and no transaction
-                await self._call(self.producer.abort_transaction, _CALL_S)
+                await self._thread.submit(self._abort_step)
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
@@ -88,7 +90,12 @@ class TransactionalSink(KafkaSink):
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
         async with self._lock:  # a lane may have gone elsewhere while we waited for it
-            return await super().send([span for span in spans if not span[0].is_dropped])
+            self._check()
+            try:
+                return await super().send([span for span in spans if not span[0].is_dropped])
+            except BaseException as error:
+                self._break(error)
+                raise
 
     async def flush(self) -> None:
         """Commit now."""
@@ -113,17 +120,31 @@ class TransactionalSink(KafkaSink):
 
     async def _commit(self) -> None:
         async with self._lock:
-            if not self._open:
-                return
-            try:
-                await self._commit_open()
-            except Exception as raised:
-                error: Exception = raised
-                if isinstance(error, self._kafka.KafkaException):
-                    error = self._as_ours(error.args[0])
-                groups, self._open = self._open, []
-                for group in groups:
-                    group.receipt.set_exception(error)
+            if self._open:
+                try:
+                    await self._commit_open()
+                except BaseException as error:
+                    self._break(error)
+                    if not isinstance(error, Exception):
+                        raise
+
+    def _break(self, error: BaseException) -> None:
+        """What is open is not whole: it is never committed, nor what would come after it."""
+        if isinstance(error, self._kafka.KafkaException):
+            error = self._as_ours(error.args[0])
+        self._broken = self._broken or error
+        groups, self._open = self._open, []
+        for group in groups:
+            if not isinstance(error, Exception):
+                group.receipt.cancel()
+            elif not group.receipt.done():
+                group.receipt.set_exception(error)
+
+    def _check(self) -> None:
+        if isinstance(self._broken, Exception):
+            raise self._broken
+        if self._broken is not None:
+            raise UnavailableError(f"{self.name}: the transaction was given up")
 
     async def _commit_open(self) -> None:
         wait_s = _BACK_OFF_S
@@ -133,7 +154,7 @@ class TransactionalSink(KafkaSink):
                 if any(batch.is_dropped for batch, _, _ in self._spans()):
                     raise NotOursError
                 self._check_letters()
-                await self._finish(self._commit_steps(self._offsets()))
+                await self._thread.do_all(self._commit_steps(self._offsets()))
                 break
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
@@ -227,41 +248,20 @@ class TransactionalSink(KafkaSink):
             await self._produce_all(new)
 
     async def _abort(self) -> None:
-        await self._finish([self._abort_step, self.producer.begin_transaction])
+        await self._thread.do_all([self._abort_step, self.producer.begin_transaction])
 
     # In the Kafka thread
 
-    async def _call(self, function: Any, *arguments: Any) -> Any:
+    @property
+    def _thread(self) -> KafkaThread:
         assert self._source.thread is not None
-        return await self._source.thread.submit(lambda: function(*arguments))
-
-    async def _finish(self, steps: Iterable[Callable[[], None]]) -> None:
-        """All steps, one after the other: what can be repeated is, until the broker is back.
-
-        In between the thread goes on with what it does all day: it stays in the group.
-        """
-        left = deque(steps)
-        while left:
-            try:
-                await self._call(self._work_off, left)
-            except self._kafka.KafkaException as raised:
-                error = raised.args[0]
-                if error.fatal() or error.txn_requires_abort() or not error.retriable():
-                    raise
-                client.log.debug("kafka: transaction: %s, again", error.str())
-                await asyncio.sleep(_BACK_OFF_S)
-
-    def _work_off(self, steps: deque[Callable[[], None]]) -> None:
-        while steps:
-            steps[0]()
-            steps.popleft()
+        return self._source.thread
 
     def _commit_steps(self, offsets: list[Any]) -> list[Callable[[], None]]:
         metadata: list[Any] = []  # of the first try: a later generation is not that of the records
 
         def send_offsets() -> None:
-            thread = self._source.thread
-            assert thread is not None
+            thread = self._thread
             if not thread.assignment.owns({(each.topic, each.partition) for each in offsets}):
                 raise NotOursError
             if not metadata:
@@ -296,4 +296,4 @@ class TransactionalSink(KafkaSink):
         if len(self._fences) > _FENCED:
             raise UnavailableError(f"{self.name}: {len(self._fences)} times fenced: {error.str()}")
         self.producer = self._new_producer()
-        await self._finish(self._begin_steps())
+        await self._thread.do_all(self._begin_steps())

@@ -30,12 +30,15 @@ class Lanes:
         self._writer = writer
         self._window = window
         self._tally = tally
+        self._is_closed = False
+        self.recalled: set[int] = set()  # nobody finishes what is left of these
 
     def recall(self, lanes: Sequence[int]) -> dict[int, int]:
         """Begin with nothing more of these. Returns by lane how many lines will not be done.
 
         They are still in the window, until `drop`.
         """
+        self.recalled.update(lanes)
         self._drop_rest(lanes)
         recalled = self._reorder.recall(lanes)
         lane, lines = self._channel.recall(lanes)
@@ -45,11 +48,18 @@ class Lanes:
 
     def drop(self, lanes: Sequence[int]) -> None:
         """These are somebody else's from here on; what is not written of them is his."""
+        if self._is_closed:
+            return
+        self.recalled.difference_update(lanes)
         self._drop_rest(lanes)
         dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
         for batch in {id(batch): batch for batch in dropped}.values():
             self._give_away(batch.lines[batch.written :])
             self._window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
+
+    def close(self) -> None:
+        """The run has accounted for all that it read."""
+        self._is_closed = True
 
     def _drop_rest(self, lanes: Sequence[int]) -> None:
         if (rest := self._producer.drop(lanes)) is not None:

@@ -74,6 +74,7 @@ class MessageWriter(Writer):
             if not self._failed.done():
                 self._failed.set_exception(error)
                 self._failed.exception()  # it may come after the end
+                self._reorder.interrupt(error)
             return
         for span in self._sent.pop(receipt, ()):  # it may come too late: see `leftovers`
             self._count(span)

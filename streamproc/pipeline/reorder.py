@@ -25,6 +25,7 @@ class Reorder:
         self._lanes: dict[int, deque[Batch]] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
+        self._interruption: BaseException | None = None
         self.unseen = 0
 
     def admit(self, batch: Batch) -> None:
@@ -62,11 +63,18 @@ class Reorder:
         """Wait for lines that may be written now; empty when closed and all are taken."""
         while True:
             self.unseen = 0
+            if self._interruption is not None:
+                raise self._interruption
             runs = self._take()
             if runs or self._closed:
                 return runs
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+
+    def interrupt(self, error: BaseException) -> None:
+        """`receive` raises it, now or the next time."""
+        self._interruption = error
+        self._wake()
 
     def recall(self, lanes: Iterable[int]) -> dict[int, int]:
         """Nobody shall begin with what is not begun of these; returns their lines by lane."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
 
-from streamproc.errors import AccountingError, OutputError, ReaderGoneError, StreamprocError
+from streamproc.errors import AccountingError, ReaderGoneError, StreamprocError
 from streamproc.interfaces import Engine, Keeper, Sink, Source
+from streamproc.pipeline.burial import Burial
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.lanes import Lanes
 from streamproc.pipeline.messages import MessageWriter
@@ -85,6 +86,7 @@ class Run:
         self._keeper = keeper
         self._max_errors = max_errors
         self._stopped = False
+        self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
         self._reorder = Reorder() if ordered else AsFinished()
         self._producer = Producer(
@@ -118,8 +120,11 @@ class Run:
             keeping = asyncio.create_task(self._keeper.run(), name="keeper")
             tasks.add(keeping)
         try:
-            if not await self._flow(producer, engine, writer, keeping or aborted, aborted):
+            if await self._flow(producer, engine, writer, keeping or aborted, aborted):
+                await self._account_for(self._reorder.leftovers())  # of lanes that are leaving
+            else:
                 await self._abort(producer, engine, writer)
+            self.lanes.close()
             await self._keep_residue()
             if self._keeper is not None and keeping is not None:
                 await self._close(self._keeper, keeping)
@@ -174,8 +179,10 @@ class Run:
 
     def _is_open(self) -> bool:
         """Whether lines that were read have no result."""
-        leftovers = self._reorder.leftovers()
-        return self._producer.has_rest or any(batch.results[i] is None for batch, i in leftovers)
+        return self._producer.has_rest or any(
+            batch.results[i] is None and batch.lane not in self.lanes.recalled
+            for batch, i in self._reorder.leftovers()
+        )
 
     def _check_errors(self) -> None:
         if self._max_errors is not None and self.tally.errors >= self._max_errors:
@@ -211,8 +218,9 @@ class Run:
         try:
             await asyncio.wait({keeping})
             await keeper.close(finished=is_whole)
-        except OutputError as error:
-            self.errors.append(error)
+        except StreamprocError as error:
+            if error not in self.errors:
+                self.errors.append(error)
 
     def _finish_unfinished(self) -> None:
         if self._keeps_rest:
@@ -253,20 +261,8 @@ class Run:
             self.tally.unprocessed += 1
             if earlier is not None and earlier.dead_letter is None:
                 note = self._abandon(failed, batch, i, to_stdout=False)
-            if note.dead_letter is not None and not await self._bury(note.dead_letter):
+            if note.dead_letter is not None and not await self._burial.take(note.dead_letter):
                 self._lose(batch, i)
-
-    async def _bury(self, letter: bytes) -> bool:
-        assert self._dead_letters is not None
-        name = self._dead_letters.name
-        if any(isinstance(e, OutputError) and e.name == name for e in self.errors):
-            return False
-        try:
-            await self._dead_letters.write(letter + b"\n")
-        except StreamprocError as error:
-            self.errors.append(error)
-            return False
-        return True
 
     async def _keep_residue(self) -> None:
         residue = self._source.residue()
@@ -274,7 +270,7 @@ class Run:
             batch, failed = residue
             note = self.forms.abandon(failed, batch, 0, to_stdout=False)
             if note.dead_letter is not None:
-                await self._bury(note.dead_letter)
+                await self._burial.take(note.dead_letter)
 
     @property
     def _keeps_rest(self) -> bool:

@@ -71,6 +71,8 @@ class Writer:
             dead = self._dead_letters.written_bytes - self._begun_bytes[1]
         failed, self._group = self._group, []
         for run in failed:
+            if run.batch.is_dropped:
+                continue
             for i in range(run.start, run.stop):
                 out_bytes, dead_bytes = _sizes(run.batch, i)
                 out -= out_bytes
@@ -80,6 +82,8 @@ class Writer:
                 else:
                     self._count(Span(run.batch, i, i + 1))
         for run in self._queue[self._queue.index(failed[-1]) + 1 :] if failed else ():
+            if run.batch.is_dropped:
+                continue
             for i in range(run.start, run.stop):
                 yield run.batch, i
 
