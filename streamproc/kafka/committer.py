@@ -24,7 +24,6 @@ class _Offsets:
         self._batches: deque[tuple[int, Batch]] = deque()  # with the count of lines before it
         self._admitted = 0
         self.next = -1
-        self.committed = -1
 
     def admit(self, batch: Batch) -> None:
         self.frontier.admit(batch)
@@ -120,6 +119,8 @@ class Committer:
         """They are gone."""
         for lane in lanes:
             self._offsets.pop(lane, None)
+            if (gone := self._source.numbered.get(lane)) is not None and self._source.thread:
+                self._source.thread.committed.pop((gone.topic, gone.partition), None)
 
     async def _commit(self, lanes: list[int], *, wait: bool) -> None:
         if self._source.settings.group is None or self._source.thread is None:
@@ -129,7 +130,6 @@ class Committer:
         from confluent_kafka import KafkaException, TopicPartition
 
         thread, places = self._source.thread, []
-        failed = thread.uncommitted
         for number, lane in self._source.numbered.items():
             if number not in lanes:
                 continue
@@ -140,12 +140,9 @@ class Committer:
                 following = max(following, lane.end_offset)  # past control records
             if self._in_transactions and following == offsets.next:
                 continue
-            # the last word is said again: what became of an earlier one is not known
-            place = lane.topic, lane.partition
-            is_unsure = following >= 0 and (wait or place in failed)
-            failed.discard(place)
-            if following > offsets.committed or is_unsure:
-                offsets.committed = following
+            # said again until the broker confirms it, and as the last word once more
+            confirmed = -1 if wait else thread.committed.get((lane.topic, lane.partition), -1)
+            if following > confirmed:
                 places.append(TopicPartition(lane.topic, lane.partition, following))
         if not places or not thread.is_alive():
             return
@@ -158,6 +155,3 @@ class Committer:
             client.log.warning("kafka: the last offsets could not be committed: no answer")
         except KafkaException as error:
             client.log.warning("kafka: offsets were not committed: %s", error.args[0].str())
-            for number in lanes:
-                if number in self._offsets:
-                    self._offsets[number].committed = -1

@@ -74,7 +74,7 @@ class KafkaThread(threading.Thread):
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
-        self.uncommitted: set[tuple[str, int]] = set()  # partitions of which a commit failed
+        self.committed: dict[tuple[str, int], int] = {}  # what the broker has confirmed
         config = config | {"on_commit": self._on_commit}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
@@ -228,9 +228,10 @@ class KafkaThread(threading.Thread):
         return error.retriable() or (not error.fatal() and error.code() in self._passing)
 
     def _on_commit(self, error: Any, places: list[Any]) -> None:
-        """Called back: commits that nobody waits for are lost when the broker goes."""
-        failed = [each for each in places if error is not None or each.error is not None]
-        self.uncommitted |= {(each.topic, each.partition) for each in failed}
+        """Called back: what nobody waits for may be lost when the broker goes."""
+        if error is None:
+            good = [each for each in places if each.error is None]
+            self.committed |= {(each.topic, each.partition): each.offset for each in good}
 
     def tell_assigned(self, partitions: list[tuple[str, int, int]]) -> None:
         """See `Host`."""
