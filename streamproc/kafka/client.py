@@ -202,7 +202,7 @@ def as_ours(
     if code == Code.INCONSISTENT_GROUP_PROTOCOL:
         return UnavailableError(
             f"{what}: the group's other members use another assignment strategy (eager): stop "
-            'them, or set properties = { "partition.assignment.strategy" = ... } as theirs'
+            "them, or let all have partition.assignment.strategy=cooperative-sticky"
         )
     return UnavailableError(f"{what}: {error.str()}")
 
