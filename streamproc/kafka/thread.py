@@ -86,7 +86,7 @@ class KafkaThread(threading.Thread):
         def job() -> None:
             try:
                 if self._is_over:
-                    raise self._failure or UnavailableError("kafka: the connection is closed")
+                    raise self._end
                 result = function()
             except BaseException as error:
                 self._post(_fail, done, error)
@@ -95,8 +95,12 @@ class KafkaThread(threading.Thread):
 
         self._jobs.put(job)
         if self._is_over:  # it may have missed the job
-            _fail(done, self._failure or UnavailableError("kafka: the connection is closed"))
+            _fail(done, self._end)
         return await done
+
+    @property
+    def _end(self) -> StreamprocError:
+        return self._failure or UnavailableError("kafka: the connection is closed")
 
     async def do_all(self, steps: Iterable[Callable[[], None]], *, is_patient: bool = True) -> None:
         """All steps, one after the other, in this thread. Raises what they raise.

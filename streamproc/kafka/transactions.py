@@ -41,7 +41,6 @@ class TransactionalSink(KafkaSink):
         self, settings: KafkaSinkSettings, source: KafkaSource, *, connect_timeout_s: float
     ) -> None:
         group, instance = source.settings.group, source.settings.instance
-        self._has_name = instance is not None
         name = f"streamproc-{group}-{instance or uuid4()}"
         config = {
             "transactional.id": name,
@@ -287,7 +286,7 @@ class TransactionalSink(KafkaSink):
 
     async def _replace_producer(self, error: Any) -> None:
         """Fenced: by another instance of our name, or because the transaction was too long."""
-        if self._has_name:
+        if self._source.settings.instance is not None:
             raise self._as_ours(error)
         now = time.monotonic()
         self._fences.append(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from copies import PARTITIONS, STAGES, Copy
 from mock_broker import MockBroker
 
 
@@ -87,6 +89,17 @@ def topic(broker: Broker) -> Callable[..., str]:
         return name
 
     return create
+
+
+@pytest.fixture
+def copy(broker: Broker, topic: Callable[..., str], folder: Path) -> Callable[..., Copy]:
+    """`copy(exactly_once, config)` is one between two new topics; its stages are in the folder."""
+    (folder / "stages.py").write_text(STAGES)
+
+    def between(exactly_once: str = "false", **config: str) -> Copy:
+        return Copy(broker, topic(PARTITIONS), topic(PARTITIONS, config), exactly_once)
+
+    return between
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from broker import PATIENCE_S, Broker
 from confluent_kafka import Consumer, TopicPartition
 
 PARTITIONS = 4
+both = pytest.mark.parametrize("exactly_once", ["true", "false"])
 STAGES = """
 import asyncio, os
 
@@ -49,14 +51,18 @@ class Copy:
         ]  # fmt: skip
 
     def committed(self) -> dict[int, int]:
-        settings = {"bootstrap.servers": self.broker.bootstrap, "group.id": self.group}
-        consumer = Consumer(settings)
-        try:
-            places = [TopicPartition(self.source, each) for each in range(PARTITIONS)]
-            found = consumer.committed(places, timeout=PATIENCE_S)
-            return {each.partition: max(0, each.offset) for each in found}
-        finally:
-            consumer.close()
+        return committed(self.broker, self.group, self.source)
+
+
+def committed(broker: Broker, group: str, topic: str) -> dict[int, int]:
+    """Of the group, by partition; 0 for nothing."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
+    try:
+        places = [TopicPartition(topic, each) for each in range(PARTITIONS)]
+        found = consumer.committed(places, timeout=PATIENCE_S)
+        return {each.partition: max(0, each.offset) for each in found}
+    finally:
+        consumer.close()
 
 
 def message(n: int, **fields: Any) -> dict[str, Any]:

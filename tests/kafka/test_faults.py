@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -16,27 +15,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ConfigEntry,
     ConfigResource,
 )
-from copies import PARTITIONS, STAGES, Copy, message, written
+from copies import PARTITIONS, both, message, written
 
 from tests.conftest import summary
 
 BIG = 50_000  # bytes, above LIMIT
 LIMIT = {"max.message.bytes": "10000"}
-both = pytest.mark.parametrize("exactly_once", ["true", "false"])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "stages.py").write_text(STAGES)
-    return tmp_path
-
-
-@pytest.fixture
-def copy(broker: Broker, topic: Callable[..., str]) -> Callable[..., Copy]:
-    def between(exactly_once: str = "false", **config: str) -> Copy:
-        return Copy(broker, topic(PARTITIONS), topic(PARTITIONS, config), exactly_once)
-
-    return between
 
 
 def test_a_broker_that_is_away(run: Callable[..., Any]) -> None:

@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 from broker import PATIENCE_S, Broker, until
-from confluent_kafka import Consumer, TopicPartition
+from copies import PARTITIONS, committed
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SECTION = README[README.index("\n## Kafka\n") :].split("\n## ", 2)[1]
 RECORDS = 3000
-PARTITIONS = 4
 GROUP = "readme"
 STAGE = """
 import asyncio
@@ -79,13 +78,7 @@ class Bridge:
         return numbers
 
     def committed(self) -> dict[int, int]:
-        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": GROUP})
-        try:
-            places = [TopicPartition(self.topic, each) for each in range(PARTITIONS)]
-            found = consumer.committed(places, timeout=PATIENCE_S)
-            return {each.partition: max(0, each.offset) for each in found}
-        finally:
-            consumer.close()
+        return committed(self.broker, GROUP, self.topic)
 
     def check_offsets(self) -> int:
         """They are not ahead of the output; returns their sum."""

@@ -5,31 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from broker import PATIENCE_S, Broker, until
-from copies import PARTITIONS, STAGES, Copy, message, written
+from broker import PATIENCE_S, until
+from copies import PARTITIONS, both, message, written
 
 from tests.conftest import summary
-
-both = pytest.mark.parametrize("exactly_once", ["true", "false"])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "stages.py").write_text(STAGES)
-    return tmp_path
-
-
-@pytest.fixture
-def copy(broker: Broker, topic: Callable[..., str]) -> Callable[..., Copy]:
-    def between(exactly_once: str = "false", **config: str) -> Copy:
-        return Copy(broker, topic(PARTITIONS), topic(PARTITIONS, config), exactly_once)
-
-    return between
 
 
 @both
