@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from math import exp2, log2
 from typing import Any, NamedTuple
 
@@ -120,6 +121,16 @@ class Batch:
         if self.messages is not None:
             first.messages, second.messages = self.messages[:count], self.messages[count:]
         return first, second
+
+
+def dead_letters(spans: Iterable[tuple[Batch, int, int]]) -> Iterator[tuple[Batch, int, bytes]]:
+    """Those among the lines `start` to `stop` of each batch: batch, number of the line, letter."""
+    for batch, start, stop in spans:
+        if batch.notes:
+            for i in range(start, stop):
+                note = batch.notes.get(i)
+                if note is not None and note.dead_letter is not None:
+                    yield batch, i, note.dead_letter
 
 
 class Nothing:

@@ -22,7 +22,7 @@ from streamproc.kafka.outgoing import (
 )
 from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
-from streamproc.record import Batch, Cursor, Failed, Note
+from streamproc.record import Batch, Cursor, Failed, Note, dead_letters
 
 _DEFAULT_MAX_BYTES = 1_048_588
 _SHORT_S = 0.002
@@ -98,13 +98,7 @@ class KafkaSink:
 
     async def bury(self, spans: Spans) -> None:
         """The dead letters among them, where the output is no topic. Raises `StreamprocError`."""
-        letters = []
-        for batch, start, stop in spans:
-            for i in range(start, stop):
-                note = batch.notes.get(i)
-                if note is not None and note.dead_letter is not None:
-                    letters.append(letter_of(batch, i, note.dead_letter))
-        await self._bury(letters)
+        await self._bury([letter_of(*each) for each in dead_letters(spans)])
 
     async def _bury(self, letters: list[Outgoing]) -> None:
         group = self._begin([])

@@ -9,7 +9,7 @@ from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import Batch, Tally
+from streamproc.record import Batch, Tally, dead_letters
 
 _MOST_GROUPS = 64  # sent and not acknowledged
 
@@ -57,13 +57,7 @@ class MessageWriter(Writer):
         """Dead letters into a file; those of a topic go with the messages."""
         if self._dead_letters is None or self._dead_letters.takes_messages:
             return
-        dead = [
-            note.dead_letter
-            for batch, start, stop in spans
-            if batch.notes
-            for i in range(start, stop)
-            if (note := batch.notes.get(i)) is not None and note.dead_letter is not None
-        ]
+        dead = [letter for _, _, letter in dead_letters(spans)]
         if dead:
             await self._dead_letters.write(b"\n".join(dead) + b"\n")
 

@@ -12,7 +12,7 @@ from typing import cast
 from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
-from streamproc.record import Batch, Tally
+from streamproc.record import Batch, Tally, dead_letters
 
 WRITE_BYTES = 256 * 1024  # one write; larger ones only make memory peaks
 
@@ -92,10 +92,7 @@ class Writer:
         lines: list[bytes] = batch.results[start:stop]  # type: ignore[assignment]
         if batch.notes:
             lines = [line for line in lines if line]
-            for i in range(start, stop):
-                note = batch.notes.get(i)
-                if note is not None and note.dead_letter is not None:
-                    dead.append(note.dead_letter)
+            dead += [letter for _, _, letter in dead_letters((run,))]
         if not lines:
             return 0
         piece = b"\n".join(lines)
