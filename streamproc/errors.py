@@ -159,6 +159,9 @@ class SourcesError(RecordError):
         self.kept = kept
 
 
+_UNANSWERED = ("connect", "dns", "tls", "reset", "timeout", "deadline")
+
+
 class CallError(RecordError):
     """A call failed, and these are the facts that policies decide by.
 
@@ -184,6 +187,19 @@ class CallError(RecordError):
         self.after_s = after_s
         self.is_outage = is_outage
         self.attempts = 1
+
+    @property
+    def status(self) -> int | None:
+        """Of the answer, None where there was none."""
+        status = self.details.get("status")
+        return status if isinstance(status, int) else None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the target answered, and not with a 5xx: then it is not down."""
+        if self.throttled:
+            return self.status is None or self.status < 500
+        return not self.is_outage and self.kind not in _UNANSWERED
 
 
 class CircuitOpenError(CallError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from math import exp2, log2
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ BLANK = "blank"
 _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
 _FROM = 16 * 40
 _NONE_S = 2.0**-40
+
+_NUMBERS = itertools.count()
 
 WHITESPACE = b" \t\r\n"  # what JSON allows around a record; in lines of files no newline is left
 
@@ -86,12 +89,14 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes", "open",
+        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes",
+        "number", "open",
         "results", "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
         self.lane = lane
+        self.number = next(_NUMBERS) << 32  # plus the index of a line: the age of its record
         self.cursor = cursor
         self.lines = lines
         self.n_bytes = n_bytes

@@ -15,7 +15,7 @@ from streamproc.codec import (
     encode_quickly,
 )
 from streamproc.engines.program import Outcome, Program, keep
-from streamproc.engines.slot import Slot
+from streamproc.engines.slot import CALLING, Slot
 from streamproc.errors import Interrupted, StreamprocError, Unfinished
 from streamproc.record import NOTHING, Batch, Note
 
@@ -78,7 +78,7 @@ class OneStage:
                 value = await self._call(record, slot)
             else:
                 slot.attempt += 1
-                slot.timed = stage
+                slot.timed, slot.state = stage, CALLING
                 value = await self._call(record)
                 slot.end()
                 if value is None:

@@ -125,6 +125,8 @@ class Program:
                     slot.arrive(stage, document)
                     value = await call(document.fields, slot)
                 else:
+                    if mode == "awaited" and not slot.may_start:
+                        await slot.enter()
                     value = call(document.fields)
                     if mode == "awaited":
                         slot.stage, slot.document = stage, document

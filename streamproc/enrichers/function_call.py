@@ -7,12 +7,12 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from streamproc.codec import encode
 from streamproc.enrichers.function import FunctionEnricher
 from streamproc.errors import RecordError
-from streamproc.interfaces import Visit
+from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NOTHING
 
@@ -25,6 +25,7 @@ class FunctionCall(Struct):
     is_idempotent: bool = True  # whoever sets `retry` says so
     sent: bool = False
     is_negative: bool = False
+    standing: Standing = field(default_factory=Standing)
 
     def key(self) -> bytes:
         """SHA-256 over stage and record."""

@@ -14,6 +14,7 @@ from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target
 from streamproc.http.template import MissingFieldError, Template, value_of
 from streamproc.http.url import Url
+from streamproc.interfaces import Standing
 from streamproc.version import __version__
 
 USER_AGENT = f"streamproc/{__version__}"
@@ -119,7 +120,7 @@ class RequestBuilder:
             return None
         return HttpCall(
             target, self._method, path.encode(), headers, body, self._is_idempotent,
-            False, False, self._salt, item, varying,
+            False, Standing(), False, self._salt, item, varying,
         )  # fmt: skip
 
     def bulk(self, calls: list[HttpCall]) -> Request:

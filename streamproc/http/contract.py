@@ -19,6 +19,7 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from streamproc.errors import CallError
+from streamproc.interfaces import Standing
 
 CONNECT_TIMEOUT_S = 5.0
 DNS_TTL_S = 60.0
@@ -59,7 +60,8 @@ class Request(Struct):
     """`path` begins with / and includes the query; `headers` are whole lines, each with CRLF.
 
     `headers` does not have Host, Content-Length, Accept-Encoding and Connection: these are the
-    client's. A client sets `sent` as soon as bytes of the request may have left.
+    client's. A client sets `sent` as soon as bytes of the request may have left; one that
+    had to open a connection asks the gate of `standing`, if there is one, before it writes.
     """
 
     target: Target
@@ -69,6 +71,7 @@ class Request(Struct):
     body: bytes = b""
     is_idempotent: bool = True
     sent: bool = False
+    standing: Standing | None = None
 
 
 class Response(Struct, frozen=True, gc=False):

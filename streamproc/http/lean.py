@@ -26,6 +26,7 @@ from streamproc.http.contract import (
     reset,
 )
 from streamproc.http.tls import context
+from streamproc.interfaces import RecheckError
 from streamproc.targets import Targets
 
 _MAX_POOLS = 256  # fewer than a process may have files: each one keeps a connection, or more
@@ -66,7 +67,7 @@ class LeanClient:
             end = b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
         data = b"".join((request.method, b" ", request.path, pool.common, request.headers, end))
         request.sent = False
-        connection = pool.idle.pop() if pool.idle else await pool.take()
+        connection = pool.idle.pop() if pool.idle else await pool.take_for(request)
         assert self._loop is not None
         answer: Answer = self._loop.create_future()
         connection.ask(request, data, answer)
@@ -108,6 +109,19 @@ class _Pool:
             f" HTTP/1.1\r\nHost: {target.authority}\r\n{agent}"
             f"Accept-Encoding: {accepted_encodings().decode()}\r\n"
         ).encode()
+
+    async def take_for(self, request: Request) -> Connection:
+        """A connection for a request that may be written now. Raises `RecheckError`."""
+        standing = request.standing
+        gate = standing.gate if standing is not None else None
+        if standing is None or gate is None:
+            return await self.take()
+        gate.postpone(standing)
+        connection = await self.take()
+        if not gate.may_write(standing):
+            self.freed(connection)
+            raise RecheckError
+        return connection
 
     async def take(self) -> Connection:
         """A connection: an idle one, a new one, or the next that becomes free."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -126,7 +126,16 @@ class Finished(Protocol):
 
 
 class Work(Protocol):
-    """Where engines take their work from."""
+    """Where engines take their work from.
+
+    `is_dry`: no line can come before some of those that came are done: the input has ended, or
+    the window is full. `on_dry` is called when that begins.
+    """
+
+    on_dry: Callable[[], None]
+
+    @property
+    def is_dry(self) -> bool: ...
 
     def take(self) -> tuple[Batch, int] | None:
         """The next line, None if there is none right now."""

@@ -94,7 +94,9 @@ class Producer:
         while self._rest is not None:
             batch, failed = self._rest
             count = 0 if failed is not None else batch.n_bytes
+            self._channel.hold_up(not self._window.has_room(len(batch), count))
             room = await self._window.reserve(len(batch), count)
+            self._channel.hold_up(False)
             if self._rest is None:
                 return  # its lane was dropped meanwhile
             head = self._place(room)
