@@ -72,9 +72,14 @@ class Places:
         if self.free:
             self.free -= 1
             return True
-        self._asked += 1
-        heappush(self.wanting, (age, self._asked, door))
+        self.queue(age, door)
         return False
+
+    def queue(self, age: int, door: Door) -> None:
+        """See `interfaces.Room`."""
+        if not self.is_closed:
+            self._asked += 1
+            heappush(self.wanting, (age, self._asked, door))
 
     def enter_nowait(self) -> bool:
         """Take a place for a new record; False if others come first, or there is none."""

@@ -217,7 +217,8 @@ class Slot:
 
     async def _wait(self, turn: asyncio.Future[Any], state: State) -> Any:
         self.state = state
-        self.release()
+        if not turn.done():  # else the place may be what it brought
+            self.release()
         try:
             result = await turn
         finally:

@@ -109,6 +109,12 @@ class Room(Protocol):
     def want(self, age: int, door: Door) -> bool:
         """A call of this age could start at `door`: whether there is a place, which it has then."""
 
+    def queue(self, age: int, door: Door) -> None:
+        """The same, and a free place waits for `fill`: it may be somebody else's."""
+
+    def fill(self) -> None:
+        """Hand out what is free, to the oldest first."""
+
 
 class Visit(Protocol):
     """A record's stay at a stage: its time limits, its place, its patience.
@@ -131,7 +137,10 @@ class Visit(Protocol):
         """Where places come from."""
 
     def granted(self) -> None:
-        """It has a place from here on."""
+        """It has a place from here on; it had none."""
+
+    def release(self) -> None:
+        """Give the place back, if it has one."""
 
     def begin(self, timed: Timed) -> None:
         """An attempt begins; after `timed.timeout_s` the task is cancelled."""

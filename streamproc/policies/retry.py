@@ -60,11 +60,11 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 now_s = now()
                 elapsed_s = now_s - begun_s
                 if failure.throttled:
-                    pause_s = self._pause_s(refused, _THROTTLED_FACTOR)
                     if failure.after_s:  # for the others that is the gate's pause
                         jitter_s = min(failure.after_s * _JITTER, _MAX_JITTER_S)
-                        asked_s = failure.after_s + random.uniform(0.0, jitter_s)
-                        pause_s = max(pause_s, asked_s)
+                        pause_s = failure.after_s + random.uniform(0.0, jitter_s)
+                    else:
+                        pause_s = self._pause_s(refused, _THROTTLED_FACTOR)
                     if refused >= _REFUSALS and elapsed_s + pause_s > self.max_elapsed:
                         raise failure
                 else:
