@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from streamproc.engines.places import Places
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Site
+from streamproc.interfaces import Inner, Site, Standing
 from streamproc.record import CallTally
 
-OUTAGE = CallError("http_status", "503", again=True, is_outage=True)
-BUSY = CallError("throttled", "429", again=True, throttled=True)
+OUTAGE = CallError("http_status", "500", again=True, is_outage=True, status=500)
+BUSY = CallError("throttled", "429", again=True, throttled=True, status=429)
 REFUSED = CallError("http_status", "400")
 LATE = CallError("timeout", "no result within 1 s", again=True, is_outage=True)
 
@@ -65,6 +66,7 @@ class Asked:
         self.is_idempotent = is_idempotent
         self.sent = False
         self.is_negative = False
+        self.standing = Standing()
         self._key = key
 
     def key(self) -> bytes:
@@ -72,17 +74,32 @@ class Asked:
 
 
 class Stay:
-    """A visit without an engine. With `places`, who waits lends its place, as records do."""
+    """A visit without an engine. It holds a place as long as it does not wait."""
+
+    only = None
+    _ages = itertools.count()
 
     def __init__(self, places: Places | None = None) -> None:
         self.attempts = 0
         self.held_s = 0.0
         self.deadline_s: float | None = None
-        self.only = None
-        self.leads: Any = None
-        self._places = places
+        self.age = next(self._ages)
+        self.room = places or Places(1_000_000)
+        self.may_start = False
+        if self.room.enter_nowait():
+            self.granted()
+
+    def granted(self) -> None:
+        assert not self.may_start
+        self.may_start = True
+
+    def release(self) -> None:
+        if self.may_start:
+            self.may_start = False
+            self.room.leave()
 
     def begin(self, timed: Any) -> None:
+        assert self.may_start
         self.attempts += 1
 
     def end(self) -> None:
@@ -97,10 +114,9 @@ class Stay:
         await self.wait(asyncio.ensure_future(asyncio.sleep(seconds)))
 
     async def wait(self, turn: asyncio.Future[Any]) -> Any:
-        if self._places is None:
-            return await turn
-        async with self._places.lent():
-            return await turn
+        if not turn.done():
+            self.release()
+        return await turn
 
     wait_for_call = wait
 
@@ -127,7 +143,10 @@ def start(call: Inner, count: int, *, target: str = "t") -> list[asyncio.Task[An
 
 
 async def _asked(call: Inner, asked: Asked, visit: Stay) -> Any:
-    return await call(asked, visit)
+    try:
+        return await call(asked, visit)
+    finally:
+        visit.release()
 
 
 async def results(tasks: list[asyncio.Task[Any]]) -> list[Any]:
@@ -209,6 +228,6 @@ async def load(call: Inner, count: int, until: float) -> None:
 
     async def consumer() -> None:
         while now() < until:
-            await call(Asked(), Stay())
+            await _asked(call, Asked(), Stay())
 
     await asyncio.gather(*[consumer() for _ in range(count)])

@@ -26,10 +26,11 @@ from simulated import (
 from streamproc.engines.places import Places
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
 from streamproc.interfaces import Inner, Layer
+from streamproc.policies.admission import Admission
 from streamproc.policies.circuit import PROBES, Circuit, State
-from streamproc.policies.circuit_breaker import CircuitBreaker, Doors
+from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import FixedConcurrency
-from streamproc.policies.rate_limit import RateLimit, Throttle
+from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
 from streamproc.units import Rate
@@ -343,9 +344,9 @@ def test_who_is_cancelled_at_the_door_keeps_nobody_out(when: str) -> None:
 
 
 INSIDE = {
-    "a token": [Throttle(RateLimit(limit=Rate(0.5)))],
+    "a token": [Admission(rate=RateLimit(limit=Rate(0.5)))],
     "a slot": [FixedConcurrency(1)],
-    "a token and a slot": [Throttle(RateLimit(limit=Rate(0.5))), FixedConcurrency(1)],
+    "a token and a slot": [Admission(rate=RateLimit(limit=Rate(0.5))), FixedConcurrency(1)],
 }
 
 
@@ -386,7 +387,7 @@ def test_a_pause_is_no_way_around_the_breaker() -> None:
                 raise CallError("throttled", "429", again=True, throttled=True, after_s=3.0)
             return "ok"
 
-        layers: list[Layer] = [CircuitBreaker(consecutive=1, open=20), Throttle(None)]
+        layers: list[Layer] = [CircuitBreaker(consecutive=1, open=20), Admission()]
         call = stack(layers, inner, site())
         failing = [asyncio.create_task(_ask(call, key)) for key in (b"slow", b"paused")]
         await settle()
@@ -431,9 +432,9 @@ def test_who_was_let_in_and_waited_for_a_place_looks_again() -> None:
     "layers",
     [
         [],
-        [Throttle(RateLimit(limit=Rate(50)))],
+        [Admission(rate=RateLimit(limit=Rate(50)))],
         [FixedConcurrency(16)],
-        [Throttle(RateLimit(limit=Rate(50))), FixedConcurrency(16)],
+        [Admission(rate=RateLimit(limit=Rate(50))), FixedConcurrency(16)],
     ],
     ids=["alone", "rate", "concurrency", "both"],
 )
