@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import sys
 from typing import Any
 
 import click
@@ -29,8 +27,9 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     from streamproc.assembly import Pipeline
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
+    from streamproc.enrichers.imports import look_in_working_directory
 
-    sys.path.insert(0, os.getcwd())
+    look_in_working_directory()
     table = read_file(config)
     settings = resolve(table, {}, sets)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name

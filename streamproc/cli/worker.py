@@ -1,4 +1,4 @@
-"""A worker process: `python -m streamproc.cli.worker FD`, started by its parent only.
+"""A worker process, started by its parent only (`engines.crew`).
 
 It ends with its parent, whatever it is doing then.
 """
@@ -22,6 +22,7 @@ from streamproc.cli.launch import new_loop
 from streamproc.engines.framing import Kind, Wire, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import Inbox, Outbox
+from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
 from streamproc.pipeline.channel import Channel
 from streamproc.secrets import hide_all, redact
@@ -47,7 +48,7 @@ class _Worker:
         """Until the parent says that it is the end."""
         settings, hidden, paths = pickle.loads(await self._setup)
         hide_all(hidden)
-        sys.path[:] = paths
+        adopt(*paths)
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
             pipeline = Pipeline.from_settings(settings)
@@ -157,7 +158,3 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() == 1:  # it was too late already
             os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
