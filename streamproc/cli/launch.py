@@ -113,7 +113,7 @@ class _Session:
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":
-            say(summary.json())
+            say(summary.json(), most=sys.maxsize)
         elif form == "text":
             say(summary.text())
 

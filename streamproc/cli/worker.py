@@ -14,18 +14,19 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from typing import Any
 
 from streamproc.assembly import Pipeline
 from streamproc.cli.launch import new_loop
+from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import Kind, Wire, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import Inbox, Outbox
 from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
 from streamproc.pipeline.channel import Channel
-from streamproc.secrets import hide_all, redact
+from streamproc.secrets import hide_all
+from streamproc.shown import traceback_lines
 from streamproc.telemetry.log import configure
 
 _BEAT_S = 0.2
@@ -54,9 +55,10 @@ class _Worker:
             pipeline = Pipeline.from_settings(settings)
             await self._work(pipeline)
         except StreamprocError as error:
-            self.wire.send(Kind.FATAL, pickle.dumps((str(error), error.exit_code)))
+            text = "\n".join(lines_of(error))
+            self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))
         except Exception as error:
-            text = redact("".join(traceback.format_exception(error)).rstrip())
+            text = "\n".join(traceback_lines(error))
             self.wire.send(Kind.FATAL, pickle.dumps((f"in a worker: {text}", 1)))
 
     async def _work(self, pipeline: Pipeline) -> None:

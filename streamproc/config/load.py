@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streamproc.config.contradictions import contradictions
+from streamproc.config.masking import literal_secrets
 from streamproc.config.settings import Settings
 from streamproc.config.specs import Table, apply_set, overlay, with_default_names
 from streamproc.errors import ConfigError
@@ -53,6 +54,8 @@ def resolve(
     problems: list[str] = []
     merged = merge(table, overrides or {}, sets, problems)
     variables = os.environ if environment is None else environment
+    for secret in literal_secrets(merged):
+        hide(secret)
     expanded = expand(merged, variables, "", problems)
     settings = _convert(Settings, expanded, "", problems)
     problems += contradictions(expanded)
