@@ -10,7 +10,7 @@ import click
 
 from streamproc.cli.leave import say
 from streamproc.codec import encode
-from streamproc.secrets import HIDDEN, redact_all
+from streamproc.secrets import HIDDEN
 from streamproc.shown import as_json, one_line
 
 _VARIABLE = "${"
@@ -36,8 +36,7 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])
-    safe = redact_all(masked(_unfilled(shown, written), lambda _: HIDDEN))
-    for line in _toml(safe):
+    for line in _toml(masked(_unfilled(shown, written), lambda _: HIDDEN)):
         click.echo(as_json(line))
     for note in pipeline.notes:
         click.echo(f"# {one_line(note)}")

@@ -44,7 +44,7 @@ def masked(value: Any, mask: Mask) -> Any:
 
 
 def literal_secrets(table: Any) -> Iterator[str]:
-    """Those that messages are without: of `auth` all, of others what is long enough."""
+    """Those that messages are without: the long ones, and the password in `user:password`."""
     found: list[str] = []
 
     def note(text: str) -> str:

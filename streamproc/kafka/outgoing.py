@@ -11,6 +11,7 @@ from streamproc.errors import RecordError
 from streamproc.http.template import Template, value_of
 from streamproc.kafka.letters import Letter, as_letter
 from streamproc.record import BLANK, Batch, Failed
+from streamproc.secrets import redact
 
 _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 
@@ -96,7 +97,8 @@ def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoin
     if not note.line:
         return None
     where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
-    error = {"stage": failed.stage, "kind": failed.kind, "message": failed.message} | where
+    message = redact(failed.message)
+    error = {"stage": failed.stage, "kind": failed.kind, "message": message} | where
     word = Outgoing(batch, i, encode({"_error": error}), None)
     word.is_last_word = True
     return word
