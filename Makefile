@@ -13,8 +13,8 @@ install: $(STAMP)  ## .venv with .venv/bin/streamproc in it
 
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . --config-settings editable_mode=compat
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . --config-settings editable_mode=compat
 	@touch $@
 
 run: install  ## the bundled sample leads through the command
@@ -33,10 +33,11 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
 	$(BIN)/python tests/torture.py --rounds 50
 
-check: install  ## ruff and mypy
+check: install  ## ruff, mypy, and known weaknesses of what is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python tests/audit.py requirements.lock
 
 fix: install  ## let ruff repair and format
 	$(BIN)/ruff check --fix .

@@ -66,7 +66,7 @@ class Ends:
         """With objects that are there already."""
         letters: Sink | None = None
         if isinstance(settings.dead_letter, str):
-            letters = FileSink(settings.dead_letter, append=True)
+            letters = FileSink(settings.dead_letter, append=True, permissions=0o600)
         elif settings.dead_letter is not None:
             letters = _topic_sink(settings, settings.dead_letter.kafka)
         ends = cls(settings, source, sink, letters)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -21,6 +20,7 @@ from streamproc.config.specs import stage_of
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
+from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Sink, Source
 from streamproc.pipeline.run import Run
@@ -214,7 +214,7 @@ class Pipeline:
         limits_s = [limit for stage in self._stages for limit in stage.limits_s]
         crew = Crew(
             count,
-            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), sys.path)),
+            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
             is_inline=Program(self._stages, self._on_error()).is_inline,
             hang_s=max(limits_s, default=settings.timeout),
             stage=self._stages[0].name if len(self._stages) == 1 else "worker",

@@ -77,22 +77,25 @@ class CheckpointFile:
         """Add `entry`; on the disk when this returns. Raises `OutputError`."""
         self.entries = [*self.entries[1 - KEPT :], entry]
         data = b"".join(store(each) + b"\n" for each in self.entries)
-        temporary = f"{self.path}.new"
+        target = os.path.realpath(self.path)  # a link stays one
+        temporary = f"{target}.new"
         try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            fd = _create(temporary)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._locked is not None:  # who may read it is for the user to say
+                    os.fchmod(fd, os.fstat(self._locked).st_mode & 0o777)
                 with os.fdopen(fd, "wb", closefd=False) as file:
                     file.write(data)
                 os.fsync(fd)
-                os.rename(temporary, self.path)
+                os.rename(temporary, target)
             except BaseException:
                 os.close(fd)
                 os.unlink(temporary)
                 raise
             self.close()
             self._locked = fd
-            _sync_folder(self.path)
+            _sync_folder(target)
         except OSError as error:
             raise OutputError(self.path, error.strerror or str(error)) from error
 
@@ -119,6 +122,21 @@ class CheckpointFile:
         if not os.access(folder, os.W_OK | os.X_OK):
             reason = "no such folder" if not os.path.isdir(folder) else "the folder is not writable"
             raise CreateError(f"cannot create checkpoint {self.path}: {reason}")
+
+
+def _create(path: str) -> int:
+    """A new file, for us alone, whatever stood there: what is left of a run, or a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(FileExistsError):
+        return os.open(path, flags, 0o600)
+    if not os.path.islink(path):
+        left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)  # somebody writes it now
+        finally:
+            os.close(left)
+    os.unlink(path)
+    return os.open(path, flags, 0o600)
 
 
 def _is_same(fd: int, path: str) -> bool:

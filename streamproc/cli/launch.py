@@ -15,6 +15,7 @@ from typing import Any
 from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
+from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
 from streamproc.interfaces import Source
 from streamproc.pipeline.run import Run
@@ -31,8 +32,7 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`."""
     configure(settings.log_level, settings.log_format, sys.stderr)
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
-    if "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    look_in_working_directory()
     pipeline = Pipeline.from_settings(settings)
     ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)
@@ -113,7 +113,7 @@ class _Session:
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":
-            say(summary.json())
+            say(summary.json(), most=sys.maxsize)
         elif form == "text":
             say(summary.text())
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import traceback
 from contextlib import suppress
 from io import StringIO
 
 import click
 
-from streamproc.errors import ReaderGoneError, StreamprocError
-from streamproc.secrets import redact
+from streamproc.errors import (
+    ConfigError,
+    PassedOnError,
+    ReaderGoneError,
+    StreamprocError,
+    UsageError,
+)
+from streamproc.shown import MOST, one_line, traceback_lines
+
+_TRUSTED = 5000  # characters of what the command line and the pipeline file say
 
 
-def say(message: str) -> None:
-    """A line on stderr, if there still is one."""
+def say(message: str, most: int = MOST) -> None:
+    """A line of at most `most` characters on stderr, if there still is one."""
     if sys.stderr is None:  # print() would take stdout
         return
     # when nobody listens the exit code still tells
     with suppress(OSError, ValueError, AttributeError):
-        print(redact(message), file=sys.stderr, flush=True)
+        print(one_line(message, most), file=sys.stderr, flush=True)
 
 
 def report(error: BaseException) -> int:
@@ -31,17 +38,28 @@ def report(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         said = StringIO()
         error.show(said)
-        say(said.getvalue().rstrip())
+        for line in said.getvalue().rstrip().split("\n"):
+            say(line, _TRUSTED)
         return error.exit_code
     if isinstance(error, ReaderGoneError):
         return error.exit_code
     if isinstance(error, StreamprocError):
-        for line in str(error).splitlines() or [type(error).__name__]:
-            say(f"streamproc: {line}")
+        for line in lines_of(error):
+            say(f"streamproc: {line}", _TRUSTED)
         return error.exit_code
-    say("".join(traceback.format_exception(error)).rstrip())
+    for line in traceback_lines(error):
+        say(line, _TRUSTED)
     say("streamproc: this is a bug in streamproc; please report it with the lines above")
     return 1
+
+
+def lines_of(error: StreamprocError) -> list[str]:
+    """What `error` says: problems one by one, and of a worker what it made of that already."""
+    if isinstance(error, PassedOnError):
+        return str(error).split("\n")
+    problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+    most = _TRUSTED if isinstance(error, ConfigError | UsageError) else MOST
+    return [one_line(each or type(error).__name__, most) for each in problems]
 
 
 def leave(code: int) -> None:

@@ -11,7 +11,7 @@ from streamproc.codec.document import Document
 from streamproc.codec.encode import encode
 from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE, Failed
-from streamproc.secrets import redact
+from streamproc.secrets import redact, redact_all
 
 ERROR = "_error"
 RAW = ("raw", "raw_base64")
@@ -76,12 +76,17 @@ def _members(failed: Failed) -> dict[str, Any]:
     if failed.attempts:
         error["attempts"] = failed.attempts
     error |= {k: v for k, v in failed.details.items() if k not in OURS}
-    error = {k: redact(v) if isinstance(v, str) else v for k, v in error.items()}
+    if all(isinstance(each, str | int | None) for each in error.values()):
+        return {k: redact(v) if isinstance(v, str) else v for k, v in error.items()}
     try:
-        encode(error)
-    except (TypeError, ValueError, RecursionError):  # user code put it there
-        error = {k: v if isinstance(v, str | int) else repr(v) for k, v in error.items()}
-    return error
+        plain: dict[str, Any] = redact_all(decode(encode(error)))  # as it will be seen
+    except (TypeError, ValueError, RecursionError, DecodeError):  # user code put it there
+        plain = {k: v if isinstance(v, int | None) else _text(v) for k, v in error.items()}
+    return plain
+
+
+def _text(value: object) -> str:
+    return redact(value if isinstance(value, str) else repr(value))
 
 
 def _raw(raw: bytes) -> dict[str, str]:

@@ -9,10 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
 from streamproc.record import Batch, CallTally
+
+_ROOT = str(Path(__file__).parents[2])
+# Not `-m`: a folder named streamproc in the working directory is not ours, and where we are
+# found only because of that directory, a worker finds us, too.
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv.pop()); import streamproc; del sys.path[0]; "
+    "from streamproc.cli.worker import main; main()"
+)
 
 
 class Crew:
@@ -101,7 +110,7 @@ class Worker:
         """A fresh interpreter: nothing of this loop and its threads goes along."""
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
-        command = [sys.executable, "-m", "streamproc.cli.worker", str(fd)]
+        command = [sys.executable, *_flags(), "-c", _PROGRAM, str(fd), _ROOT]
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - its end is seen on the wire
                 command, pass_fds=(fd,), stdin=subprocess.DEVNULL
@@ -191,3 +200,9 @@ class Worker:
         if not self.gone.done():
             self.gone.set_result(None)
         self._on_gone(self)
+
+
+def _flags() -> list[str]:
+    """Of the interpreter; what decides where modules are found is as it is here, or stricter."""
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site}
+    return ["-P", *(flag for flag, is_set in flags.items() if is_set)]

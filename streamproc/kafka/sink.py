@@ -17,7 +17,6 @@ from streamproc.kafka.outgoing import (
     last_word,
     letter_of,
     messages,
-    path_of,
     size_of,
 )
 from streamproc.kafka.reports import Reports
@@ -57,7 +56,7 @@ class KafkaSink:
         self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
         self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
-        self._key = path_of(settings.key)
+        self._key = settings.key
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
 

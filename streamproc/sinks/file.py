@@ -20,10 +20,21 @@ class FileSink:
 
     takes_messages = False
 
-    def __init__(self, path: str | int, *, append: bool = False, name: str | None = None) -> None:
-        """`path`: a name, or the number of a descriptor that is open and stays so."""
+    def __init__(
+        self,
+        path: str | int,
+        *,
+        append: bool = False,
+        name: str | None = None,
+        permissions: int = 0o666,
+    ) -> None:
+        """`path`: a name, or the number of a descriptor that is open and stays so.
+
+        `permissions` are those of a file that is new, less the umask.
+        """
         self.path = path
         self.append = append
+        self._permissions = permissions
         self._file: Any = None
         self._begin: int | None = None  # where writing begins, None in what is no regular file
         self.name = name or str(path)
@@ -35,7 +46,9 @@ class FileSink:
         mode: Literal["ab", "wb"] = "ab" if self.append else "wb"
         is_open = isinstance(self.path, int)
         try:
-            self._file = await aiofiles.open(self.path, mode, buffering=0, closefd=not is_open)
+            self._file = await aiofiles.open(
+                self.path, mode, buffering=0, closefd=not is_open, opener=self._open
+            )
         except OSError as error:
             raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
         fd = self._file.fileno()
@@ -75,6 +88,9 @@ class FileSink:
             self._take_back(self.written_bytes - begun)
             self.written_bytes = begun
             raise OutputError(self.name, error.strerror or str(error)) from error
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self._permissions)
 
     def _take_back(self, count: int) -> None:
         fd = self._file.fileno()

@@ -7,16 +7,13 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from streamproc.codec import encode
-from streamproc.secrets import redact
+from streamproc.shown import as_json, one_line, short, traceback_lines
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        record.message = f"streamproc: {record.levelname.lower()}: {record.getMessage()}"
-        text = record.message
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return redact(text)
+        record.message = f"streamproc: {record.levelname.lower()}: {one_line(record.getMessage())}"
+        return "\n".join([record.message, *_traceback(record)])
 
 
 class _Json(logging.Formatter):
@@ -25,11 +22,16 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": short(record.getMessage()),
         }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return encode({key: redact(value) for key, value in entry.items()}).decode()
+        if traceback := _traceback(record):
+            entry["traceback"] = "\n".join(traceback)
+        return as_json(encode(entry).decode())
+
+
+def _traceback(record: logging.LogRecord) -> list[str]:
+    error = record.exc_info[1] if record.exc_info else None
+    return [] if error is None else traceback_lines(error)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -114,10 +114,11 @@ def test_no_dead_letter_shows_a_secret(enrich: Any, folder: Path, on_error: str)
     assert leaks(SECRET, outcome.stdout, outcome.stderr, letters) == []
 
 
-def test_the_server_got_the_secret(enrich: Any) -> None:
-    """So that the other tests prove something."""
+@pytest.mark.parametrize("workers", [(), ("-w", "2")])
+def test_the_server_got_the_secret(enrich: Any, workers: tuple[str, ...]) -> None:
+    """So that the other tests prove something; workers know it, too."""
     http = 'url = "SERVER/echo", ' + CALLER % BODIES[2]
-    outcome = enrich(f"http = {{ {http} }}".replace("\n   ", ""), API_KEY=SECRET)
+    outcome = enrich(f"http = {{ {http} }}".replace("\n   ", ""), args=workers, API_KEY=SECRET)
     echo = outcome.results[0]
     headers = {name: value.encode("latin-1").decode() for name, value in echo["headers"]}
     assert headers["Authorization"] == f"Bearer {SECRET}"
