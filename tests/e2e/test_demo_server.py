@@ -28,6 +28,7 @@ batch = { size = 50, wait = "20ms" }
 retry = { attempts = 5, idempotent = true }
 http = { url = "URL/v1/bulk", method = "POST", json = { domain = "{contact.website.domain}" } }
 """
+pytestmark = pytest.mark.xdist_group("demo_server")  # started once
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from confluent_kafka import (
 from copies import PARTITIONS, STAGES, Copy
 from mock_broker import MockBroker
 
+from tests.conftest import NO_BROKER
+
 
 class Message(NamedTuple):
     """What came back; the timestamp in milliseconds."""
@@ -34,7 +36,6 @@ class Message(NamedTuple):
 
 
 NEEDED = missing() if os.environ.get("KAFKA_TESTS") != "mock" else "KAFKA_TESTS=real"
-not_run: list[str] = []
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +45,7 @@ def enough(request: pytest.FixtureRequest) -> None:
         return
     if os.environ.get("CI"):
         pytest.fail(f"no broker without {NEEDED}")
-    not_run.append(request.node.nodeid)
-    pytest.skip(f"for a broker, install {NEEDED}")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was not run, and what to install."""
-    if not_run:
-        terminalreporter.section("Kafka")
-        terminalreporter.write_line(f"{len(not_run)} tests need a real broker and were not run:")
-        for name in not_run:
-            terminalreporter.write_line(f"  {name}")
-        terminalreporter.write_line(f"To run them, install {NEEDED}.")
+    pytest.skip(f"{NO_BROKER}{NEEDED}")
 
 
 @pytest.fixture(scope="session")

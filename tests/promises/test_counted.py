@@ -45,7 +45,6 @@ def line_of(n: int, kind: str) -> bytes:
 @pytest.mark.parametrize("mode", ["annotate", "dead-letter", "drop"])
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(kinds=st.lists(st.sampled_from(KINDS), max_size=60))

@@ -23,7 +23,6 @@ PLACES = ["ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "un
 KINDS = ["good", "good", "slow", "fails", "hangs", "malformed", "blank", "none", "two", "empty"]
 few = settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
