@@ -104,7 +104,7 @@ def test_blocking_timeout_goes_on() -> None:
             release.wait(60)
         return {"ok": True}
 
-    out, _ = process([block], [{"hang": 1}, {"n": 1}], timeout="50ms", concurrency=1)
+    out, _ = process([block], [{"hang": 1}, {"n": 1}], timeout="500ms", concurrency=1)
     release.set()
     assert out[0]["_error"]["kind"] == "timeout"
     assert out[1] == {"n": 1, "ok": True}

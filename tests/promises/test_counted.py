@@ -55,7 +55,7 @@ def test_every_record_ends_in_one_place(
     dead = tmp_path / "dead"
     dead.unlink(missing_ok=True)
     pipeline = Pipeline(
-        [behave], ordered=ordered, on_error=mode, timeout=0.02, concurrency=8,
+        [behave], ordered=ordered, on_error=mode, timeout=0.1, concurrency=8,
         dead_letter=str(dead) if mode == "dead-letter" else None,
     )  # fmt: skip
     sink = MemorySink()
