@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # most tests wait for processes and clocks: more workers than cores
 TEST_WORKERS ?= 4
-PARALLEL = --dist loadgroup --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
+PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-lowest torture check fix bench peers demo-server build

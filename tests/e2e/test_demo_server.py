@@ -24,11 +24,10 @@ builtin = "leads"
 [[stage]]
 name = "company"
 when = "contact.website.valid"
-batch = { size = 50, wait = "20ms" }
+batch = { size = 50, wait = "1s" }
 retry = { attempts = 5, idempotent = true }
 http = { url = "URL/v1/bulk", method = "POST", json = { domain = "{contact.website.domain}" } }
 """
-pytestmark = pytest.mark.xdist_group("demo_server")  # started once
 
 
 @pytest.fixture(scope="module")

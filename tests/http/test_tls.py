@@ -13,8 +13,6 @@ from streamproc.errors import ConfigError
 from streamproc.http.contract import Tls
 from streamproc.http.tls import context
 
-pytestmark = pytest.mark.xdist_group("certificates")  # made once
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

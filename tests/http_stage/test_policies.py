@@ -72,6 +72,7 @@ def fails(record):
 """
 CLOCK_S = 0.05  # what the loop's clock may be behind
 QUICK = 'retry = { base = "1ms" }\n'
+FIVE = 'batch = { size = 5, wait = "1s" }'
 TEN = [{"n": n} for n in range(10)]
 
 
@@ -681,7 +682,7 @@ def test_a_batch_is_one_request(enrich: Any, server: Server) -> None:
 
 def test_a_batch_by_key(enrich: Any, server: Server) -> None:
     text = """http = { url = "SERVER/bulk/shuffled", json = { id = "{n}" } }
-        batch = { size = 10, wait = "0.2s", key = "id" }"""
+        batch = { size = 10, wait = "1s", key = "id" }"""
     outcome = enrich(text, *[{"n": n} for n in range(20)])
     assert [result["id"] for result in outcome.results] == list(range(20))
     assert server.stats()["total"] == 2
@@ -689,11 +690,11 @@ def test_a_batch_by_key(enrich: Any, server: Server) -> None:
 
 def test_a_batch_with_answers_missing(enrich: Any, server: Server) -> None:
     """By position nobody knows whose answer is missing; by key all others have theirs."""
-    text = 'http = { url = "SERVER/bulk/short", json = { id = "{n}" } }\nbatch = 5\n'
+    text = 'http = { url = "SERVER/bulk/short", json = { id = "{n}" } }\n' + FIVE
     outcome = enrich(text, *TEN[:5])
     assert [error["kind"] for error in outcome.errors] == ["bad_answer"] * 5
     text = """http = { url = "SERVER/bulk/short", json = { i = "{n}" } }
-        batch = { size = 5, key = "i" }"""
+        batch = { size = 5, wait = "1s", key = "i" }"""
     outcome = enrich(text, *TEN[:5])
     assert [error["kind"] for error in outcome.errors] == ["bad_answer"]
     assert [result["i"] for result in outcome.results[:-1]] == [0, 1, 2, 3]
@@ -701,10 +702,10 @@ def test_a_batch_with_answers_missing(enrich: Any, server: Server) -> None:
 
 def test_a_batch_that_fails(enrich: Any, server: Server) -> None:
     """It is a POST: repeated only if that does no harm."""
-    text = 'http = {{ url = "SERVER/status/500", json = "{{n}}" }}\nbatch = 5\nretry = {}\n'
-    outcome = enrich(text.format('{ base = "1ms" }'), *TEN[:5])
+    text = 'http = { url = "SERVER/status/500", json = "{n}" }\n' + FIVE + "\nretry = "
+    outcome = enrich(text + '{ base = "1ms" }', *TEN[:5])
     assert [(e["kind"], e["attempts"]) for e in outcome.errors] == [("http_status", 1)] * 5
-    outcome = enrich(text.format('{ base = "1ms", idempotent = true, attempts = 3 }'), *TEN[:5])
+    outcome = enrich(text + '{ base = "1ms", idempotent = true, attempts = 3 }', *TEN[:5])
     assert [(e["kind"], e["attempts"]) for e in outcome.errors] == [("http_status", 3)] * 5
     assert server.stats()["total"] == 4
 
@@ -715,7 +716,8 @@ def test_a_batch_with_fields_in_its_url_is_an_error(enrich: Any) -> None:
 
 
 def test_a_batch_with_a_cache(enrich: Any, server: Server) -> None:
-    text = 'http = { url = "SERVER/bulk", json = "{n}" }\nbatch = 3\ncache = { path = "a.db" }'
+    text = 'http = { url = "SERVER/bulk", json = "{n}" }\ncache = { path = "a.db" }\n'
+    text += 'batch = { size = 3, wait = "1s" }'
     enrich(text, *TEN[:3])
     outcome = enrich(text, *TEN[:6])
     assert [result["got"] for result in outcome.results] == list(range(6))

@@ -38,10 +38,10 @@ class Message(NamedTuple):
 NEEDED = missing() if os.environ.get("KAFKA_TESTS") != "mock" else "KAFKA_TESTS=real"
 
 
-@pytest.fixture(autouse=True)
-def enough(request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(tryfirst=True)  # before a fixture starts a broker
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without Java only those run to which a mock cluster is broker enough."""
-    if not NEEDED or request.node.get_closest_marker("mock_will_do"):
+    if not NEEDED or item.get_closest_marker("mock_will_do"):
         return
     if os.environ.get("CI"):
         pytest.fail(f"no broker without {NEEDED}")
@@ -50,7 +50,7 @@ def enough(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """For tests that start brokers of their own: see `enough`."""
+    """For tests that start brokers of their own: without Java they are not run."""
 
 
 @pytest.fixture(scope="session")
