@@ -114,7 +114,7 @@ def test_batches() -> None:
     """A batched function gets full lists as long as there are records, and the rest at last."""
     sizes = []
 
-    @enricher(batch=10, wait_s=60)
+    @enricher(batch=10, wait_s=1)
     async def gather(records: list[dict[str, Any]]) -> list[Any]:
         sizes.append(len(records))
         await asyncio.sleep(0)
