@@ -2,6 +2,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# most tests wait for processes and clocks: more workers than cores
+TEST_WORKERS ?= 4
+PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-lowest torture check fix bench peers demo-server build
@@ -21,14 +24,14 @@ run: install  ## the bundled sample leads through the command
 	cat streamproc/data/leads.jsonl | $(BIN)/streamproc --summary text
 
 test: install  ## all tests
-	$(BIN)/python -W error::ResourceWarning -m pytest
+	$(BIN)/python -W error::ResourceWarning -m pytest $(call PARALLEL,$(BIN)/python)
 
 test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv/lowest
 	$(PYTHON) benchmarks/lowest.py pyproject.toml > .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet -r .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
-	.venv/lowest/bin/python -m pytest -m "not slow"
+	.venv/lowest/bin/python -m pytest -m "not slow" $(call PARALLEL,.venv/lowest/bin/python)
 
 torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
 	$(BIN)/python tests/torture.py --rounds 50

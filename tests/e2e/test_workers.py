@@ -125,7 +125,7 @@ def test_a_record_that_kills_its_worker(run: Any, stage: str) -> None:
 
 def test_a_plain_def_that_hangs(run: Any) -> None:
     """It is killed with its worker after the timeout."""
-    done = run(*WORKERS, "--timeout", "0.5", "-e", "stages.py:hang", stdin=INPUT)
+    done = run(*WORKERS, "--timeout", "2", "-e", "stages.py:hang", stdin=INPUT)
     out = records(done.stdout)
     assert [each["n"] for each in out] == list(range(200))
     [error] = [each["_error"] for each in out if "_error" in each]

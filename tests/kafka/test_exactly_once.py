@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
+from broker import Broker, until
 
 from tests.conftest import summary
 
-COUNT, PATIENCE_S = 2000, 90.0
+COUNT, PATIENCE_S = 2000, 300.0
 STAGE = """
 import asyncio, os, random
 calls = os.open("calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 async def enrich(record):
     os.write(calls, b"%d\\n" % record["n"])
-    await asyncio.sleep(random.random() * 0.01)
+    if name := os.environ.get("MEMBER"):
+        open(name, "w").close()
+    await asyncio.sleep(0.2 if os.path.exists("slowly") else random.random() * 0.01)
 """
 
 
@@ -114,7 +116,10 @@ def test_a_rebalance_with_records_in_flight(copy: Copy, folder: Path, start: Any
     eager = copy.arguments(source="&heartbeat.interval.ms=300")  # to hear of a new member
     first = start(*eager, "-j", "2")
     copy.wait_for(lambda found: len(found) > 100)
-    second = start(*eager, "-j", "2")
+    (folder / "slowly").touch()  # so that the second one comes in time
+    second = start(*eager, "-j", "2", env={"MEMBER": "second"})
+    until((folder / "second").exists, "the second member's first record")
+    (folder / "slowly").unlink()
     found = copy.wait_for(everything)
     (code, counts, _), (other_code, other_counts, _) = ended(first), ended(second)
     assert len(found) == COUNT

@@ -83,7 +83,7 @@ def test_who_is_cancelled_takes_nothing() -> None:
     simulate(main())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(1, 20),
     period_s=st.sampled_from([0.5, 1.0, 60.0]),
