@@ -7,11 +7,18 @@ target are checked after resolving, and connections go to the checked address.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from streamproc.errors import CallError
-from streamproc.http.contract import DNS_TTL_S, Target, cannot_connect
+from streamproc.http.contract import (
+    DNS_TTL_S,
+    Target,
+    cannot_connect,
+    lacks_files,
+    unreachable,
+)
 
 Addresses = list[tuple[int, str]]
 """Address family and address, in the order in which to try them."""
@@ -89,6 +96,8 @@ class Resolver:
         """
         found = await self._look_up(target.host)
         if isinstance(found, OSError):
+            if lacks_files(found):
+                raise unreachable(target, found) from found
             raise cannot_connect(target, found.strerror or found, "dns") from found
         if isinstance(found, UnicodeError):
             raise CallError("dns", f"{target.authority}: not a host name") from found
@@ -123,10 +132,21 @@ class Resolver:
 async def _ask(host: str) -> Addresses | OSError | UnicodeError:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
+        return _lack_of_files() or error
+    except UnicodeError as error:
         return error
     addresses = [(int(family), str(address[0])) for family, _, _, _, address in found]
     return addresses or OSError(f"no address for {host}")
+
+
+def _lack_of_files() -> OSError | None:
+    """The C library does not say that it could not open a socket: it finds no such name."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if lacks_files(error) else None
+    return None
 
 
 def _refusal(target: Target, address: str, reason: str) -> str:

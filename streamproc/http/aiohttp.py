@@ -1,4 +1,4 @@
-"""The client for what is not lean: proxies, cookies, redirects. On aiohttp."""
+"""The client for what is not lean: proxies, redirects. On aiohttp."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from streamproc.http.contract import (
     cannot_connect,
     reset,
     too_large,
+    unreachable,
 )
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from streamproc.http.aiohttp_connection import Flight
 
 _MAX_KNOWN = 1000  # of what records can name any number of
+_MAX_KNOWN_BYTES = 1 << 10  # of one of them: nothing longer is kept
 
 
 class AiohttpClient:
-    """See `contract.Client`. Proxies as the environment names them, one cookie jar."""
+    """See `contract.Client`. Proxies as the environment names them."""
 
     def __init__(self, options: ClientOptions) -> None:
         self._options = options
@@ -67,7 +69,7 @@ class AiohttpClient:
             request_class=ours.OurRequest,
             timeout=aiohttp.ClientTimeout(),
             auto_decompress=False,
-            cookie_jar=aiohttp.CookieJar(unsafe=True),  # a host may be an IP address, too
+            cookie_jar=aiohttp.DummyCookieJar(),  # what one record gets is not for the next
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=ours.MAX_HEADERS,
@@ -143,14 +145,12 @@ class AiohttpClient:
         elif (answer.content_length or 0) > limit:
             raise too_large("body", limit)
         else:
-            pieces = []
-            size = 0
+            pieces = bytearray()  # a piece may have two bytes
             while piece := await content.readany():
-                size += len(piece)
-                if size > limit:
+                pieces += piece
+                if len(pieces) > limit:
                     raise too_large("body", limit)
-                pieces.append(piece)
-            body = b"".join(pieces)
+            body = bytes(pieces)
         names = answer.headers.getall("Content-Encoding", None)
         return body if names is None else inflate(body, ",".join(names), limit)
 
@@ -170,9 +170,10 @@ class AiohttpClient:
         if "User-Agent" not in headers:
             headers["User-Agent"] = self._options.user_agent
         headers["Accept-Encoding"] = accepted_encodings().decode()
-        if len(self._headers) >= _MAX_KNOWN:
-            self._headers.clear()
-        self._headers[lines] = headers
+        if len(lines) <= _MAX_KNOWN_BYTES:
+            if len(self._headers) >= _MAX_KNOWN:
+                self._headers.clear()
+            self._headers[lines] = headers
         return headers
 
     def _origin(self, target: Target) -> tuple[str, URL | None]:
@@ -221,7 +222,7 @@ def _mapped(error: Exception, target: Target, aiohttp: Any) -> CallError:
         return cannot_connect(target, f"no connection within {CONNECT_TIMEOUT_S:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
         where = "its proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return cannot_connect(target, f"{where}{error.os_error.strerror or error.os_error}")
+        return unreachable(target, error.os_error, where)
     if isinstance(error, aiohttp.ClientPayloadError):
         return reset("the connection ended in the middle of the answer")
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):

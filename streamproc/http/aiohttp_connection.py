@@ -29,6 +29,7 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
+from streamproc.http.head import check_size
 
 MAX_HEADERS = MAX_HEADER_BYTES // 4  # the shortest takes four bytes
 _WITHOUT_BODY = ("GET", "DELETE", "HEAD")
@@ -112,9 +113,10 @@ class Protocol(ResponseHandler):
         if message.code >= 200:
             self.has_begun_answer = True
             if self.received_bytes > MAX_HEADER_BYTES:
-                size = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
-                if size > MAX_HEADER_BYTES:
-                    self._fail(too_large("header", MAX_HEADER_BYTES))
+                try:
+                    check_size(message.raw_headers)
+                except CallError as error:
+                    self._fail(error)
                     return
         super().feed_data(data, size)
 

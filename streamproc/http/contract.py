@@ -2,7 +2,7 @@
 
 Each client maps what its library raises to `CallError`, once, here at the border:
 
-    connect              refused, unreachable, not within the connect timeout
+    connect              refused, unreachable, not within the connect timeout, no descriptors left
     dns                  the name has no address
     tls                  certificate or handshake; never tried again for a bad certificate
     reset                the connection ended before the answer did
@@ -12,6 +12,7 @@ Each client maps what its library raises to `CallError`, once, here at the borde
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
@@ -147,6 +148,23 @@ def cannot_connect(target: Target, reason: object, kind: str = "connect") -> Cal
     """No connection to `target`."""
     message = f"{target.authority}: {reason}"
     return CallError(kind, message, again=kind != "tls", is_outage=True)
+
+
+def lacks_files(error: OSError) -> bool:
+    """Whether this process, or the machine, has no more file descriptors."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def unreachable(target: Target, error: OSError, where: str = "") -> CallError:
+    """`error` came of connecting. Nobody's outage if it is our own lack of descriptors."""
+    if not lacks_files(error):
+        return cannot_connect(target, f"{where}{error.strerror or error}")
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    may_have = f"this process may have {getrlimit(RLIMIT_NOFILE)[0]}"
+    whose = may_have if error.errno == errno.EMFILE else "the machine has no more"
+    reason = f"too many open files, {whose}: raise the limit (ulimit -n) or lower -j"
+    return CallError("connect", f"{target.authority}: {reason}", again=True)
 
 
 def bad_answer(message: str) -> CallError:

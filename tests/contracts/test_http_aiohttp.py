@@ -1,4 +1,4 @@
-"""What only the aiohttp client does: redirects, cookies, proxies."""
+"""What only the aiohttp client does: redirects, proxies."""
 
 from __future__ import annotations
 
@@ -114,26 +114,6 @@ def test_redirects_lead_to_listed_hosts_only(
         error = world.fails(path, target=target, options=options)
         assert (error.kind, error.again) == ("bad_answer", False)
         assert world.server.stats()["total"] == 1
-
-
-def test_cookies_are_kept_for_their_host(aiohttp_world: World) -> None:
-    world = aiohttp_world
-
-    async def main() -> None:
-        async with world.client() as client, world.client() as another:
-            assert "cookie" not in echoed(await client.send(world.request("/echo")))["headers"]
-            await client.send(world.request("/cookie"))
-            echo = echoed(await client.send(world.request("/echo")))
-            assert echo["headers"]["cookie"] == "session=secret"
-            request = world.request("/echo", headers=b"Cookie: a=b\r\n")
-            echo = echoed(await client.send(request))
-            assert sorted(echo["headers"]["cookie"].split("; ")) == ["a=b", "session=secret"]
-            away = Target("http", "localhost", world.server.port)
-            elsewhere = echoed(await client.send(world.request("/echo", target=away)))
-            assert "cookie" not in elsewhere["headers"]
-            assert "cookie" not in echoed(await another.send(world.request("/echo")))["headers"]
-
-    world.run(main())
 
 
 class Proxy:
