@@ -70,7 +70,7 @@ class HttpEnricher:
             raise CallError(
                 "http_status",
                 f"{_where(request)}: the answer meets retry.when: {excerpt(response.body, _SHOWN)}",
-                again=True,
+                again=request.is_idempotent or not request.is_redirected,
                 status=response.status,
             )
         return value if self._select is None else self._select(value)
@@ -89,8 +89,10 @@ def refused(request: Request, response: Response) -> CallError:
     return CallError(
         "throttled" if throttled else "http_status",
         f"{_where(request)}: {status}{phrase}{body}",
-        # a service that broke down on a POST may have done what it asked for
-        again=status in _AGAIN and (status < 500 or request.is_idempotent),
+        # a service that broke down on a POST may have done what it asked for, one that sent us
+        # elsewhere has done it
+        again=status in _AGAIN
+        and (request.is_idempotent or (status < 500 and not request.is_redirected)),
         throttled=throttled,
         after_s=after_s,
         is_outage=status >= 500 and not throttled,

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from streamproc.codec import encode
+from streamproc.enrichers.http_credentials import Credentials
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target
@@ -67,7 +68,7 @@ class RequestBuilder:
         self.settings = settings
         self.problems = list(_problems(settings, is_bulk=is_bulk))
         try:
-            self.url = Url(settings.url, settings.query, settings.allow_hosts)
+            self.url = Url(settings.url, settings.query, settings.allow_hosts, settings.auth_hosts)
         except ValueError as error:
             self.problems.append(f"url: {error}")
         if self.problems:
@@ -94,6 +95,9 @@ class RequestBuilder:
             name, value = settings.auth.pair()
             constant[name] = value
         self._constant = b"".join(_header(name, value) for name, value in constant.items())
+        self._credentials = Credentials(settings) if self.url.target is None else None
+        if self._credentials is not None:
+            self.problems += self._credentials.problems(self.url)
         self._fill = _compiled(settings.json) if settings.json is not None else None
         self._is_bulk = is_bulk
         self._varies = has_body or bool(self._varying)  # in more than its URL
@@ -113,13 +117,15 @@ class RequestBuilder:
                     varying = _lines(self._named, fields)
                 item = self._fill(fields) if self._fill is not None else None
                 body = b"" if self._is_bulk else self._body(fields, item)
+            if self._credentials is not None and not self.url.is_trusted(target):
+                headers = self._credentials.without(headers, target)
         except MissingFieldError:
             if self.settings.on_missing == "fail":
                 raise
             return None
         return HttpCall(
             target, self._method, path.encode(), headers, body, self._is_idempotent,
-            False, False, self._salt, item, varying,
+            False, False, False, self._salt, item, varying,
         )  # fmt: skip
 
     def bulk(self, calls: list[HttpCall]) -> Request:

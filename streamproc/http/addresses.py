@@ -89,10 +89,17 @@ class Resolver:
         self._known: dict[str, tuple[float, Addresses | OSError | UnicodeError]] = {}
         self._under_way: dict[str, asyncio.Lock] = {}
 
-    async def resolve(self, target: Target) -> Addresses:
+    async def kinds(self, target: Target) -> frozenset[str]:
+        """Which sorts of addresses it has that are not public, in the words of the refusal."""
+        found = await self._look_up(target.host)
+        addresses = found if isinstance(found, list) else []
+        return frozenset(filter(None, [refuse_private(address) for _, address in addresses]))
+
+    async def resolve(self, target: Target, may_be: frozenset[str] | None = None) -> Addresses:
         """At least one address. Raises `CallError`: `dns`, or `connect` for one that is refused.
 
-        A record may name a host only if all of its addresses are public.
+        A record may name a host only if all of its addresses are public; a redirect, if those
+        that are not are of the sorts in `may_be`.
         """
         found = await self._look_up(target.host)
         if isinstance(found, OSError):
@@ -102,9 +109,11 @@ class Resolver:
         if isinstance(found, UnicodeError):
             raise CallError("dns", f"{target.authority}: not a host name") from found
         if target.is_from_record:
+            may_be = frozenset()
+        if may_be is not None:
             for _, address in found:
                 reason = refuse_private(address)
-                if reason is not None:
+                if reason is not None and reason not in may_be:
                     raise CallError("connect", _refusal(target, address, reason))
         return found
 
@@ -151,4 +160,5 @@ def _lack_of_files() -> OSError | None:
 
 def _refusal(target: Target, address: str, reason: str) -> str:
     shown = target.host if address == target.host else f"{target.host} ({address})"
-    return f"{shown} is {reason}, where a record may not send us"
+    who = "record" if target.is_from_record else "redirect"
+    return f"{shown} is {reason}, where a {who} may not send us"

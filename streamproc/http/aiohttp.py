@@ -87,28 +87,40 @@ class AiohttpClient:
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
     async def send(self, request: Request) -> Response:
-        """See `contract.Client`. Redirects are followed; the last answer counts."""
-        request.sent = False
+        """See `contract.Client`. Redirects are followed; the last answer counts.
+
+        What comes after a redirect was not asked by `request` itself: if that must not be
+        repeated, a failure there does not allow it.
+        """
+        first, first.sent, first.is_redirected = request, False, False
         response = await self._send_once(request)
         if not self._options.redirects:
             return response
         trail = Trail(self._options.redirects, request)
         hosts = self._options.allow_hosts
-        while (following := next_request(request, response, hosts)) is not None:
-            request = trail.step(following)
-            response = await self._send_once(request)
+        may_be: frozenset[str] | None = None
+        try:
+            while (following := next_request(request, response, hosts)) is not None:
+                first.is_redirected = True
+                request = trail.step(following)
+                if may_be is None and request.target.host != first.target.host:
+                    may_be = await self._resolver.kinds(first.target)
+                response = await self._send_once(request, may_be)
+        except CallError as error:
+            error.again = error.again and first.is_idempotent
+            raise
         return response
 
-    async def _send_once(self, request: Request) -> Response:
-        if request.target.is_from_record:
-            await self._check(request.target)
-        flight = self._ours.Flight(request)
+    async def _send_once(self, request: Request, may_be: frozenset[str] | None = None) -> Response:
+        if request.target.is_from_record or may_be is not None:
+            await self._check(request.target, may_be)
+        flight = self._ours.Flight(request, may_be)
         try:
             return await self._fly(request, flight)
         except CallError as error:
             if error.kind != "reset" or not flight.is_stale or not request.is_idempotent:
                 raise
-        return await self._fly(request, self._ours.Flight(request, is_fresh=True))
+        return await self._fly(request, self._ours.Flight(request, may_be, is_fresh=True))
 
     async def _fly(self, request: Request, flight: Flight) -> Response:
         """One attempt on one connection."""
@@ -154,10 +166,15 @@ class AiohttpClient:
         names = answer.headers.getall("Content-Encoding", None)
         return body if names is None else inflate(body, ",".join(names), limit)
 
-    async def _check(self, target: Target) -> None:
+    async def _check(self, target: Target, may_be: frozenset[str] | None) -> None:
         """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""
-        await self._resolver.resolve(target)
-        if self._proxy_of(target) is not None:
+        is_proxied = self._proxy_of(target) is not None
+        try:
+            await self._resolver.resolve(target, may_be)
+        except CallError as error:
+            if not is_proxied or error.kind != "dns" or target.is_from_record:
+                raise  # behind a proxy not every name has an address here
+        if is_proxied and target.is_from_record:
             reason = "a record named this host, and behind a proxy nobody can check its address"
             raise CallError("connect", f"{target.authority}: {reason}")
 

@@ -20,6 +20,7 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from streamproc.errors import CallError
+from streamproc.http.host import Listed
 
 CONNECT_TIMEOUT_S = 5.0
 DNS_TTL_S = 60.0
@@ -60,7 +61,8 @@ class Request(Struct):
     """`path` begins with / and includes the query; `headers` are whole lines, each with CRLF.
 
     `headers` does not have Host, Content-Length, Accept-Encoding and Connection: these are the
-    client's. A client sets `sent` as soon as bytes of the request may have left.
+    client's. A client sets `sent` as soon as bytes of the request may have left, and
+    `is_redirected` as soon as it has been answered, with a redirect that is followed.
     """
 
     target: Target
@@ -70,6 +72,7 @@ class Request(Struct):
     body: bytes = b""
     is_idempotent: bool = True
     sent: bool = False
+    is_redirected: bool = False
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -102,13 +105,13 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ClientOptions(Struct, frozen=True):
     """What a client is opened with. `connections` per target; `redirects`: followed at most.
 
-    `allow_hosts`: where redirects may lead to, as `host.listed` gives it; anywhere if empty.
+    `allow_hosts`: where redirects may lead to; anywhere if empty.
     """
 
     connections: int = 64
     max_body_bytes: int = MAX_BODY_BYTES
     redirects: int = 0
-    allow_hosts: tuple[str, ...] = ()
+    allow_hosts: Listed = ()
     tls: Tls = Tls()
     user_agent: str = "streamproc"
 
