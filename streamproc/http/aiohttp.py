@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.errors import CallError, ConfigError
 from streamproc.http.addresses import Resolver
-from streamproc.http.content import accepted_encodings, inflate
+from streamproc.http.content import (
+    ManyStreamsError,
+    accepted_encodings,
+    inflate,
+    inflate_aside,
+)
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     MAX_HEADER_BYTES,
@@ -164,7 +169,12 @@ class AiohttpClient:
                     raise too_large("body", limit)
             body = bytes(pieces)
         names = answer.headers.getall("Content-Encoding", None)
-        return body if names is None else inflate(body, ",".join(names), limit)
+        if names is None:
+            return body
+        try:
+            return inflate(body, ",".join(names), limit)
+        except ManyStreamsError:
+            return await inflate_aside(body, ",".join(names), limit)
 
     async def _check(self, target: Target, may_be: frozenset[str] | None) -> None:
         """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""

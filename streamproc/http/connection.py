@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
     def ask(self, request: Request, data: bytes, answer: Answer) -> None:
         """Send `request`, which is `data` on the wire, and give its answer to `answer`.
 
-        Its exceptions are `CallError` and `StaleError`.
+        Its exceptions are `CallError` and `StaleError`. What would take too long to decode
+        here comes with its `encodings`.
         """
         self.uses += 1
         self._answer = answer
@@ -204,9 +205,13 @@ class Connection(asyncio.Protocol):
             data = data[: len(data) - self._body_bytes]
         head = Head(data)
         if head.may_have(b"content-encoding"):
-            from streamproc.http.content import inflate
+            from streamproc.http.content import ManyStreamsError, inflate
 
-            body = inflate(body, _listed(head, b"content-encoding"), self._max_body_bytes)
+            encodings = _listed(head, b"content-encoding")
+            try:
+                body = inflate(body, encodings, self._max_body_bytes)
+            except ManyStreamsError:
+                return Response(status, head, body, encodings)
         return Response(status, head, body)
 
     def _has_framing(self) -> bool:

@@ -76,11 +76,15 @@ class Request(Struct):
 
 
 class Response(Struct, frozen=True, gc=False):
-    """A whole answer; `body` is decoded by its Content-Encoding."""
+    """A whole answer; `body` is decoded by its Content-Encoding.
+
+    `encodings` are those that a client has still to undo, none in what it returns.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    encodings: str = ""
 
     def header(self, name: bytes) -> str | None:
         """The value of the header `name` (lower case), the first if there are several."""

@@ -15,7 +15,7 @@ from typing import Self
 from streamproc.errors import CallError
 from streamproc.http.addresses import Resolver
 from streamproc.http.connection import Answer, Connection, StaleError
-from streamproc.http.content import accepted_encodings
+from streamproc.http.content import accepted_encodings, inflate_aside
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     ClientOptions,
@@ -73,14 +73,21 @@ class LeanClient:
             answer: Answer = self._loop.create_future()
             connection.ask(request, data, answer)
             try:
-                return await answer
+                response = await answer
             except asyncio.CancelledError:
                 connection.cancel(answer)
                 raise
             except StaleError as error:
                 if not request.is_idempotent:
                     raise reset("the connection was closed as it was used again") from error
+            else:
+                return response if not response.encodings else await self._decoded(response)
             connection = await pool.take_fresh()  # and that one is not stale: once is enough
+
+    async def _decoded(self, response: Response) -> Response:
+        limit = self._options.max_body_bytes
+        body = await inflate_aside(response.body, response.encodings, limit)
+        return Response(response.status, response.headers, body)
 
     async def reach(self, target: Target) -> None:
         """Open a connection, TLS included, and ask nothing. Raises `CallError`."""
