@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
+from streamproc.cli.files import within_limit
 from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
 from streamproc.errors import Interrupted, OutputError
@@ -33,6 +34,7 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     if "" not in sys.path:
         sys.path.insert(0, os.getcwd())
+    settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
     ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)

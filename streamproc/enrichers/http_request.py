@@ -50,9 +50,9 @@ class HttpCall(Request):
         path = self.path
         if b"&" in path:  # of parameters with the same name the order matters
             path, mark, query = path.partition(b"?")
-            path += mark + b"&".join(
-                sorted(query.split(b"&"), key=lambda each: each.partition(b"=")[0])
-            )
+            parameters = query.split(b"&")
+            parameters.sort(key=lambda each: each.partition(b"=")[0])
+            path += mark + b"&".join(parameters)
         item = b"" if self.item is None else encode(self.item)
         # no line break is in a line, and what may contain one comes with its length
         return sha256(

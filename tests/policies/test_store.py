@@ -128,7 +128,7 @@ def test_no_more_bytes_than_it_may_have(tmp_path: Path, size: int) -> None:
     until_s = time.time() + 1000
     data = random.Random(1).randbytes(size)
     with closing(opened(tmp_path / "c.db", max_entries=10**6)) as store:
-        puts = min(max(6 * MIB // size, 12), 2500)
+        puts = max(2 * MIB // size, 12)
         for n in range(puts):
             store.put(store.key(random.Random(n).randbytes(32)), (data, until_s))
         assert (tmp_path / "c.db").stat().st_size <= MIB + 65536
