@@ -20,7 +20,7 @@ class Credentials:
         self._headers = {
             name.lower().encode()
             for name, value in settings.headers.items()
-            if any(each in name.lower() for each in _NAMES) or has_variables(value)
+            if is_secret(name) or has_variables(value)
         }
         if settings.auth is not None:
             self._headers.add(settings.auth.pair()[0].lower().encode())
@@ -51,6 +51,11 @@ class Credentials:
         return b"".join(
             line for line in lines if line.partition(b":")[0].lower() not in self._headers
         )
+
+
+def is_secret(name: str) -> bool:
+    """Whether what has that name, a header or a parameter, is usually a secret."""
+    return any(each in name.lower() for each in _NAMES)
 
 
 def has_variables(value: Any) -> bool:

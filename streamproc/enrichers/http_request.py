@@ -16,11 +16,13 @@ from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target, Tls
 from streamproc.http.template import MissingFieldError, Template, check_digits, value_of
 from streamproc.http.url import Url
+from streamproc.secrets import hide
 from streamproc.version import __version__
 
 Shares = Literal["credential", "credential-name"]
 
 _KEY_VERSION = 2  # of what is in a key
+_LONG_SECRET = 12  # of a header that is written out in the pipeline file: not a common word
 USER_AGENT = f"streamproc/{__version__}"
 
 _IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
@@ -109,6 +111,8 @@ class RequestBuilder:
         if settings.auth is not None:
             name, value = settings.auth.pair()
             constant[name] = value
+            if len(value) >= _LONG_SECRET:
+                hide(value.removeprefix("Bearer "))
         self._constant = b"".join(_header(name, value) for name, value in constant.items())
         self._credentials = Credentials(settings) if self.url.target is None else None
         if self._credentials is not None:

@@ -28,8 +28,10 @@ from streamproc.http.contract import (
     too_large,
     unreachable,
 )
+from streamproc.http.host import origin
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
+from streamproc.secrets import hide
 
 if TYPE_CHECKING:
     import aiohttp
@@ -222,6 +224,7 @@ class AiohttpClient:
 
 def _proxies() -> dict[str, str]:
     """The proxies that the environment names. Raises `ConfigError` for one that is no good."""
+    from urllib.parse import unquote, urlsplit
     from urllib.request import getproxies_environment
 
     found = {}
@@ -232,6 +235,14 @@ def _proxies() -> dict[str, str]:
         if whole.partition("://")[0].lower() not in ("http", "https"):
             kind = whole.partition("://")[0]
             raise ConfigError(f"{scheme}_proxy: a {kind} proxy; only http and https ones will do")
+        try:
+            password = urlsplit(whole).password
+            origin(urlsplit(f"http://{whole.partition('://')[2].rpartition('@')[2]}"))
+        except ValueError as error:
+            raise ConfigError(f"{scheme}_proxy: no address of a proxy: {error}") from None
+        if password:
+            hide(password)
+            hide(unquote(password))
     return found
 
 

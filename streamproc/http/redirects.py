@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from urllib.parse import quote
 
 from streamproc.errors import CallError
@@ -13,6 +15,7 @@ _STATUSES = (301, 302, 303, 307, 308)
 _KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
 _OF_BODY = (b"content-type", b"content-encoding", b"content-language")
 _SHOWN = 200  # characters of a useless place
+_USER = partial(re.compile(r"//[^/@]*@").sub, "//***@")  # its password with it
 _SAFE = "/?&=%:;,@!$'()*+~[]-._"
 
 
@@ -86,7 +89,7 @@ def _check(at: Origin, here: Target, allow_hosts: Listed) -> None:
 
 
 def _useless(location: str, reason: str) -> CallError:
-    shown = excerpt(location.encode("latin-1"), _SHOWN)
+    shown = _USER(excerpt(location.encode("latin-1"), _SHOWN))
     return bad_answer(f"a redirect to {shown!r}: {reason}")
 
 
@@ -107,4 +110,4 @@ def _place(request: Request) -> tuple[Target, bytes, bytes]:
 
 
 def _shown(request: Request) -> str:
-    return f"{request.target.name}{request.path.decode()}"
+    return request.target.name + excerpt(request.path, _SHOWN)

@@ -300,9 +300,11 @@ def test_no_proxy_is_heeded(aiohttp_world: World, no_proxies: pytest.MonkeyPatch
 def test_other_proxies_are_refused_at_once(
     aiohttp_world: World, no_proxies: pytest.MonkeyPatch
 ) -> None:
-    no_proxies.setenv("https_proxy", "socks5://127.0.0.1:1")
-    with pytest.raises(ConfigError, match="https_proxy"):
-        aiohttp_world.ask("/ok")
+    for proxy in ("socks5://127.0.0.1:1", "http://me:s3cret@h:99999", "http://me:s3cret@a b:1"):
+        no_proxies.setenv("https_proxy", proxy)
+        with pytest.raises(ConfigError, match="https_proxy") as caught:
+            aiohttp_world.ask("/ok")
+        assert "s3cret" not in str(caught.value)
 
 
 def test_behind_a_proxy_no_record_names_the_host(
