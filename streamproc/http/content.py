@@ -175,7 +175,7 @@ def _unzip_one(body: bytes, at: int, decoder: Any, out: _Produced) -> int:
     for piece in _pieces(body, at):
         at += len(piece)
         data: Any = piece
-        while data:
+        while data and not decoder.eof:  # at its end the tail may stay what it was
             out.add(decoder.decompress(data, min(out.room + 1, _PIECE_BYTES)))
             data = decoder.unconsumed_tail
         if decoder.eof:

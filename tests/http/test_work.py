@@ -17,7 +17,7 @@ from typing import Any
 
 import brotli
 import zstandard
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from streamproc.errors import CallError, RecordError
@@ -30,7 +30,12 @@ from streamproc.http.template import Template
 from streamproc.http.url import Url
 
 MIB = 1 << 20
-SOME = settings(max_examples=25, derandomize=True, deadline=None)
+SOME = settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # making a slow case smaller takes for ever
+)
 SIZES = st.sampled_from([1000, 60_000, MIB // 4])
 
 
@@ -112,6 +117,7 @@ LAYERS = st.lists(
 @SOME
 @example(data=b"", layers=[("gzip", 50_000), ("gzip", 1)], cut=0)
 @example(data=b"", layers=[("zstd", 110_000)], cut=0)
+@example(data=bytes(MIB), layers=[("gzip", 3)], cut=1)
 @given(
     data=st.builds(repeated, UNITS, SIZES) | st.just(b""),
     layers=LAYERS,
