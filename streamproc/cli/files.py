@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from streamproc.cli.leave import say
 from streamproc.config.settings import Settings, StageSettings
@@ -36,7 +36,7 @@ def within_limit(settings: Settings) -> Settings:
         f"streamproc: {most} files may be open (ulimit -n): {fits} records at once instead of "
         f"{settings.concurrency}"
     )
-    return replace(
+    return structs.replace(
         settings,
         concurrency=fits,
         stage=tuple(_fitted(stage, fits) for stage in settings.stage),
@@ -50,13 +50,13 @@ def _fallbacks(stage: StageSettings) -> int:
 def _fitted(stage: StageSettings, fits: int) -> StageSettings:
     limit = stage.concurrency
     if isinstance(limit, Concurrency):
-        limit = replace(
+        limit = structs.replace(
             limit, max=min(limit.max, fits), min=min(limit.min, fits), start=min(limit.start, fits)
         )
     elif limit is not None:
         limit = min(limit, fits)
     sources = None if stage.all is None else tuple(_fitted(each, fits) for each in stage.all)
-    return replace(stage, concurrency=limit, all=sources)
+    return structs.replace(stage, concurrency=limit, all=sources)
 
 
 def _raised() -> int:
