@@ -36,27 +36,6 @@ def test_a_repeat_that_is_given_up_gives_its_connection_back(world: World) -> No
     world.run(main())
 
 
-def test_a_repeat_that_waits_for_its_turn_can_be_given_up(world: World) -> None:
-    """Whatever the moment, there are never more connections than calls, and none is lost."""
-
-    async def main() -> None:
-        async with world.client(connections=2) as client:
-            for turns in range(30):
-                got = await asyncio.gather(*[client.send(world.request("/stale"))] * 1)
-                assert good(got[0]) == "/stale"
-                tasks = [asyncio.create_task(client.send(world.request("/ok"))) for _ in range(4)]
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                for task in tasks[: turns % 4 + 1]:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            await seen(world, lambda stats: stats["connections"]["open"] <= 2)
-            got = await asyncio.gather(*[client.send(world.request("/ok")) for _ in range(8)])
-            assert [good(each) for each in got] == ["/ok"] * 8
-
-    world.run(main())
-
-
 @pytest.mark.parametrize("piece", [1 << 20, 5000])
 @pytest.mark.parametrize("line", [b"X-A: b\r\n", b"X-Long: " + b"a" * 9990 + b"\r\n"])
 @pytest.mark.parametrize(("size", "is_fine"), [(60_000, True), (70_000, False), (94_000, False)])

@@ -16,16 +16,6 @@ def test_a_wrong_key_gets_no_answers_of_the_right_one(enrich: Any, server: Serve
         assert server.stats()["total"] == requests
 
 
-def test_a_key_that_was_rotated_keeps_its_answers_if_that_is_wished(
-    enrich: Any, server: Server
-) -> None:
-    text = """http = { url = "SERVER/ok", auth = { bearer = "${KEY}" } }
-    cache = { path = "c.db", share = "credential-name" }"""
-    for key in ("january", "february"):
-        assert enrich(text, KEY=key).code == 0
-    assert server.stats()["total"] == 1
-
-
 def test_what_was_not_verified_is_not_served_to_who_verifies(enrich: Any, server: Server) -> None:
     text = f'http = {{ url = "{server.tls_url("expired")}/ok", TLS }}\ncache = {{ path = "c.db" }}'
     careless = text.replace("TLS", "tls = { dangerously_accept_any_certificate = true }")
