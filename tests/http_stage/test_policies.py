@@ -479,7 +479,7 @@ def test_another_credential_is_another_key(enrich: Any, server: Server) -> None:
     text = """http = { url = "SERVER/ok", auth = { bearer = "${NAME}" } }
         cache = { ttl = "1h", path = "answers.db" }"""
     for name in ("A_KEY", "B_KEY"):
-        enrich(text.replace("NAME", name), A_KEY="same", B_KEY="same")
+        enrich(text.replace("NAME", name), A_KEY="one-key", B_KEY="another")
     assert server.stats()["total"] == 2
 
 
