@@ -142,7 +142,13 @@ class StageBuilder:
         assert http is not None
         retry = settings.retry if isinstance(settings.retry, Retry) else Retry()
         is_bulk = settings.batch is not None
-        builder = RequestBuilder(http, name, is_bulk=is_bulk, repeats=retry.idempotent)
+        builder = RequestBuilder(
+            http,
+            name,
+            is_bulk=is_bulk,
+            repeats=retry.idempotent,
+            shares=getattr(settings.cache, "share", "credential"),
+        )
         if builder.problems:
             raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
         options = ClientOptions(

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
+from streamproc.cli.files import within_limit
 from streamproc.cli.leave import report, say
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
@@ -33,6 +34,7 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     configure(settings.log_level, settings.log_format, sys.stderr)
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     look_in_working_directory()
+    settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
     ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)

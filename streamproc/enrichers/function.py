@@ -60,6 +60,11 @@ class FunctionEnricher:
             except Exception as raised:
                 raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
+    @property
+    def target(self) -> Any:
+        """What is called."""
+        return self._target
+
     async def _in_thread(self, argument: Any) -> Any:
         assert self._threads is not None
         return await self._threads.call(self._target, argument)

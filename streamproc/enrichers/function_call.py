@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +19,8 @@ from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NOTHING
 
+_VERSION = 2  # of what is in a key
+
 
 class FunctionCall(Struct):
     """A record on its way to a function. See `interfaces.Call`."""
@@ -25,11 +30,29 @@ class FunctionCall(Struct):
     is_idempotent: bool = True  # whoever sets `retry` says so
     sent: bool = False
     is_negative: bool = False
+    salt: bytes = b""
     standing: Standing = field(default_factory=Standing)
 
     def key(self) -> bytes:
-        """SHA-256 over stage and record."""
-        return sha256(encode([self.target, self.fields])).digest()
+        """SHA-256 over stage, function and record."""
+        return sha256(self.salt + encode([self.target, self.fields])).digest()
+
+
+def identity(target: Any) -> bytes:
+    """32 bytes that are others for another function, and for another version of its file."""
+    bound: list[str] = []
+    while isinstance(target, partial):
+        bound += [repr(target.args), repr(target.keywords)]
+        target = target.func
+    named = target if hasattr(target, "__qualname__") else type(target)
+    module = str(named.__module__)
+    try:
+        source = Path(str(getattr(sys.modules.get(module), "__file__", None))).read_bytes()
+    except OSError:  # it was typed in
+        code = getattr(named, "__code__", None)
+        source = repr((code.co_code, code.co_consts)).encode() if code is not None else b""
+    name = encode([_VERSION, module, named.__qualname__, bound])
+    return sha256(name + sha256(source).digest()).digest()
 
 
 class AskedFunction:
@@ -38,6 +61,7 @@ class AskedFunction:
     def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
         self._function = function
         self._stage = stage
+        self._salt = identity(function.target)
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:
@@ -54,7 +78,7 @@ class AskedFunction:
 
     def prepare(self, fields: dict[str, Any]) -> FunctionCall:
         """Every record is for it."""
-        return FunctionCall(fields, self._stage)
+        return FunctionCall(fields, self._stage, salt=self._salt)
 
     async def call(self, call: Any, visit: Visit) -> Any:
         """What the function returns; NOTHING for None."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from types import TracebackType
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from msgspec import Meta, Struct
 
@@ -17,31 +17,40 @@ from streamproc.policies.store import MemoryStore, SqliteStore, Store
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
 
+_LIMITS = 10_000, 64 << 20
+_FILE_LIMITS = 1_000_000, 1 << 30
 _JITTER = 0.1  # of the time to live: what was cached together does not expire together
 
 
 class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keeps good answers for `ttl`, and the word that there is none (404) for `negative_ttl`.
 
-    In memory the least recently used go, beyond `max_entries` or `max_bytes`; with `path`
-    they are in a SQLite file. `stale_if_error`: rather an old answer, flagged `_stale`,
-    than none.
+    The least recently used go, beyond `max_entries` (10 000; 1 000 000 with `path`) or
+    `max_bytes` (64 MiB; 1 GiB); with `path` they are in a SQLite file. `stale_if_error`: rather
+    an old answer, flagged `_stale`, than none. `share`: who gets an answer, those who asked
+    with the same credential, or those whose credential has the same name.
     """
 
     shorthand: ClassVar[str] = "ttl"
 
     ttl: Seconds = cast("Seconds", 3600.0)
     negative_ttl: Seconds = cast("Seconds", 60.0)
-    max_entries: Annotated[int, Meta(ge=1)] = 10_000
-    max_bytes: ByteSize = cast("ByteSize", 64 << 20)
+    max_entries: Annotated[int, Meta(ge=1)] | None = None
+    max_bytes: ByteSize | None = None
     path: str | None = None
     stale_if_error: bool = False
+    share: Literal["credential", "credential-name"] = "credential"
 
     def store(self) -> Store:
         """The store that these settings mean, not opened yet."""
+        entries, size = _LIMITS if self.path is None else _FILE_LIMITS
+        most = {
+            "max_entries": self.max_entries or entries,
+            "max_bytes": size if self.max_bytes is None else self.max_bytes,
+        }
         if self.path is not None:
-            return SqliteStore(self.path, keeps_expired=self.stale_if_error)
-        return MemoryStore(self.max_entries, self.max_bytes)
+            return SqliteStore(self.path, **most, keeps_expired=self.stale_if_error)
+        return MemoryStore(**most)
 
 
 class Caching:
@@ -69,7 +78,7 @@ class Caching:
         flights = Flights()
 
         async def cached(call: Any, visit: Visit) -> Any:
-            key = call.key()
+            key = store.key(call.key())
             kept = store.get(key)
             if kept is not None and kept[1] > time.time():
                 counts.cache_hits += 1

@@ -463,7 +463,7 @@ def test_two_runs_share_a_file(enrich: Any, server: Server) -> None:
 def test_a_rotated_credential_keeps_the_cache(enrich: Any, server: Server) -> None:
     """The key has the name of the credential, never its value."""
     text = """http = { url = "SERVER/ok", auth = { bearer = "${KEY}" } }
-        cache = { ttl = "1h", path = "answers.db" }"""
+        cache = { ttl = "1h", path = "answers.db", share = "credential-name" }"""
     enrich(text, KEY="january-key")
     assert enrich(text, KEY="february-key").counts["cache_hits"] == 1
 
@@ -472,7 +472,7 @@ def test_another_credential_is_another_key(enrich: Any, server: Server) -> None:
     text = """http = { url = "SERVER/ok", auth = { bearer = "${NAME}" } }
         cache = { ttl = "1h", path = "answers.db" }"""
     for name in ("A_KEY", "B_KEY"):
-        enrich(text.replace("NAME", name), A_KEY="same", B_KEY="same")
+        enrich(text.replace("NAME", name), A_KEY="one-key", B_KEY="another")
     assert server.stats()["total"] == 2
 
 

@@ -277,3 +277,20 @@ def test_a_cache_file_has_no_secret_in_it(enrich: Any, folder: Path) -> None:
     files = [path.read_bytes() for path in folder.glob("answers.db*")]
     assert files
     assert leaks(PLAIN, *files) == []
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        'url = "SERVER/status/400?body=LITERAL&x=1", auth = { bearer = "LITERAL" }',
+        'url = "SERVER/status/400?api_key=LITERAL&n={n}"',
+        'url = "SERVER/status/500?n={n}", query = { access_token = "LITERAL" }',
+        'url = "SERVER/redirect/to?url=http://me:LITERAL@h/&n={n}", redirects = true',
+    ],
+)
+def test_what_is_written_out_is_not_shown_either(enrich: Any, http: str) -> None:
+    """A secret may stand in the pipeline file itself."""
+    text = f"http = {{ {http} }}\nretry = false".replace("LITERAL", PLAIN)
+    outcome = enrich(text, args=("--log-level", "debug"))
+    assert outcome.errors[0]["kind"] in ("http_status", "bad_answer")
+    assert leaks(PLAIN, outcome.stdout, outcome.stderr) == []
