@@ -138,7 +138,7 @@ class Pipeline:
         records = max(window_records(settings.concurrency), ends.least_records, ahead)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
-        durability = Durability(settings, source, sink)
+        durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
         try:

@@ -36,17 +36,28 @@ class Entry(Struct, frozen=True, kw_only=True):
     """A state of a run that it can go on from.
 
     `output` and `dead_letters` are None where they are no regular files. `pipeline` is
-    the hash of what was done to the records.
+    the hash of what was done to the records. `closed`: the run ended after it, and wrote
+    nothing more; `finished`: because there was no more input.
     """
 
     version: int = VERSION
     time: str
     pipeline: str
     finished: bool
+    closed: bool = False
     progress: Progress
     input: Bookmark | None
     output: FileMark | None
     dead_letters: FileMark | None
+
+    def stands_where(self, other: Entry) -> bool:
+        """Whether nothing has happened between this one and `other`."""
+        return self._stand() == other._stand()
+
+    def _stand(self) -> tuple[object, ...]:
+        outputs = [mark and mark.offset for mark in (self.output, self.dead_letters)]
+        inputs = [mark.offset for mark in self.input.marks] if self.input is not None else []
+        return self.pipeline, self.progress, outputs, inputs
 
 
 class CheckpointFile:
@@ -98,6 +109,8 @@ class CheckpointFile:
 
     def save(self, entry: Entry) -> None:
         """Add `entry`; on the disk when this returns. Raises `OutputError`."""
+        if self.entries and self.entries[-1].stands_where(entry):
+            self.entries.pop()  # a run with nothing to do does not push out what is older
         self.entries = [*self.entries[1 - KEPT :], entry]
         data = b"".join(store(each) + b"\n" for each in self.entries)
         temporary = f"{self.path}.new"
