@@ -152,7 +152,7 @@ class Outputs:
                             return f"{name} is missing"
                     elif not is_file(fd):
                         return f"{name} is no file now, and was one at the checkpoint"
-                    elif not begins_as(last, fd):  # every file fits a mark at its first byte
+                    elif not mark.offset and not begins_as(last, fd):  # every file fits that mark
                         return f"{name} is not the output of the checkpoint: it begins differently"
                     elif problem := misfit(mark, fd):
                         return f"{name} is not the output of the checkpoint: {problem}"
