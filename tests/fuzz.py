@@ -28,8 +28,8 @@ COMMAND = [sys.executable, "-m", "streamproc"]
 PATIENCE_S = 120
 LINES = 4_000
 FINAL = (0, 3)
-# -2, -15: the interpreter had not begun to run our code
-DISTURBED = (-9, 75, 130, 143, -2, -15)
+# -1, -2, -15: the interpreter had not begun to run our code
+DISTURBED = (-9, 75, 129, 130, 143, -1, -2, -15)
 PLACES = ("ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed")
 STAGES = """
 import asyncio, random, time, streamproc

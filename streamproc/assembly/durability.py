@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,8 @@ class Durability:
         if settings.checkpoint is not None and not isinstance(source, LineSource):
             raise ConfigError("checkpoint: only files and stdin have one")
 
-    def open(self) -> None:
-        """Read the checkpoint. Raises `ResumeError`, `CreateError`."""
+    async def open(self) -> None:
+        """Lock and read the checkpoint. Raises `ResumeError`, `CreateError`."""
         path = self._settings.checkpoint
         if path is None:
             return
@@ -70,13 +71,16 @@ class Durability:
         elif self._resumes:
             force = self._settings.resume_force
             pipeline = identity(self._settings)
-            self._entry = self._outputs.choose(self._file.entries, path, pipeline, force=force)
+            entries, choose = self._file.entries, self._outputs.choose
+            self._entry = await asyncio.to_thread(choose, entries, path, pipeline, force=force)
         elif not self._file.entries[-1].finished:
             lines = self._file.entries[-1].progress.lines
             raise ResumeError(
                 f"{path} belongs to a run that did not end ({lines} lines are done): go on with "
                 "--resume, or delete it to begin again"
             )
+        else:
+            self._file.entries = []  # those of another run
 
     async def resume(self) -> Progress:
         """How far the run is already. Raises `ResumeError`, `InputError`, `OutputError`."""
@@ -92,7 +96,8 @@ class Durability:
         assert self._file is not None
         newest = self._file.entries[-1]
         if entry.input is not None and await self._source.is_outgrown(entry.input):
-            entry = self._outputs.before_tail(self._file.entries, entry)
+            find = self._outputs.before_tail
+            entry = await asyncio.to_thread(find, self._file.entries, entry)
         assert entry.input is not None
         await self._source.resume(entry.input)
         if self._outputs.cut(entry, is_newest=entry is newest):

@@ -145,7 +145,7 @@ class Pipeline:
             async with AsyncExitStack() as stack:
                 # what may fail comes first; an output is truncated only when nothing else can
                 stack.callback(durability.close)
-                durability.open()
+                await durability.open()
                 await stack.enter_async_context(source)
                 await stack.enter_async_context(engine)
                 progress = await durability.resume()
