@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE_S, records, summary
+from tests.conftest import PATIENCE_S, environment, records, summary
 
 STAGES = """
 import asyncio, os
@@ -192,7 +192,7 @@ def test_a_signal_during_the_first_checkpoint(folder: Path) -> None:
         "sys.argv = ['streamproc', '-e', 'none', '--checkpoint', 'cp', '-o', 'out', 'in']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True,
-                          timeout=PATIENCE_S, check=False)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment({}),
+                          capture_output=True, timeout=PATIENCE_S, check=False)  # fmt: skip
     assert (done.returncode, done.stderr) == (143, b"")
     assert json.loads((folder / "cp").read_bytes().splitlines()[-1])["progress"]["lines"] == 0
