@@ -32,7 +32,7 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 
 torture: install  ## kill it anywhere, resume, compare every byte; takes two hours
 	$(BIN)/python tests/torture.py --rounds 50
-	$(BIN)/python tests/fuzz.py --rounds 200
+	$(BIN)/python tests/disturbances.py --rounds 200
 
 check: install  ## ruff and mypy
 	$(BIN)/ruff check .

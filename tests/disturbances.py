@@ -1,6 +1,6 @@
 """Random inputs of every form through random pipelines, disturbed until they end, byte by byte.
 
-`python tests/fuzz.py [--rounds N] [--seed N]` is a part of `make torture`; the tests run a few
+`python tests/disturbances.py [--rounds N] [--seed N]` is a part of `make torture`; the tests run a few
 rounds. A round is compared with an undisturbed run: output, dead letters, the final account. Where
 `tests/torture.py` looks at one fault at a time, this one mixes them: kill -9, one to three
 signals, SIGSTOP, deaths of workers, inputs that grow meanwhile, other data in the output.
@@ -297,7 +297,7 @@ DISTURBANCES: dict[str, Callable[[Round, Any], None]] = {
 
 def play(seed: int) -> Counter[str]:
     """One round; returns how it was disturbed. Its folder is kept when it fails."""
-    folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{seed}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"disturbed-{seed}-"))
     round_ = Round(seed, folder)
     description = str(round_)
     try:
@@ -322,7 +322,7 @@ def main() -> None:
         except AssertionError as problem:
             failures += 1
             print(f"FAILED: {problem}", flush=True)
-    print(f"fuzz: {arguments.rounds - failures} of {arguments.rounds} rounds are identical")
+    print(f"disturbances: {arguments.rounds - failures} of {arguments.rounds} rounds are identical")
     for what, count in survived.items():
         print(f"survived {count} x {what}")
     sys.exit(bool(failures))

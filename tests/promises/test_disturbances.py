@@ -1,9 +1,9 @@
-"""A short form of the fuzz in `make torture`."""
+"""A short form of the disturbances in `make torture`."""
 
 from __future__ import annotations
 
 import pytest
-from fuzz import play
+from disturbances import play
 
 
 @pytest.mark.parametrize("seed", [2, 3])
