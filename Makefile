@@ -33,8 +33,9 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv/lowest/bin/python -m pytest -m "not slow" $(call PARALLEL,.venv/lowest/bin/python)
 
-torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
+torture: install  ## kill it anywhere, resume, compare every byte; takes two hours
 	$(BIN)/python tests/torture.py --rounds 50
+	$(BIN)/python tests/disturbances.py --rounds 200
 
 check: install  ## ruff, mypy, and known weaknesses of what is installed
 	$(BIN)/ruff check .

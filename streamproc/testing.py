@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamproc.codec import decode, encode
+from streamproc.fingerprint import Place
 from streamproc.record import Batch, Cursor, Failed
 
 __all__ = ["MemorySink", "MemorySource", "QueueSink", "ScriptedEnricher"]
@@ -93,7 +94,7 @@ class MemorySink(_Entered):
     """A sink that keeps what it is given: `data`, `lines`, `records`."""
 
     name = "memory"
-    place: tuple[int, int] | None = None
+    place: Place | None = None
     takes_messages = False
 
     def __init__(self) -> None:
@@ -120,7 +121,7 @@ class QueueSink(_Entered):
     """A sink whose lines are iterated while they are written; writing waits for the reader."""
 
     name = "stream"
-    place: tuple[int, int] | None = None
+    place: Place | None = None
     takes_messages = False
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ class Ends:
                 resumable=settings.checkpoint is not None,
             )
         if settings.sink is None:
-            sink = StdoutSink(stdout_fd) if output is None else FileSink(output)
+            sink = StdoutSink(stdout_fd) if output is None else _file_sink(settings, output)
         elif settings.sink.kafka.exactly_once:
             sink = _transactional_sink(settings, settings.sink.kafka, source)
         else:
@@ -144,6 +144,12 @@ class _Corridor:
     def drop(self, lanes: Sequence[int]) -> None:
         self._run.lanes.drop(lanes)
         self._committer.forget(list(lanes))
+
+
+def _file_sink(settings: Settings, path: str) -> FileSink:
+    # a group goes on where it was: what it has brought so far stays in the file
+    goes_on = settings.source is not None and settings.source.kafka.group is not None
+    return FileSink(path, append=goes_on, repeats=goes_on)
 
 
 def _topic_source(settings: Settings, *, one_line: bool) -> Any:

@@ -138,13 +138,14 @@ class Pipeline:
         records = max(window_records(settings.concurrency), ends.least_records, ahead)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
-        durability = Durability(settings, source, sink)
+        durability = Durability(settings, source, sink, dead_letters)
+        shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
                 # what may fail comes first; an output is truncated only when nothing else can
                 stack.callback(durability.close)
-                durability.open()
+                await durability.open()
                 await stack.enter_async_context(source)
                 await stack.enter_async_context(engine)
                 progress = await durability.resume()
@@ -161,7 +162,7 @@ class Pipeline:
                     dead_letters=dead_letters,
                     forms=self._on_error(),
                     window=Window(records, WINDOW_BYTES),
-                    shutdown=shutdown or Shutdown(settings.drain_timeout),
+                    shutdown=shutdown,
                     ordered=settings.ordered,
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
                     keeper=keeper,
@@ -170,10 +171,12 @@ class Pipeline:
                 ends.attach(run, keeper)
                 on_start(run, engine)
                 await run.run()
-        except ConfigError as raised:
-            if run is None:
+        except Exception as raised:
+            if run is None or not shutdown.is_over:
                 raise
-            run.errors.append(raised)  # user code that could not be left: the account stands
+            # user code that could not be left, a worker that failed: the account stands
+            if raised not in run.errors:
+                run.errors.append(raised)
         run.tally.bytes_out = sink.written_bytes
         seconds = time.monotonic() - begun_s
         summary = Summary.of(

@@ -158,7 +158,7 @@ class _Signals:
         signal.setitimer(signal.ITIMER_REAL, max(after_s, 0.001), _UNBLOCK_S)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._shutdown.level is Level.ABORT:
+        if self._shutdown.level is Level.ABORT or self._shutdown.is_over:
             signal.setitimer(signal.ITIMER_REAL, 0)
         elif self._shutdown.asked is Level.ABORT:
             raise Interrupted  # the loop has not turned since: a plain def is in its way

@@ -133,7 +133,9 @@ def main() -> None:
         # meant for the parent, which ends us; a handler and not SIG_IGN, which is inherited
         signal.signal(number, lambda n, frame: None)
     asyncio.set_event_loop(loop := new_loop(None))
-    loop.run_until_complete(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    wire = socket.socket(fileno=int(sys.argv[1]))
+    wire.set_inheritable(False)  # it came through exec, and goes no further
+    loop.run_until_complete(_serve(wire))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)

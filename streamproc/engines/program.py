@@ -118,6 +118,7 @@ class Program:
     ) -> Outcome:
         for k in range(first, len(self._steps)):
             stage, call, mode = self._steps[k]
+            slot.attempts = 1  # not those of another stage, or of another record
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
@@ -129,7 +130,7 @@ class Program:
                         await slot.enter()
                     value = call(document.fields)
                     if mode == "awaited":
-                        slot.stage, slot.document = stage, document
+                        slot.arrive(stage, document)
                         slot.begin(stage)
                         value = await value
                         slot.end()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from streamproc.fingerprint import Place
 from streamproc.record import Batch, Failed, Note
 
 
@@ -62,7 +63,7 @@ class Sink(Opens, Protocol):
         """Bytes that were taken, exact also after an error or a cancellation."""
 
     @property
-    def place(self) -> tuple[int, int] | None:
+    def place(self) -> Place | None:
         """The open file and the offset up to which it is written, None if it is no file."""
 
     async def write(self, data: bytes) -> None:

@@ -122,7 +122,9 @@ class Producer:
             self._keeper.admit(head)
         self._reorder.admit(head)
         if is_done:
-            blank = {i for i, line in enumerate(head.lines) if not line.strip(WHITESPACE)}
+            # a too-long line is b"" here, and no blank one
+            blank = {i for i, line in enumerate(head.lines)
+                     if failed is None and not line.strip(WHITESPACE)}  # fmt: skip
             notes = {i: BLANK_NOTE if i in blank else SKIPPED_NOTE for i in range(count)}
             self._reorder.finish_run(head, 0, [b""] * count, notes)
         elif failed is not None:

@@ -234,7 +234,8 @@ class Run:
         self._reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
-        if not batch.lines[i].strip(WHITESPACE):
+        # with a note it is a line whose end is known already, maybe a too-long one
+        if not batch.lines[i].strip(WHITESPACE) and batch.notes.get(i, BLANK_NOTE).status == BLANK:
             return BLANK_NOTE
         if self._keeps_rest:
             return Note(UNPROCESSED)

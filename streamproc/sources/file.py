@@ -6,13 +6,14 @@ import asyncio
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamproc.errors import InputError, ResumeError
-from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, mark_of, misfit
+from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, misfit
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.sources.checksums import Checksums
 from streamproc.sources.lines import LineCutter
 from streamproc.sources.prefix import Prefix
 from streamproc.sources.stdin import Descriptor
@@ -34,6 +35,9 @@ class _Part:
         self.offset = 0
         self.rest = b""  # read already
         self.prefix: Prefix | None = None
+        self.sums: Checksums | None = None
+        self.is_unended = False  # its last line had no newline
+        self.mark: FileMark | None = None  # once all of it is done
         self.is_done = False  # by an earlier run
 
 
@@ -41,10 +45,12 @@ class LineSource:
     """The lines of `inputs` in order; `-` is `stdin_fd`. All are opened before the first line.
 
     With `resumable` it can tell a `bookmark`, which costs a hash over what comes through
-    pipes, and `resume` at one.
+    pipes and a checksum over files, and `resume` at one. `before_tail` is awaited before
+    the last line of a file, if that has no newline: somebody may be writing it.
     """
 
     lag: int | None = None
+    before_tail: Callable[[], Awaitable[None]] | None = None
 
     def __init__(
         self,
@@ -73,7 +79,10 @@ class LineSource:
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise InputError(f"cannot read {name}: it is a directory")
             part = _Part(name, fd)
-            part.prefix = Prefix() if self._resumable and not part.is_file else None
+            if self._resumable and part.is_file:
+                part.sums = await _in_thread(Checksums, fd, part.begin)
+            elif self._resumable:
+                part.prefix = Prefix()
             self._parts.append(part)
         return self
 
@@ -108,6 +117,10 @@ class LineSource:
             except OSError as error:
                 raise InputError(f"cannot read {part.name}: {error.strerror}") from error
             part.rest = b""
+            if not chunk and self._cutter.has_tail:
+                if self.before_tail is not None and part.is_file and part is self._parts[-1]:
+                    await self.before_tail()
+                part.is_unended = True
             self._add(self._cutter.feed(chunk) if chunk else self._cutter.finish())
             part.line, part.offset = self._cutter.line, self._cutter.offset
             if part.prefix is not None:
@@ -131,6 +144,7 @@ class LineSource:
         at = cursor.part if cursor is not None else min(max(0, self._at), len(self._parts) - 1)
         marks: list[Mark] = []
         line = skip = 0
+        is_unended = False
         for part in self._parts[: at + 1]:
             is_last = part is self._parts[at]
             line, offset = part.line, part.offset
@@ -142,8 +156,23 @@ class LineSource:
                 line, skip = marked_line, line - marked_line
             else:
                 skip = 0
-                marks.append(await _in_thread(mark_of, part.fd, part.begin + offset))
-        return Bookmark(tuple(marks), line, skip)
+                if part.mark is not None:
+                    marks.append(part.mark)
+                    continue
+                assert part.sums is not None
+                found = await _in_thread(part.sums.mark, part.begin + offset)
+                marks.append(found)
+                part.mark = None if is_last else found
+            is_unended = part.is_unended and offset == part.offset
+        return Bookmark(tuple(marks), line, skip, is_unended)
+
+    async def is_outgrown(self, bookmark: Bookmark) -> bool:
+        """Whether the line before it, which had no newline, has grown since. Only for files."""
+        part = self._parts[min(len(bookmark.marks), len(self._parts)) - 1]
+        mark = bookmark.marks[-1]
+        if not (bookmark.is_unended and part.is_file and isinstance(mark, FileMark)):
+            return False
+        return await _in_thread(os.pread, part.fd, 1, mark.offset) not in (b"", b"\n")
 
     async def resume(self, bookmark: Bookmark) -> None:
         """Go on from there. Raises `ResumeError` if the input is another one."""
@@ -151,10 +180,15 @@ class LineSource:
             count = len(bookmark.marks)
             raise ResumeError(f"the checkpoint is in input {count}, only {len(self._parts)} given")
         for part, mark in zip(self._parts, bookmark.marks, strict=False):
+            is_last = mark is bookmark.marks[-1]
             if isinstance(mark, FileMark):
                 await self._find(part, mark)
             else:
                 await self._read_again(part, mark, bookmark.line)
+            if not is_last:
+                await self._expect_end(part, mark)
+            elif bookmark.is_unended:
+                await self._pass_newline(part, mark.offset, bookmark.line)
             part.is_done = True
         part.is_done = False
         part.line, self._skip = bookmark.line, bookmark.skip
@@ -168,6 +202,8 @@ class LineSource:
             )
         if problem := await _in_thread(misfit, mark, part.fd):
             raise ResumeError(f"{part.name} is not the input of the checkpoint: {problem}")
+        known = (0, 0) if mark.crc32 is None else (mark.offset, mark.crc32)
+        part.sums = await _in_thread(Checksums, part.fd, mark.offset, known)
         part.offset = mark.offset - part.begin
         os.lseek(part.fd, mark.offset, os.SEEK_SET)
 
@@ -196,13 +232,45 @@ class LineSource:
             )
         part.offset = mark.offset
 
+    async def _expect_end(self, part: _Part, mark: Mark) -> None:
+        """Lines that were added to an input after which others were done have no place."""
+        if isinstance(mark, FileMark):
+            part.mark = mark
+            grown = os.fstat(part.fd).st_size > mark.offset
+        else:
+            grown = bool(part.rest or await Descriptor(part.fd).read())
+        if grown:
+            raise ResumeError(
+                f"{part.name} has more lines than at the checkpoint, and inputs after it were "
+                "begun: only the last input may grow; do the new lines in a run of their own"
+            )
+
+    async def _pass_newline(self, part: _Part, offset: int, line: int) -> None:
+        """After a last line that had no newline, if it has got one since."""
+        if part.sums is not None:
+            if await _in_thread(os.pread, part.fd, 1, offset) == b"\n":
+                part.sums.add(b"\n")
+                part.offset = os.lseek(part.fd, 1, os.SEEK_CUR) - part.begin
+            return
+        assert part.prefix is not None
+        part.rest = part.rest or await Descriptor(part.fd).read()
+        if part.rest[:1] == b"\n":
+            part.rest = part.rest[1:]
+            part.offset += 1
+            await part.prefix.feed(b"\n", part.offset, line)
+        elif part.rest:
+            raise ResumeError(
+                f"the last line of {part.name} had no newline and was done as it was; now it has "
+                "grown, and a pipe cannot be read back: pipe in whole lines"
+            )
+
     def _next_part(self) -> bool:
         self._at += 1
         if self._at == len(self._parts):
             return False
         part = self._parts[self._at]
         if not part.is_done:
-            self._reader = Descriptor(part.fd)
+            self._reader = Descriptor(part.fd, None if part.sums is None else part.sums.add)
             self._cutter = LineCutter(
                 part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset
             )
