@@ -6,69 +6,134 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 from streamproc.codec import splice
-from streamproc.codec.decode import decode
+from streamproc.codec.decode import decode_any
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode
-from streamproc.errors import DecodeError
-from streamproc.record import WHITESPACE, Failed
+from streamproc.codec.outline import Outline, has_members
+from streamproc.errors import DecodeError, RecordError
+from streamproc.record import Failed
 from streamproc.secrets import redact
 
 ERROR = "_error"
 RAW = ("raw", "raw_base64")
+RECORD = "record"
 OURS = {"stage", "kind", "message", "attempts", "added", *RAW}  # no detail takes their place
 
 
-def as_annotated(failed: Failed, raw: bytes | None, document: Document | None) -> bytes:
+def as_annotated(failed: Failed, raw: bytes | None, document: Document | Outline | None) -> bytes:
     """The line for stdout: what the stages added so far, plus `_error`.
 
     Without a document, `raw` was no record (None: it was too long to keep) and stands
     inside `_error`. `_error.added` names the members that stages added before the
-    failure; where they changed others, `_error.raw` keeps the original.
+    failure; where they changed others, or there was an `_error`, `_error.raw` keeps the
+    original.
     """
     error = _members(failed)
     if document is None:
         if raw is not None:
             error |= _raw(raw)
         return encode({ERROR: error})
-    if document.added is None and raw is not None:
+    line = document.line
+    if document.has_error:
+        line = splice.without(line, {ERROR})
+    if (document.has_error or document.added is None) and raw is not None:
         error |= _raw(raw)
     elif document.added:
         error["added"] = document.added
-    return splice.append(document.line, bool(document.given), encode({ERROR: error}))
+    return splice.append(line, has_members(line), encode({ERROR: error}))
 
 
-def as_dead_letter(failed: Failed, raw: bytes | None) -> bytes:
-    """The line for the dead-letter file: `_error`, and the original without its newline."""
-    return encode({ERROR: _members(failed)} | ({} if raw is None else _raw(raw)))
+def as_dead_letter(
+    failed: Failed, raw: bytes | None, document: Document | Outline | None = None
+) -> bytes:
+    """The line for the dead-letter file: `_error`, and the original without its newline.
+
+    Of a record of which only some sources failed also what it was by then, as `record`.
+    """
+    error = _members(failed)
+    letter = {ERROR: error} | ({} if raw is None else _raw(raw))
+    if isinstance(document, Document) and not document.replaced and _sources(failed.details):
+        if document.added:
+            error["added"] = document.added
+        return splice.append(encode(letter), True, b'{"%b":%b}' % (RECORD.encode(), document.line))
+    return encode(letter)
 
 
 def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
     """The original behind a dead letter or an annotated line, without newline.
 
     None if the line has no `_error`. With `keep_sources` a record of which only some
-    sources failed keeps `_error.sources`, and what the others added. Raises
-    `DecodeError` if the line is no JSON object, or if its original was too long to be
-    kept (kind `too_long`).
+    sources failed keeps what the others added, and has an `_error` that says which, for
+    `--incoming-errors redo`. Raises `DecodeError` if the line is no JSON object or is
+    damaged, or if its original was too long to be kept (kind `too_long`).
     """
-    fields = decode(line)
-    if ERROR not in fields:
+    outline = Outline.of(line)
+    if not outline.has_error:
         return None
-    error = fields[ERROR] if isinstance(fields[ERROR], dict) else {}
-    record = line.strip(WHITESPACE)
-    if keep_sources and "sources" in error:
-        return splice.rewrite(record, {ERROR: {"sources": error["sources"]}})
+    found = {member.name: member.value for member in splice.members(outline.line)[0]}
+    error = _decoded(found[ERROR], ERROR)
+    if not isinstance(error, dict):
+        error = {}
     # a dead letter has _error first; after a record's own members it is an annotation
-    is_letter = next(iter(fields)) == ERROR and not fields.keys().isdisjoint(RAW)
-    holder = fields if is_letter else error
-    if isinstance(holder.get("raw"), str):
-        return str(holder["raw"]).encode("utf-8", "surrogatepass")
-    if isinstance(holder.get("raw_base64"), str):
-        return b64decode(holder["raw_base64"])
-    if (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
+    is_letter = next(iter(found)) == ERROR and not found.keys().isdisjoint(RAW)
+    if keep_sources and (sources := _sources(error)):
+        mark = {"stage": error.get("stage"), "sources": sources}
+        if error.get("added"):
+            mark["added"] = error["added"]
+        if not is_letter:
+            return splice.rewrite(outline.line, {ERROR: mark})
+        if RECORD in found:
+            record = Outline.of(found[RECORD]).line
+            return splice.append(record, has_members(record), encode({ERROR: mark}))
+    holder = error
+    if is_letter:
+        holder = {name: _decoded(found[name], name) for name in RAW if name in found}
+    try:
+        if isinstance(holder.get("raw"), str):
+            return str(holder["raw"]).encode()
+        if isinstance(holder.get("raw_base64"), str):
+            return b64decode(holder["raw_base64"], validate=True)
+    except ValueError:
+        raise DecodeError("malformed", "the original in it is damaged") from None
+    if len(found) == 1 and (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
     added = error.get("added")
-    return splice.without(record, {ERROR, *(added if isinstance(added, list) else ())})
+    names = added if isinstance(added, list) else []
+    if not all(isinstance(name, str) for name in names):
+        raise DecodeError("malformed", "_error.added is damaged")
+    return splice.without(outline.line, {ERROR, *names})
+
+
+def one_line(original: bytes) -> bytes:
+    """`original` as one line: a message may hold a record that was written over several.
+
+    Raises `DecodeError` if it has newlines and is no record.
+    """
+    if b"\n" not in original:
+        return original
+    try:
+        Outline.of(original)
+    except DecodeError as error:
+        raise DecodeError("malformed", f"the original has newlines: {error.message}") from None
+    return original.replace(b"\n", b" ")  # in a string there is none
+
+
+def _sources(error: dict[str, Any]) -> dict[str, Any] | None:
+    """Those that failed, by name, if it was some of several."""
+    sources = error.get("sources")
+    if not isinstance(sources, dict) or not all(
+        isinstance(each, dict) and "kind" in each for each in sources.values()
+    ):
+        return None
+    return sources
+
+
+def _decoded(value: bytes, name: str) -> Any:
+    try:
+        return decode_any(value)
+    except RecordError as error:
+        raise DecodeError("malformed", f"{name}: {error.message}") from None
 
 
 def _members(failed: Failed) -> dict[str, Any]:
@@ -79,7 +144,7 @@ def _members(failed: Failed) -> dict[str, Any]:
     error = {k: redact(v) if isinstance(v, str) else v for k, v in error.items()}
     try:
         encode(error)
-    except (TypeError, ValueError, RecursionError):  # user code put it there
+    except (TypeError, ValueError, RecursionError, RecordError):  # user code put it there
         error = {k: v if isinstance(v, str | int) else repr(v) for k, v in error.items()}
     return error
 

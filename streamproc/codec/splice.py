@@ -5,6 +5,7 @@ A record here is the bytes of one JSON object, without white space around it.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from itertools import chain, repeat
 from json.decoder import JSONDecoder
@@ -17,6 +18,7 @@ from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_space = re.compile(r"[ \t\n\r]*+").match
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
 
 
@@ -75,9 +77,9 @@ def _scan_members(record: bytes) -> tuple[list[Member], bytes]:
 
 
 def _skip_space(text: str, at: int) -> int:
-    while text[at] in " \t\n\r":
-        at += 1
-    return at
+    found = _space(text, at)
+    assert found is not None  # it may be empty
+    return found.end()
 
 
 def join(found: list[Member], end: bytes = b"}") -> bytes:

@@ -23,7 +23,10 @@ def identity(settings: Settings) -> str:
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
     mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    text = encode([_matter(stages), mode, settings.max_line_bytes]).decode()
+    matter = [_matter(stages), mode, settings.max_line_bytes]
+    if settings.incoming_errors != "pass":
+        matter.append(settings.incoming_errors)
+    text = encode(matter).decode()
     return sha256(redact(text).encode()).hexdigest()
 
 
