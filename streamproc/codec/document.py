@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from streamproc.codec import splice
 from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
+from streamproc.codec.raw import RAW, from_members
+from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE
 
 
@@ -54,21 +57,28 @@ class Document:
     @property
     def failed_sources(self) -> tuple[str, frozenset[str]] | None:
         """What `replay --failed-only` says of it: a stage, and which of its sources failed."""
-        match self.fields.get("_error"):
-            case {"stage": str(stage), "sources": {} as sources, **more} if (
-                sources and more.keys() <= {"added"}
-            ):
-                return stage, frozenset(sources)
+        error = self.fields.get("_error")
+        if not isinstance(error, dict) or not error.keys() <= {"stage", "sources", "added", *RAW}:
+            return None
+        stage, sources = error.get("stage"), error.get("sources")
+        if not isinstance(stage, str) or not isinstance(sources, dict) or not sources:
+            return None
+        with suppress(DecodeError):
+            from_members(error)
+            return stage, frozenset(sources)
         return None
 
     def begin_again(self) -> None:
-        """Take off what `replay --failed-only` said."""
-        added: Any = self.fields.pop("_error").get("added")
+        """Take off what `replay --failed-only` said, if it is `failed_sources`."""
+        mark: Any = self.fields.pop("_error")
         del self.given["_error"]
-        names = [each for each in added or () if isinstance(each, str) and each in self.given]
-        self.original = splice.without(self.line, {"_error", *names})
+        names = mark["added"] if isinstance(mark.get("added"), list) else []
+        names = [each for each in names if isinstance(each, str) and each in self.given]
+        self.original = from_members(mark)
+        self.added = names if self.original is None else None
+        if self.original is None:
+            self.original = splice.without(self.line, {"_error", *names})
         self.line = splice.without(self.line, {"_error"})
-        self.added = names
 
     def put(self, path: tuple[str, ...], value: Any) -> None:
         """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from typing import Any
 
 from streamproc.codec import splice
@@ -10,12 +9,12 @@ from streamproc.codec.decode import decode_any
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode
 from streamproc.codec.outline import Outline, has_members
+from streamproc.codec.raw import RAW, as_member, from_members
 from streamproc.errors import DecodeError, RecordError
 from streamproc.record import Failed
 from streamproc.secrets import redact
 
 ERROR = "_error"
-RAW = ("raw", "raw_base64")
 RECORD = "record"
 OURS = {"stage", "kind", "message", "attempts", "added", *RAW}  # no detail takes their place
 
@@ -31,13 +30,13 @@ def as_annotated(failed: Failed, raw: bytes | None, document: Document | Outline
     error = _members(failed)
     if document is None:
         if raw is not None:
-            error |= _raw(raw)
+            error |= as_member(raw)
         return encode({ERROR: error})
     line = document.line
     if document.has_error:
         line = splice.without(line, {ERROR})
     if (document.has_error or document.added is None) and raw is not None:
-        error |= _raw(raw)
+        error |= as_member(raw)
     elif document.added:
         error["added"] = document.added
     return splice.append(line, has_members(line), encode({ERROR: error}))
@@ -51,11 +50,12 @@ def as_dead_letter(
     Of a record of which only some sources failed also what it was by then, as `record`.
     """
     error = _members(failed)
-    letter = {ERROR: error} | ({} if raw is None else _raw(raw))
+    letter = {ERROR: error} | ({} if raw is None else as_member(raw))
     if isinstance(document, Document) and not document.replaced and _sources(failed.details):
         if document.added:
             error["added"] = document.added
-        return splice.append(encode(letter), True, b'{"%b":%b}' % (RECORD.encode(), document.line))
+        record = document.line.replace(b"\n", b" ")  # messages have newlines between tokens
+        return splice.append(encode(letter), True, b'{"%b":%b}' % (RECORD.encode(), record))
     return encode(letter)
 
 
@@ -76,25 +76,22 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
         error = {}
     # a dead letter has _error first; after a record's own members it is an annotation
     is_letter = next(iter(found)) == ERROR and not found.keys().isdisjoint(RAW)
-    if keep_sources and (sources := _sources(error)):
-        mark = {"stage": error.get("stage"), "sources": sources}
-        if error.get("added"):
-            mark["added"] = error["added"]
-        if not is_letter:
-            return splice.rewrite(outline.line, {ERROR: mark})
-        if RECORD in found:
-            record = Outline.of(found[RECORD]).line
-            return splice.append(record, has_members(record), encode({ERROR: mark}))
     holder = error
     if is_letter:
         holder = {name: _decoded(found[name], name) for name in RAW if name in found}
-    try:
-        if isinstance(holder.get("raw"), str):
-            return str(holder["raw"]).encode()
-        if isinstance(holder.get("raw_base64"), str):
-            return b64decode(holder["raw_base64"], validate=True)
-    except ValueError:
-        raise DecodeError("malformed", "the original in it is damaged") from None
+    if keep_sources and (sources := _sources(error)) and (not is_letter or RECORD in found):
+        record = Outline.of(found[RECORD]).line if is_letter else b""
+        mark = {"stage": error.get("stage"), "sources": sources}
+        # what is to be taken off when it fails again; or, if that is not all, the original
+        if error.get("added"):
+            mark["added"] = error["added"]
+        elif from_members(holder) not in (None, record):
+            mark |= {name: holder[name] for name in RAW if name in holder}
+        if is_letter:
+            return splice.append(record, has_members(record), encode({ERROR: mark}))
+        return splice.rewrite(outline.line, {ERROR: mark})
+    if (original := from_members(holder)) is not None:
+        return original
     if len(found) == 1 and (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
@@ -147,10 +144,3 @@ def _members(failed: Failed) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError, RecordError):  # user code put it there
         error = {k: v if isinstance(v, str | int) else repr(v) for k, v in error.items()}
     return error
-
-
-def _raw(raw: bytes) -> dict[str, str]:
-    try:
-        return {"raw": raw.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {"raw_base64": b64encode(raw).decode("ascii")}
