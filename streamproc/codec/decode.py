@@ -9,7 +9,6 @@ RFC 8259: lone surrogates, numbers of any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -95,9 +94,8 @@ def decode_any(line: bytes) -> Any:
 
 
 def _decode_exact(line: bytes) -> Any:
-    refused: list[str] = []
-    # a call for each integer takes its time
-    parse_int = _counting(refused) if shape.has_long_integer(line) else None
+    integers = _Integers() if shape.has_long_integer(line) else None
+    parse_int = integers.__getitem__ if integers is not None else None
     try:
         # str, never bytes: from bytes json.loads guesses UTF-16 and eats a BOM
         text = line.decode("utf-8")
@@ -110,28 +108,30 @@ def _decode_exact(line: bytes) -> Any:
         ) from None
     except RecursionError:
         raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels") from None
-    if refused:
-        raise UnreadableError("bad_number", refused[0])
+    if integers is not None and integers.refused is not None:
+        raise UnreadableError("bad_number", integers.refused)
     return value
 
 
-def _counting(refused: list[str]) -> Callable[[str], int]:
-    """What makes integers as long as they are not too long; then it says so in `refused`."""
-    in_all = 0
+class _Integers(dict[str, int]):
+    """Makes integers as long as they are not too long; then `refused` says so."""
 
-    def made(digits: str) -> int:
-        nonlocal in_all
+    def __init__(self) -> None:
+        # looked up in C: a call for each of many small ones takes most of the time
+        super().__init__((str(n), n) for n in range(-99, 1000))
+        self.refused: str | None = None
+        self._in_all = 0
+
+    def __missing__(self, digits: str) -> int:
         count = len(digits) - digits.startswith("-")
         if count <= LONG_DIGITS:
             return int(digits)
-        in_all += count
+        self._in_all += count
         if count > MOST_DIGITS:
-            refused.append(f"an integer of {count:,} digits, the limit is {MOST_DIGITS:,}")
-        elif in_all > MOST_DIGITS_IN_ALL:
-            refused.append(f"integers of more than {MOST_DIGITS_IN_ALL:,} digits in all")
-        return 0 if refused else integer(digits)
-
-    return made
+            self.refused = f"an integer of {count:,} digits, the limit is {MOST_DIGITS:,}"
+        elif self._in_all > MOST_DIGITS_IN_ALL:
+            self.refused = f"integers of more than {MOST_DIGITS_IN_ALL:,} digits in all"
+        return 0 if self.refused else integer(digits)
 
 
 def not_utf8(line: bytes, error: UnicodeDecodeError) -> DecodeError:
