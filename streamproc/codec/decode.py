@@ -94,7 +94,8 @@ def decode_any(line: bytes) -> Any:
 
 
 def _decode_exact(line: bytes) -> Any:
-    integers = _Integers() if shape.has_long_integer(line) else None
+    counts = shape.has_long_integer(line) or shape.has_many_digits(line)
+    integers = _Integers() if counts else None
     parse_int = integers.__getitem__ if integers is not None else None
     try:
         # str, never bytes: from bytes json.loads guesses UTF-16 and eats a BOM

@@ -81,7 +81,7 @@ def has_many_digits(line: bytes) -> bool:
     if len(line) <= MOST_DIGITS_IN_ALL:
         return False
     runs = line.translate(_DIGITS).count(_LONG_RUN)
-    return runs * LONG_DIGITS > MOST_DIGITS_IN_ALL
+    return runs * LONG_DIGITS * 2 > MOST_DIGITS_IN_ALL  # what is left of each is less than that
 
 
 def has_long_integer(line: bytes) -> bool:
