@@ -30,8 +30,9 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv/lowest/bin/python -m pytest -m "not slow"
 
-torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
+torture: install  ## kill it anywhere, resume, compare every byte; then bytes that nobody expects; takes two hours
 	$(BIN)/python tests/torture.py --rounds 50
+	$(BIN)/python tests/fuzz.py --minutes 60
 
 check: install  ## ruff and mypy
 	$(BIN)/ruff check .
