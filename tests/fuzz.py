@@ -152,7 +152,8 @@ FOUND: list[tuple[str, Line]] = [
     ("answer", Line(b"[" * 513 + b'"', rb"\"", b"")),
     ("verbatim", Line(b"[" * 513 + b'"', rb"\"", b"")),
     ("verbatim", Line(b'{"a":', b"7", b"}")),
-    ("rewritten", Line(b'{"x":[' + b"[" * 500 + b"]" * 500, b",1", b"]}")),
+    ("rewritten", Line(b'{"y":[' + b"[" * 500 + b"]" * 500, b",1", b"]}")),
+    ("rewritten", Line(b'{"y":' * 500 + b"1" + b"}" * 499, b" ", b"}")),
     ("rewritten", Line(b'{"b":', b" ", b"1}")),
     ("rewritten", Line(b"{", b'"a":1,', b'"a":2}')),
     ("leads", Line(b'{"name":"', b"a ", b'"}')),
@@ -160,11 +161,11 @@ FOUND: list[tuple[str, Line]] = [
     ("leads", Line(b'{"', b"k-", b'":1}')),
     ("given back", Line(b'{"a":', b"7", b"}")),
     ("given back", Line(b'{"a":1,"_error":"', b"x", b'"}')),
-    ("replayed", Line(b'{"_error":{},"raw_base64":"', b"?", b'"}')),
+    ("replayed", Line(b'{"_error":{},"raw_base64":"A', b"AAAA", b'"}')),
     ("replayed", Line(b'{"a":1,"_error":{"added":[', b"[],", b"{}]}}")),
     ("replayed", Line(b'{"_error":{},"raw":"', rb"\n", b'x"}')),
     ("replayed", Line(b'{"_error":{},"raw":"', rb"\ud800", b'"}')),
-    ("checkpoint", Line(b"", b"[", b"")),
+    ("checkpoint", Line(b'{"x":', b"[", b"")),
     ("framed", Line(b"", b"x", b"")),
 ]
 
