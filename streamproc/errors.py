@@ -17,6 +17,7 @@
     └── AccountingError         1   a record is not accounted for: a bug in streamproc
     RecordError                     a record that fails; becomes a `record.Failed`
     ├── DecodeError                 a line that is no record
+    ├── UnreadableError             a record that would take too much to decode
     ├── SourcesError                some sources of a record failed; has what the others gave
     └── CallError                   a call that failed, with what policies want to know of it
         └── CircuitOpenError        not called: its circuit is open, and there is a fallback
@@ -148,6 +149,13 @@ class RecordError(Exception):
 
 class DecodeError(RecordError):
     """A line is not a JSON object."""
+
+
+class UnreadableError(RecordError):
+    """A line is a record, or a body JSON, that would take too much time or memory to decode.
+
+    `bad_number`: integers that are too long. `too_long`: many more bytes than it has.
+    """
 
 
 class SourcesError(RecordError):

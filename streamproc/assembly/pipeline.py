@@ -198,7 +198,7 @@ class Pipeline:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
         places = Places(self.settings.concurrency)
-        return LocalEngine(Program(self._stages, self._on_error()), places, records)
+        return LocalEngine(self._program(), places, records)
 
     def _process_engine(self, count: int) -> ProcessEngine:
         import pickle
@@ -218,12 +218,15 @@ class Pipeline:
         crew = Crew(
             count,
             lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
-            is_inline=Program(self._stages, self._on_error()).is_inline,
+            is_inline=self._program().is_inline,
             hang_s=max(limits_s, default=settings.timeout),
             stage=self._stages[0].name if len(self._stages) == 1 else "worker",
             max_restarts=settings.max_restarts,
         )
         return ProcessEngine(crew, self._on_error(), self.calls)
+
+    def _program(self) -> Program:
+        return Program(self._stages, self._on_error(), self.settings.incoming_errors)
 
     def _on_error(self) -> OnError:
         settings = self.settings

@@ -10,8 +10,9 @@ from streamproc.codec.decode import (
 )
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode, encode_quickly
-from streamproc.codec.failure import original_line
+from streamproc.codec.failure import one_line, original_line
 from streamproc.codec.on_error import Mode, OnError
+from streamproc.codec.outline import Outline
 from streamproc.codec.stored import restore, store
 
 __all__ = [
@@ -19,12 +20,14 @@ __all__ = [
     "Document",
     "Mode",
     "OnError",
+    "Outline",
     "Unusual",
     "decode",
     "decode_any",
     "decode_quickly",
     "encode",
     "encode_quickly",
+    "one_line",
     "original_line",
     "restore",
     "store",

@@ -22,7 +22,9 @@ def identity(settings: Settings) -> str:
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
     mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    matter = [[_of_stage(each) for each in stages], mode, settings.max_line_bytes]
+    matter: list[Any] = [[_of_stage(each) for each in stages], mode, settings.max_line_bytes]
+    if settings.incoming_errors != "pass":
+        matter.append(settings.incoming_errors)
     return sha256(encode(matter)).hexdigest()
 
 

@@ -134,8 +134,13 @@ class LineSource:
         return self._ready.popleft() if self._ready else None
 
     def residue(self) -> tuple[Batch, Failed] | None:
-        """Bytes after the last newline, when reading stopped before the end of input."""
-        return self._cutter.residue() if self._cutter is not None else None
+        """Bytes after the last newline, when reading stopped before the end of input.
+
+        None of a file: the rest of that line is there, and so are they.
+        """
+        if self._cutter is None or self._parts[self._at].is_file:
+            return None
+        return self._cutter.residue()
 
     async def bookmark(self, cursor: Cursor | None) -> Bookmark:
         """The place of `cursor`, None for where reading began."""

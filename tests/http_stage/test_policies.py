@@ -633,7 +633,7 @@ def test_only_what_failed_is_asked_again(
     (folder / "out.jsonl").write_bytes(first.stdout)
     again = run("replay", "--failed-only", "out.jsonl")
     assert again.returncode == 0
-    second = enrich(text, again.stdout)
+    second = enrich(text, again.stdout, args=("--incoming-errors", "redo"))
     assert second.code == 0
     assert server.stats()["paths"] == {"/company/x": 1, "/company/y": 1, "/company/z": 1,
                                        "/429": 5, "/ok": 1}  # fmt: skip
@@ -649,23 +649,6 @@ def test_replay_without_the_flag_gives_the_originals(enrich: Any, run: Any, fold
     line = b'{ "d" : 1.50,"e":[] }\n'
     (folder / "out.jsonl").write_bytes(enrich(text, line).stdout)
     assert run("replay", "out.jsonl").stdout == line
-
-
-@pytest.mark.parametrize("on_error", ["annotate", "dead-letter"])
-def test_failed_sources_that_fail_again(
-    enrich: Any, run: Any, folder: Path, server: Server, on_error: str
-) -> None:
-    """A second pass that fails, too, still has what the first one kept and the original line."""
-    text = """all = [ { name = "a", http = { url = "SERVER/ok" } },
-        { name = "b", http = { url = "SERVER/status/400" } } ]"""
-    (folder / "out.jsonl").write_bytes(enrich(text).stdout)
-    again = run("replay", "--failed-only", "out.jsonl").stdout
-    outcome = enrich(text, again, args=("--on-error", on_error, "--dead-letter", "dead"))
-    assert outcome.code == 3
-    assert server.stats()["paths"]["/ok"] == 1
-    if on_error == "annotate":
-        assert outcome.out[0]["a"]["path"] == "/ok"
-        assert list(outcome.out[0]["_error"]["sources"]) == ["b"]
 
 
 # batch
