@@ -17,6 +17,7 @@ FILTERED = "filtered"
 SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
 BLANK = "blank"
+FAILURES = (FAILED, DEAD_LETTERED, DROPPED)
 
 _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
 _FROM = 16 * 40
@@ -64,7 +65,7 @@ class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
-    the last newline; `dead_letter` its line for the dead-letter file.
+    the last newline; `dead_letter` its line for the dead-letter file. `why` it failed, in words.
     """
 
     status: str
@@ -73,6 +74,7 @@ class Note(Struct, frozen=True):
     dead_letter: bytes | None = None
     malformed: bool = False
     had_error: bool = False
+    why: str = ""
 
 
 BLANK_NOTE = Note(BLANK)

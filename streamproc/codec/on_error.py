@@ -19,9 +19,11 @@ from streamproc.record import (
     Failed,
     Note,
 )
+from streamproc.secrets import redact
 
 Mode = Literal["annotate", "dead-letter", "drop"]
 DECODE = "decode"
+_SHOWN = 500  # characters of a message
 
 
 class OnError:
@@ -43,13 +45,14 @@ class OnError:
         if isinstance(document, Document) and document.original is not None:
             raw = document.original
         failed = self._located(failed, batch, i)
+        why = f"{failed.kind} in {failed.stage}: {redact(failed.message[:_SHOWN])}"
         if self.mode == "dead-letter":
             letter = as_dead_letter(failed, raw, document)
-            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed)
+            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed, why=why)
         if self.mode == "drop":
-            return Note(DROPPED, malformed=malformed)
+            return Note(DROPPED, malformed=malformed, why=why)
         line = as_annotated(failed, raw, document)
-        return Note(FAILED, line, lines_out=1, malformed=malformed)
+        return Note(FAILED, line, lines_out=1, malformed=malformed, why=why)
 
     def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         """Line i of `batch` was read and will not be finished."""

@@ -47,6 +47,7 @@ class LocalEngine:
         self._idle = 0  # of them; also those that have not run yet
         self._pace = Pace()
         self._one: OneStage | None = None
+        self._inline: InlineLoop | None = None
         self._turn_began_s = 0.0
         self._now = time.monotonic
         self._warned_slow = False
@@ -94,7 +95,8 @@ class LocalEngine:
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            await InlineLoop(self._program, self._warn_slow).run(work, finished)
+            self._inline = InlineLoop(self._program, self._warn_slow)
+            await self._inline.run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
         self._now = asyncio.get_running_loop().time
@@ -113,6 +115,8 @@ class LocalEngine:
     def wind_down(self) -> None:
         """Start nothing new and cut waits short; `run` then ends with lines left open."""
         self._shop.wind_down()
+        if self._inline is not None:
+            self._inline.is_over = True
         if self._consumers == self._idle:
             _resolve(self._done)
 

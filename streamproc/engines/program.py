@@ -130,7 +130,7 @@ class Program:
                     slot.arrive(stage, document)
                     value = await call(document.fields, slot)
                 else:
-                    if mode == "awaited" and not slot.may_start:
+                    if not slot.may_start:
                         await slot.enter()
                     value = call(document.fields)
                     if mode == "awaited":
@@ -268,6 +268,7 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
         FAILED if failed else OK,
         b"\n".join(lines),
         lines_out=sum(line.count(b"\n") + 1 for line in lines),
+        why=failed[0].why if failed else "",
     )
 
 

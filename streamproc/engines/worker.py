@@ -89,6 +89,7 @@ class Outbox:
         self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
         self.unseen = 0
+        self.counts_failures = False  # the parent does
 
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """See `Finished`."""

@@ -117,6 +117,10 @@ class Finished(Protocol):
 
     unseen: int  # records finished since the writer looked last
 
+    @property
+    def counts_failures(self) -> bool:
+        """Whether the run may end over the next one: each has to be told at once."""
+
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """Line i of `batch` is done. `line` has no newline."""
 
