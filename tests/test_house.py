@@ -23,6 +23,7 @@ FLOOR = {
     **dict.fromkeys(MIDDLE, 4),
     "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0, "units": 0, "secrets": 0,
     "version": 0, "fingerprint": 0, "frontier": 1, "targets": 0,
+    "waiting": 0,
 }  # fmt: skip
 SIBLINGS = {("enrichers", "http"), ("enrichers", "policies")}
 MAX_LINES = 300
