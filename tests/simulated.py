@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from streamproc.engines.places import Places
+from streamproc.engines.sweeper import Sweeper
+from streamproc.engines.workshop import Workshop
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Site, Standing
 from streamproc.record import CallTally
@@ -61,7 +64,7 @@ async def settle() -> None:
 class Asked:
     """A call as policies see it."""
 
-    def __init__(self, target: str = "t", *, is_idempotent: bool = True, key: bytes = b"k") -> None:
+    def __init__(self, target: Any = "t", *, is_idempotent: bool = True, key: bytes = b"k") -> None:
         self.target = target
         self.is_idempotent = is_idempotent
         self.sent = False
@@ -137,7 +140,57 @@ def counted(answer: Callable[[], Awaitable[Any]]) -> tuple[Inner, list[float]]:
     return inner, begun
 
 
-def start(call: Inner, count: int, *, target: str = "t") -> list[asyncio.Task[Any]]:
+class Named:
+    """An inner call that answers by name: `errors` and `takes_s` have what differs.
+
+    `begun` is who was asked, and when.
+    """
+
+    def __init__(self, error: BaseException | None = None, seconds: float = 0.01) -> None:
+        self.error = error
+        self.seconds = seconds
+        self.errors: dict[str, BaseException | None] = {}
+        self.takes_s: dict[str, float] = {}
+        self.begun: list[tuple[str, float]] = []
+
+    async def __call__(self, call: Any, visit: Any) -> str:
+        name = call.key().decode()
+        visit.begin(None)
+        self.begun.append((name, now()))
+        await asyncio.sleep(self.takes_s.get(name, self.seconds))
+        error = self.errors.get(name, self.error)
+        if error is not None:
+            raise error
+        return "ok"
+
+    def names(self, since: int = 0) -> list[str]:
+        """Who was asked, in turn."""
+        return [name for name, _ in self.begun[since:]]
+
+    def times(self, since: int = 0) -> list[float]:
+        """When."""
+        return [at for _, at in self.begun[since:]]
+
+
+def ask(call: Inner, *names: str, target: Any = "t") -> list[asyncio.Task[Any]]:
+    """A record each, all at once; the first name is the oldest."""
+    asked = [(Asked(target, key=name.encode()), Stay()) for name in names]
+    return [asyncio.create_task(_asked(call, each, visit)) for each, visit in asked]
+
+
+@asynccontextmanager
+async def workshop(places: int, *limits_s: float) -> AsyncIterator[Workshop]:
+    """The engine's own visits: `fork` gives one without a place."""
+    shop = Workshop(Places(places), Sweeper(list(limits_s), lambda late_s: None))
+    shop.sweeper.start()
+    try:
+        yield shop
+    finally:
+        shop.sweeper.stop()
+        await shop.abort()
+
+
+def start(call: Inner, count: int, *, target: Any = "t") -> list[asyncio.Task[Any]]:
     """As many records at once."""
     return [asyncio.create_task(_asked(call, Asked(target), Stay())) for _ in range(count)]
 

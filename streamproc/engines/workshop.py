@@ -132,19 +132,18 @@ class Forked:
         self._slot = Slot(shop, self._abandon, age)
         self._slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
-        self._task.add_done_callback(shop.tasks.discard)
+        shop.sweeper.slots.add(self._slot)  # before it begins: it may be about to join a list
+        self._task.add_done_callback(self._left)
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._task.cancel()
 
     async def _run(self, job: Callable[[Visit], Awaitable[Any]]) -> None:
-        slot, answer, shop = self._slot, self.answer, self._shop
-        shop.sweeper.slots.add(slot)
+        slot, answer = self._slot, self.answer
         try:
             result = await job(slot)
         except asyncio.CancelledError:
-            answer.cancel()
             raise
         except BaseException as error:
             if not answer.done():
@@ -154,9 +153,14 @@ class Forked:
             if not answer.done():
                 answer.set_result(result)
         finally:
-            shop.sweeper.slots.discard(slot)
             if slot.state is not ABANDONED:
                 slot.release()
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        """It ended, or was cancelled before it began."""
+        self._shop.tasks.discard(task)
+        self._shop.sweeper.slots.discard(self._slot)
+        self.answer.cancel()  # if it has none
 
     def _abandon(self, slot: Slot) -> None:
         error = slot.abandon()

@@ -85,12 +85,19 @@ class Circuit:
         """A call begins."""
         self._begun += 1
 
+    @property
+    def can_admit(self) -> bool:
+        """Whether it is half-open, with a permit left."""
+        return self.state is State.HALF_OPEN and self.permits > 0
+
     def admit(self) -> bool:
-        """Take one of the permits of a half-open circuit."""
-        if self.state is State.HALF_OPEN and self.permits:
-            self.permits -= 1
-            return True
-        return False
+        """A call goes through one that is not closed; returns whether there was a permit for it.
+
+        Who goes without one owes it: what its end gives back lets nobody else through.
+        """
+        had_permit = self.can_admit
+        self.permits -= self.state is State.HALF_OPEN
+        return had_permit
 
     def succeeded(self, epoch: int, number: int, now: float, *, is_first: bool) -> bool:
         """Call `number` was answered. Returns whether this closed the circuit."""
@@ -109,9 +116,9 @@ class Circuit:
         if self.state is State.OPEN:  # it was let through all the same
             self.half_open()
             return False
+        self.permits += 1 + self._in_turn
         self._in_turn = 0
         self._successes += 1
-        self.permits += 1
         if self._successes < PROBES:
             return False
         self.state = State.CLOSED
@@ -135,8 +142,7 @@ class Circuit:
             if not (self._is_row(begun - best) or self._is_failing()):
                 return False
         elif self.state is State.HALF_OPEN:
-            self._in_turn += 1
-            self.permits += 1
+            self._in_turn += 1  # its permit waits for a success: a dead target gets three calls
             if self._in_turn < PROBES:
                 return False
         else:

@@ -14,7 +14,7 @@ from math import inf
 from streamproc.errors import CallError, CircuitOpenError, StreamprocError
 from streamproc.interfaces import Room, Site, Standing, Visit
 from streamproc.policies.bucket import Bucket, StrictBucket
-from streamproc.policies.circuit import Circuit, State
+from streamproc.policies.circuit import Circuit
 from streamproc.policies.conditions import Conditions
 from streamproc.policies.health import Health
 from streamproc.policies.outage import Outage
@@ -147,7 +147,7 @@ class Gate:
         circuit = self._conditions.circuit
         if circuit is None or circuit.is_closed:
             return self._line.head()
-        if circuit.state is State.HALF_OPEN and circuit.permits:
+        if circuit.can_admit:
             return min(self._line, key=self._as_probe)
         if now >= self._arrived_at + _QUIET_S and self._are_all_suspect():
             return self._line.head()  # what becomes of it says nothing about the target
@@ -186,15 +186,21 @@ class Gate:
             self.look()
 
     def failed(self, standing: Standing, error: CallError) -> None:
-        """It failed with `error`. Raises `UnavailableError` if the target asks for too much."""
+        """It failed with `error`.
+
+        Raises `UnavailableError` if the target asks to wait for longer than anybody does, and
+        what the call fails of if it does not wait for a target that asks for long.
+        """
         if self._conditions.failed(standing, error):
             self._site.counts.circuit_opened += 1
             self._refuse()
         after_s = error.after_s or 0.0
         try:
             if error.throttled and self._conditions.refused(standing, after_s):
-                self._refuse()
                 self._outage.told_to_wait(after_s)
+                self._refuse()
+                if refusal := self._refusal(standing):
+                    raise refusal from error
         finally:
             self.look()
 
@@ -210,7 +216,7 @@ class Gate:
         """What a call fails of that does not wait, None if it does."""
         now, circuit, outage = self._now(), self._conditions.circuit, self._outage
         is_open = not self._conditions.is_closed
-        if circuit is not None and circuit.state is State.HALF_OPEN and circuit.permits:
+        if circuit is not None and circuit.can_admit:
             is_open = False  # it is a probe
         is_paused = self._conditions.pause.is_long(now)
         if (is_open and outage.is_given_up) or (is_paused and outage.is_records):
