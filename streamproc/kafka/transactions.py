@@ -1,13 +1,14 @@
 """Exactly once, Kafka to Kafka: output, dead letters and offsets become visible together.
 
 KIP-98 and KIP-447. What is finished stays in memory until its transaction has committed: after
-an abort the same bytes are produced again, and no stage is called twice.
+an abort the same bytes are produced again, and no stage is called twice. `exactly_once` says what
+is done when, and why; this does it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +18,8 @@ from uuid import uuid4
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
+from streamproc.kafka.assignment import NotOursError
+from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, Then, row_of
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
@@ -24,14 +27,14 @@ from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch
 
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
-_FENCED_S, _FENCED = 300.0, 3  # so often in that time: somebody else has our name
+_MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
+_LOOK_S = 0.1
+_HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
-
-class NotOursError(Exception):
-    """A partition with output in the transaction went elsewhere."""
+Step = tuple[Call, Callable[[], None]]
 
 
 class TransactionalSink(KafkaSink):
@@ -44,7 +47,7 @@ class TransactionalSink(KafkaSink):
         name = f"streamproc-{group}-{instance or uuid4()}"
         config = {
             "transactional.id": name,
-            "transaction.timeout.ms": TIMEOUT_MS,
+            "transaction.timeout.ms": TIMEOUT_MS + int(settings.transaction_interval * 1000),
             # else offsets are sent for ever to a coordinator that is no more: librdkafka #5511
             "metadata.recovery.strategy": "none",
         }
@@ -55,17 +58,17 @@ class TransactionalSink(KafkaSink):
         # by batch and line number, what a broker refused: together with others, and alone
         self._suspects: set[tuple[int, int]] = set()
         self._refused: set[tuple[int, int]] = set()
-        self._fences: deque[float] = deque()
+        self._fences = Fences()
         self._broken: BaseException | None = None  # why nothing is committed any more
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            await self._thread.do_all(self._begin_steps(), is_patient=False)
-        except self._kafka.KafkaException as error:
-            refusal = self._voice.refusal or error.args[0]
-            raise self._as_ours(refusal) from None
+            until_s = asyncio.get_running_loop().time() + self._connect_timeout_s
+            await self._do(*self._begin_steps(), until_s=until_s)
+        except FailedCallError as failed:
+            raise self._as_ours(self._voice.refusal or failed.error) from None
         self._ticking = asyncio.create_task(self._tick())
         return self
 
@@ -109,13 +112,19 @@ class TransactionalSink(KafkaSink):
     def _completed(self, group: Group) -> None:
         """All is reported; what that is worth is known when the transaction ends."""
         self._groups.discard(group)
-        if not group.spans and not group.receipt.done():
-            group.receipt.set_result(None)
+        if not group.spans:
+            self._accept(group)
 
     async def _tick(self) -> None:
+        """Commit in time, and at once when somebody waits for it."""
+        loop, interval_s = asyncio.get_running_loop(), self.settings.transaction_interval
+        due_s = loop.time() + interval_s
         while True:
-            await asyncio.sleep(self.settings.transaction_interval)
-            await self._commit()
+            await asyncio.sleep(min(_LOOK_S, max(0.0, due_s - loop.time())))
+            is_awaited = self._source.is_leaving or len(self._open) >= _MOST_OPEN
+            if is_awaited or loop.time() >= due_s:
+                await self._commit()
+                due_s = loop.time() + interval_s
 
     async def _commit(self) -> None:
         async with self._lock:
@@ -129,8 +138,8 @@ class TransactionalSink(KafkaSink):
 
     def _break(self, error: BaseException) -> None:
         """What is open is not whole: it is never committed, nor what would come after it."""
-        if isinstance(error, self._kafka.KafkaException):
-            error = self._as_ours(error.args[0])
+        if isinstance(error, FailedCallError):
+            error = self._as_ours(error.error)
         self._broken = self._broken or error
         groups, self._open = self._open, []
         for group in groups:
@@ -147,23 +156,21 @@ class TransactionalSink(KafkaSink):
 
     async def _commit_open(self) -> None:
         wait_s = _BACK_OFF_S
-        while True:
-            error: Any = None
+        while self._open:
+            failed: FailedCallError | None = None
             try:
-                if any(batch.is_dropped for batch, _, _ in self._spans()):
-                    raise NotOursError
-                self._check_letters()
-                await self._thread.do_all(self._commit_steps(self._offsets()))
+                self._check_whole()
+                await self._do(*self._commit_steps())
                 break
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
-            except self._kafka.KafkaException as raised:
-                error = raised.args[0]
-                if client.is_refusal(error):
-                    raise
-            while not await self._begin_again(error):
+            except FailedCallError as raised:
+                failed = raised
+            while not await self._begin_again(failed):
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_S)
+            if failed is not None and await self._was_committed(failed):
+                break
             await self._redo()
         groups, self._open = self._open, []
         self._suspects.clear()
@@ -171,40 +178,73 @@ class TransactionalSink(KafkaSink):
         for group in groups:
             group.receipt.set_result(None)
 
-    async def _begin_again(self, error: Any) -> bool:
+    def _check_whole(self) -> None:
+        """Raises what keeps the open transaction from being committed."""
+        if any(batch.is_dropped for batch, _, _ in self._spans()):
+            raise NotOursError
+        failures = []
+        for message, error in [each for group in self._open for each in group.refused]:
+            if isinstance(error, str):  # nothing is left that could be sent instead
+                raise self._unheard(message, error)
+            failures.append(FailedCallError(Call.REPORT, error))
+        if failures:
+            raise max(failures, key=lambda each: each.then)
+
+    async def _begin_again(self, failed: FailedCallError | None) -> bool:
         """Abort what is open, or take another producer; False: once more."""
-        if error is not None:
-            client.log.debug("kafka: transaction: %s", error.str())
+        if failed is not None:
+            client.log.debug("kafka: transaction: %s", failed)
+            if failed.then is Then.STOP:
+                raise failed
         try:
-            if error is not None and error.fatal():
-                await self._replace_producer(error)
+            if failed is not None and failed.then is Then.REPLACE:
+                await self._replace_producer(failed)
             else:
-                await self._abort()
-        except self._kafka.KafkaException as raised:
-            if raised.args[0].fatal():
-                await self._replace_producer(raised.args[0])
-            else:
-                client.log.debug("kafka: transaction: %s", raised.args[0].str())
-                return False
+                await self._do((Call.ABORT, self._abort_step), (Call.BEGIN, self._begin_step))
+        except FailedCallError as again:
+            client.log.debug("kafka: transaction: %s", again)
+            if again.then is Then.STOP:
+                raise
+            return again.then is Then.REPLACE and await self._begin_again(again)
         return True
+
+    async def _replace_producer(self, failed: FailedCallError) -> None:
+        """By one that ends the old one's transaction, whoever has fenced it."""
+        loop, instance = asyncio.get_running_loop(), self._source.settings.instance
+        if not self._fences.add(loop.time()):
+            if instance is not None:
+                raise self._as_ours(failed.error)
+            raise UnavailableError(f"{self.name}: fenced again and again: {failed}")
+        if instance is not None:  # our consumer is told if it has no such name any more
+            await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
+        self.producer = self._new_producer()
+        await self._do(*self._begin_steps())
+
+    async def _was_committed(self, failed: FailedCallError) -> bool:
+        """Whether a commit that failed has happened nevertheless."""
+        if failed.call is not Call.COMMIT:
+            return False
+        held, found = self._thread.assignment.numbers, list[Any]()
+        ours = [span for span in self._spans() if span[0].lane in held and not span[0].is_dropped]
+        offsets = self._offsets(ours)
+
+        def ask() -> None:
+            found[:] = self._thread.consumer.committed(offsets, timeout=_CALL_S)
+
+        await self._do((Call.COMMITTED, ask))
+        return bool(found) and [each.offset for each in found] == [o.offset for o in offsets]
 
     def _spans(self) -> Iterable[tuple[Batch, int, int]]:
         return [span for group in self._open for span in group.spans]
 
-    def _offsets(self) -> list[Any]:
+    def _offsets(self, spans: Iterable[tuple[Batch, int, int]]) -> list[Any]:
         """Counted per lane: `position()` would cover what is still in flight."""
         following: dict[tuple[str, int], int] = {}
-        for batch, _, stop in self._spans():
+        for batch, _, stop in spans:
             lane = self._source.numbered[batch.lane]
             place = lane.topic, lane.partition
             following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
         return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
-
-    def _check_letters(self) -> None:
-        for group in self._open:
-            for message, reason in group.refused:
-                if isinstance(reason, str):  # nothing is left that could be sent instead
-                    raise self._unheard(message, reason)
 
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         place = id(message.batch), message.i
@@ -227,7 +267,7 @@ class TransactionalSink(KafkaSink):
             return
         group.refused += alone.refused
         error = alone.refused[0][1]
-        if isinstance(error, str) or error.code() in self._faults:
+        if isinstance(error, str) or row_of(Call.REPORT, error).then is Then.SETTLE:
             if message.is_last_word:
                 raise self._unheard(message, str(error))
             self._suspects.discard(place)
@@ -236,18 +276,24 @@ class TransactionalSink(KafkaSink):
     async def _redo(self) -> None:
         """The same bytes once more, without those of lanes that are somebody else's now."""
         before, self._open = self._open, []
+        grown: set[KafkaSink] = set()
         for message, error in [each for old in before for each in old.refused]:
-            if not isinstance(error, str) and error.code() in self._faults:
+            then = row_of(Call.REPORT, error).then
+            if then is Then.SETTLE:
                 self._suspects |= {(id(message.batch), message.i)} - self._refused
+            elif then is Then.ASK:
+                grown.add(self._sink_of(message))
+        for sink in grown:
+            await sink._learn()
         for old in before:
             spans = [span for span in old.spans if not span[0].is_dropped]
+            if not spans:
+                self._accept(old)
+                continue
             new = Group(spans, self._completed)
             new.receipt = old.receipt
             self._open.append(new)
             await self._produce_all(new)
-
-    async def _abort(self) -> None:
-        await self._thread.do_all([self._abort_step, self.producer.begin_transaction])
 
     # In the Kafka thread
 
@@ -256,43 +302,56 @@ class TransactionalSink(KafkaSink):
         assert self._source.thread is not None
         return self._source.thread
 
-    def _commit_steps(self, offsets: list[Any]) -> list[Callable[[], None]]:
-        metadata: list[Any] = []  # of the first try: a later generation is not that of the records
+    async def _do(self, *steps: Step, until_s: float = math.inf) -> None:
+        """All of them, one after the other; what can be repeated is, until `until_s`.
+
+        In between the thread goes on with what it does all day: it stays in the group.
+        """
+        left, loop = deque(steps), asyncio.get_running_loop()
+
+        def work_off() -> None:
+            while left:
+                left[0][1]()
+                left.popleft()
+
+        while left:
+            try:
+                await self._thread.submit(work_off)
+            except self._kafka.KafkaException as raised:
+                failed = FailedCallError(left[0][0], raised.args[0])
+                if failed.then is not Then.AGAIN or loop.time() >= until_s:
+                    raise failed from None
+                client.log.debug("kafka: %s, again", failed)
+                await asyncio.sleep(_BACK_OFF_S)
+
+    def _commit_steps(self) -> list[Step]:
+        offsets = self._offsets(self._spans())
+        lanes = {batch.lane for batch, _, _ in self._spans()}
 
         def send_offsets() -> None:
-            thread = self._thread
-            if not thread.assignment.owns({(each.topic, each.partition) for each in offsets}):
+            assignment = self._thread.assignment
+            metadata = assignment.look()  # those of the membership with which lanes are compared
+            if not lanes <= assignment.numbers:
                 raise NotOursError
-            if not metadata:
-                metadata.append(thread.consumer.consumer_group_metadata())
-            self.producer.send_offsets_to_transaction(offsets, metadata[0], _CALL_S)
+            self.producer.send_offsets_to_transaction(offsets, metadata, _CALL_S)
 
         def commit() -> None:
             self.producer.commit_transaction(_CALL_S)
 
-        return [send_offsets, commit, self.producer.begin_transaction]
+        return [(Call.OFFSETS, send_offsets), (Call.COMMIT, commit), (Call.BEGIN, self._begin_step)]
 
     def _abort_step(self) -> None:
         self.producer.abort_transaction(_CALL_S)
 
-    def _begin_steps(self) -> list[Callable[[], None]]:
+    def _begin_step(self) -> None:
+        self.producer.begin_transaction()
+
+    def _begin_steps(self) -> list[Step]:
         if self.letters is not None:
             self.letters.producer = self.producer
+        timeout_s = min(_CALL_S, self._connect_timeout_s)
 
         def init() -> None:
-            self.producer.init_transactions(self._connect_timeout_s)
+            self.producer.init_transactions(timeout_s)
 
-        return [init, self.producer.begin_transaction]
-
-    async def _replace_producer(self, error: Any) -> None:
-        """Fenced: by another instance of our name, or because the transaction was too long."""
-        if self._source.settings.instance is not None:
-            raise self._as_ours(error)
-        now = time.monotonic()
-        self._fences.append(now)
-        while self._fences[0] < now - _FENCED_S:
-            self._fences.popleft()
-        if len(self._fences) > _FENCED:
-            raise UnavailableError(f"{self.name}: {len(self._fences)} times fenced: {error.str()}")
-        self.producer = self._new_producer()
-        await self._thread.do_all(self._begin_steps())
+        return [(Call.INIT, init), (Call.BEGIN, self._begin_step)]
