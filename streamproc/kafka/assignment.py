@@ -50,10 +50,6 @@ class Host(Protocol):
         """Do one, if one comes."""
 
 
-class NotOursError(Exception):
-    """A lane with output in the transaction went elsewhere."""
-
-
 class Assignment:
     """The partitions that are ours now, each with the number of its lane: see `exactly_once`."""
 

@@ -116,9 +116,15 @@ TABLE = (
         "the group went on since we looked: look again at what is still ours",
         Then.REDO,
     ),
+    Row(
+        (Call.ABORT, Call.BEGIN),
+        ("_STATE", "_CONFLICT"),
+        "librdkafka has lost track of the transaction",
+        Then.REPLACE,
+    ),
     Row((Call.INIT,), (), "there is no producer of our name", Then.STOP),
-    Row((Call.BEGIN, Call.OFFSETS, Call.COMMIT), (), "refused for once", Then.REDO),
-    Row((Call.ABORT, Call.COMMITTED), (), "refused for once", Then.AGAIN),
+    Row((Call.OFFSETS, Call.COMMIT), (), "refused for once", Then.REDO),
+    Row((Call.BEGIN, Call.ABORT, Call.COMMITTED), (), "refused for once", Then.AGAIN),
 )
 
 
@@ -145,6 +151,10 @@ class FailedCallError(Exception):
         self.error = error
         self.then = row_of(call, error).then
         super().__init__(f"{call.value}: {error.str()}")
+
+
+class NotOursError(Exception):
+    """A lane with output in the transaction went elsewhere."""
 
 
 class Membership(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from streamproc.errors import CreateError, StreamprocError
@@ -16,7 +17,7 @@ from streamproc.kafka.settings import KafkaSinkSettings
 
 _DEFAULT_MAX_BYTES = 1_048_588
 _REFRESH_MS = 300_000  # librdkafka's default of `topic.metadata.refresh.interval.ms`
-_ANSWER_S = 5.0
+_ANSWER_S, _PAUSE_S = 5.0, 0.1
 
 
 class OutputTopic:
@@ -51,6 +52,14 @@ class OutputTopic:
             raise
         except StreamprocError as error:
             client.log.debug("kafka: %s", error)
+
+    async def learn(self, producer: Any) -> None:
+        """Ask, and let `producer` ask as well: it refuses partitions that it has not heard of."""
+        await self.ask()  # first: a producer that asks for a topic creates it
+        loop = asyncio.get_running_loop()
+        with suppress(client.load().KafkaException):
+            await loop.run_in_executor(None, producer.list_topics, self._settings.topic, _ANSWER_S)
+        await asyncio.sleep(_PAUSE_S)
 
     async def watch(self) -> None:
         """Ask for ever, now and then."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,8 +26,7 @@ from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.record import Batch, Cursor, Failed, Note, dead_letters
 
-_SHORT_S, _PAUSE_S = 0.002, 0.1
-_ANSWER_S = 5.0
+_SHORT_S = 0.002
 _OVERHEAD_BYTES = 1000  # of a batch, at most
 
 
@@ -198,19 +196,11 @@ class KafkaSink:
                     raise self._as_ours(error) from None
                 if then is Then.ASK and now < until_s:
                     more.pop("partition", None)
-                    await self._learn()
+                    await self.topic.learn(self.producer)
                     continue
                 group.reported(error, message)
             self.written_bytes += len(value or b"")
             return
-
-    async def _learn(self) -> None:
-        """What partitions the topic has now; the producer learns it, too. Raises `CreateError`."""
-        await self.topic.ask()
-        loop, listed = asyncio.get_running_loop(), self.producer.list_topics
-        with suppress(self._kafka.KafkaException):
-            await loop.run_in_executor(None, listed, self.settings.topic, _ANSWER_S)
-        await asyncio.sleep(_PAUSE_S)
 
     # What comes back
 
@@ -250,7 +240,8 @@ class KafkaSink:
             if not isinstance(error, str) and row_of(Call.REPORT, error).then is Then.ASK:
                 if asyncio.get_running_loop().time() > until_s:
                     raise UnavailableError(f"{self.name}: {reason}")
-                await self._sink_of(message)._learn()
+                sink = self._sink_of(message)
+                await sink.topic.learn(sink.producer)
             elif was_alone:
                 return await self._fail(message, reason)
             else:

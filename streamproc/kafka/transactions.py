@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -18,23 +17,22 @@ from uuid import uuid4
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
-from streamproc.kafka.assignment import NotOursError
-from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, Then, row_of
+from streamproc.kafka.calls import TransactionCalls
+from streamproc.kafka.exactly_once import (
+    Call, FailedCallError, Fences, NotOursError, Then, row_of,
+)  # fmt: skip
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
-from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
-_CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
+_FLUSH_S = 5.0
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
 _LOOK_S = 0.1
 _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
-
-Step = tuple[Call, Callable[[], None]]
 
 
 class TransactionalSink(KafkaSink):
@@ -53,6 +51,7 @@ class TransactionalSink(KafkaSink):
         }
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
+        self._calls = TransactionCalls(source, connect_timeout_s)
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
         # by batch and line number, what a broker refused: together with others, and alone
@@ -66,7 +65,7 @@ class TransactionalSink(KafkaSink):
         await super().__aenter__()
         try:
             until_s = asyncio.get_running_loop().time() + self._connect_timeout_s
-            await self._do(*self._begin_steps(), until_s=until_s)
+            await self._begin_with(self.producer, until_s=until_s)
         except FailedCallError as failed:
             raise self._as_ours(self._voice.refusal or failed.error) from None
         self._ticking = asyncio.create_task(self._tick())
@@ -82,7 +81,7 @@ class TransactionalSink(KafkaSink):
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
             with suppress(Exception):  # there may be no broker, and no transaction
-                await self._thread.submit(self._abort_step)
+                await self._calls.abort_once()
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
@@ -92,7 +91,10 @@ class TransactionalSink(KafkaSink):
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
         async with self._lock:  # a lane may have gone elsewhere while we waited for it
-            self._check()
+            if isinstance(self._broken, Exception):
+                raise self._broken
+            if self._broken is not None:
+                raise UnavailableError(f"{self.name}: the transaction was given up")
             try:
                 return await super().send([span for span in spans if not span[0].is_dropped])
             except BaseException as error:
@@ -148,35 +150,35 @@ class TransactionalSink(KafkaSink):
             elif not group.receipt.done():
                 group.receipt.set_exception(error)
 
-    def _check(self) -> None:
-        if isinstance(self._broken, Exception):
-            raise self._broken
-        if self._broken is not None:
-            raise UnavailableError(f"{self.name}: the transaction was given up")
-
     async def _commit_open(self) -> None:
         wait_s = _BACK_OFF_S
         while self._open:
             failed: FailedCallError | None = None
             try:
                 self._check_whole()
-                await self._do(*self._commit_steps())
-                break
+                lanes = {batch.lane for batch, _, _ in self._spans()}
+                await self._calls.commit(self._offsets(self._spans()), lanes)
+                self._committed()
+                return
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
             except FailedCallError as raised:
                 failed = raised
+            if failed is not None and failed.call is Call.BEGIN:
+                self._committed()
             while not await self._begin_again(failed):
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_S)
             if failed is not None and await self._was_committed(failed):
-                break
+                self._committed()
             await self._redo()
+
+    def _committed(self) -> None:
         groups, self._open = self._open, []
         self._suspects.clear()
         self._refused.clear()
         for group in groups:
-            group.receipt.set_result(None)
+            self._accept(group)
 
     def _check_whole(self) -> None:
         """Raises what keeps the open transaction from being committed."""
@@ -200,7 +202,7 @@ class TransactionalSink(KafkaSink):
             if failed is not None and failed.then is Then.REPLACE:
                 await self._replace_producer(failed)
             else:
-                await self._do((Call.ABORT, self._abort_step), (Call.BEGIN, self._begin_step))
+                await self._calls.abort()
         except FailedCallError as again:
             client.log.debug("kafka: transaction: %s", again)
             if again.then is Then.STOP:
@@ -218,26 +220,25 @@ class TransactionalSink(KafkaSink):
         if instance is not None:  # our consumer is told if it has no such name any more
             await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
         self.producer = self._new_producer()
-        await self._do(*self._begin_steps())
+        await self._begin_with(self.producer)
+
+    async def _begin_with(self, producer: Any, *, until_s: float = math.inf) -> None:
+        if self.letters is not None:
+            self.letters.producer = producer
+        await self._calls.begin_with(producer, until_s=until_s)
 
     async def _was_committed(self, failed: FailedCallError) -> bool:
         """Whether a commit that failed has happened nevertheless."""
         if failed.call is not Call.COMMIT:
             return False
-        held, found = self._thread.assignment.numbers, list[Any]()
+        held = self._calls.thread.assignment.numbers
         ours = [span for span in self._spans() if span[0].lane in held and not span[0].is_dropped]
-        offsets = self._offsets(ours)
+        return bool(ours) and await self._calls.are_committed(self._offsets(ours))
 
-        def ask() -> None:
-            found[:] = self._thread.consumer.committed(offsets, timeout=_CALL_S)
-
-        await self._do((Call.COMMITTED, ask))
-        return bool(found) and [each.offset for each in found] == [o.offset for o in offsets]
-
-    def _spans(self) -> Iterable[tuple[Batch, int, int]]:
+    def _spans(self) -> Collection[tuple[Batch, int, int]]:
         return [span for group in self._open for span in group.spans]
 
-    def _offsets(self, spans: Iterable[tuple[Batch, int, int]]) -> list[Any]:
+    def _offsets(self, spans: Collection[tuple[Batch, int, int]]) -> list[Any]:
         """Counted per lane: `position()` would cover what is still in flight."""
         following: dict[tuple[str, int], int] = {}
         for batch, _, stop in spans:
@@ -259,7 +260,7 @@ class TransactionalSink(KafkaSink):
 
     async def _try_alone(self, group: Group, message: Outgoing) -> None:
         """Without neighbours, which are refused together with it."""
-        await self._reports.flush(_CALL_S)
+        await self._reports.flush(_FLUSH_S)
         alone = await self._send_alone(message)
         place = id(message.batch), message.i
         if not alone.refused:
@@ -284,7 +285,7 @@ class TransactionalSink(KafkaSink):
             elif then is Then.ASK:
                 grown.add(self._sink_of(message))
         for sink in grown:
-            await sink._learn()
+            await sink.topic.learn(sink.producer)
         for old in before:
             spans = [span for span in old.spans if not span[0].is_dropped]
             if not spans:
@@ -294,64 +295,3 @@ class TransactionalSink(KafkaSink):
             new.receipt = old.receipt
             self._open.append(new)
             await self._produce_all(new)
-
-    # In the Kafka thread
-
-    @property
-    def _thread(self) -> KafkaThread:
-        assert self._source.thread is not None
-        return self._source.thread
-
-    async def _do(self, *steps: Step, until_s: float = math.inf) -> None:
-        """All of them, one after the other; what can be repeated is, until `until_s`.
-
-        In between the thread goes on with what it does all day: it stays in the group.
-        """
-        left, loop = deque(steps), asyncio.get_running_loop()
-
-        def work_off() -> None:
-            while left:
-                left[0][1]()
-                left.popleft()
-
-        while left:
-            try:
-                await self._thread.submit(work_off)
-            except self._kafka.KafkaException as raised:
-                failed = FailedCallError(left[0][0], raised.args[0])
-                if failed.then is not Then.AGAIN or loop.time() >= until_s:
-                    raise failed from None
-                client.log.debug("kafka: %s, again", failed)
-                await asyncio.sleep(_BACK_OFF_S)
-
-    def _commit_steps(self) -> list[Step]:
-        offsets = self._offsets(self._spans())
-        lanes = {batch.lane for batch, _, _ in self._spans()}
-
-        def send_offsets() -> None:
-            assignment = self._thread.assignment
-            metadata = assignment.look()  # those of the membership with which lanes are compared
-            if not lanes <= assignment.numbers:
-                raise NotOursError
-            self.producer.send_offsets_to_transaction(offsets, metadata, _CALL_S)
-
-        def commit() -> None:
-            self.producer.commit_transaction(_CALL_S)
-
-        return [(Call.OFFSETS, send_offsets), (Call.COMMIT, commit), (Call.BEGIN, self._begin_step)]
-
-    def _abort_step(self) -> None:
-        self.producer.abort_transaction(_CALL_S)
-
-    def _begin_step(self) -> None:
-        self.producer.begin_transaction()
-
-    def _begin_steps(self) -> list[Step]:
-        if self.letters is not None:
-            self.letters.producer = self.producer
-        timeout_s = min(_CALL_S, self._connect_timeout_s)
-
-        def init() -> None:
-            self.producer.init_transactions(timeout_s)
-
-        return [(Call.INIT, init), (Call.BEGIN, self._begin_step)]
