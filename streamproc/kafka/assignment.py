@@ -20,6 +20,7 @@ _REVOKE_S = 20.0  # what records in flight get when their partition moves
 _AGAIN_S = 0.1
 _LOOK_S = 1.0
 _TIMEOUT_S = 10.0
+_STABLE_S = 3.0  # until an open transaction ends: it may be our own, which ends in this thread
 
 
 class Host(Protocol):
@@ -212,7 +213,7 @@ class Assignment:
             try:
                 self._count_again()
                 new = [*partitions, *again]
-                committed = consumer.committed(new, timeout=_TIMEOUT_S)
+                committed = consumer.committed(new, timeout=_STABLE_S)
                 placed = positions.placed(consumer, self._settings.from_, new, committed)
                 ends = self._ends(new)
                 if again:

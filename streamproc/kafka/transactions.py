@@ -18,9 +18,7 @@ from uuid import uuid4
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.calls import TransactionCalls
-from streamproc.kafka.exactly_once import (
-    Call, FailedCallError, Fences, NotOursError, Then, row_of,
-)  # fmt: skip
+from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, NotOursError, Then
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
@@ -149,12 +147,15 @@ class TransactionalSink(KafkaSink):
                 group.receipt.cancel()
             elif not group.receipt.done():
                 group.receipt.set_exception(error)
+                group.receipt.exception()  # who sends the last one hears of it from `send`
 
     async def _commit_open(self) -> None:
-        wait_s = _BACK_OFF_S
+        wait_s = 0.0
         while self._open:
             failed: FailedCallError | None = None
             try:
+                await asyncio.sleep(wait_s)
+                wait_s = min(max(_BACK_OFF_S, wait_s * 2), _LONGEST_S)
                 self._check_whole()
                 lanes = {batch.lane for batch, _, _ in self._spans()}
                 await self._calls.commit(self._offsets(self._spans()), lanes)
@@ -166,9 +167,8 @@ class TransactionalSink(KafkaSink):
                 failed = raised
             if failed is not None and failed.call is Call.BEGIN:
                 self._committed()
-            while not await self._begin_again(failed):
+            while not await self._begin_again(failed):  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, _LONGEST_S)
             if failed is not None and await self._was_committed(failed):
                 self._committed()
             await self._redo()
@@ -268,7 +268,7 @@ class TransactionalSink(KafkaSink):
             return
         group.refused += alone.refused
         error = alone.refused[0][1]
-        if isinstance(error, str) or row_of(Call.REPORT, error).then is Then.SETTLE:
+        if isinstance(error, str) or FailedCallError(Call.REPORT, error).then is Then.SETTLE:
             if message.is_last_word:
                 raise self._unheard(message, str(error))
             self._suspects.discard(place)
@@ -279,7 +279,7 @@ class TransactionalSink(KafkaSink):
         before, self._open = self._open, []
         grown: set[KafkaSink] = set()
         for message, error in [each for old in before for each in old.refused]:
-            then = row_of(Call.REPORT, error).then
+            then = FailedCallError(Call.REPORT, error).then
             if then is Then.SETTLE:
                 self._suspects |= {(id(message.batch), message.i)} - self._refused
             elif then is Then.ASK:
