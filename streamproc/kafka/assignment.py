@@ -16,7 +16,9 @@ from streamproc.kafka.settings import KafkaSourceSettings
 
 Place = tuple[str, int]  # topic and partition
 
-_REVOKE_S = 20.0  # what records in flight get when their partition moves
+_REVOKE_S = 20.0  # what records in flight get when their partition moves, at most
+_MOST_OF_POLL = 0.5  # of `max.poll.interval.ms`: who takes all of it is no member any more
+_POLL_MS = 300_000  # librdkafka's default of it
 _AGAIN_S = 0.1
 _LOOK_S = 1.0
 _TIMEOUT_S = 10.0
@@ -58,6 +60,8 @@ class Assignment:
         self._host = host
         self._settings = settings
         self._kafka = client.load()
+        poll_s = int(settings.properties.get("max.poll.interval.ms", _POLL_MS)) / 1000
+        self._revoke_s = min(_REVOKE_S, poll_s * _MOST_OF_POLL)
         self._next = 0
         self._held: set[Place] = set()
         # held, or given back as soon as what is in flight is done
@@ -265,7 +269,7 @@ class Assignment:
             self._host.tell_gone(places)
 
     def _wait_for(self, drained: Any, places: set[Place]) -> None:
-        deadline = time.monotonic() + _REVOKE_S
+        deadline = time.monotonic() + self._revoke_s
         while not drained.done() and time.monotonic() < deadline and not self._host.is_closing:
             if not places & self._owned.keys():
                 break  # lost meanwhile

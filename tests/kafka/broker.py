@@ -47,6 +47,7 @@ PROPERTIES = {
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",  # what lasts longer than a session is to be tested
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default is a third of the heap
     "offsets.topic.num.partitions": "1",
