@@ -30,8 +30,9 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv/lowest/bin/python -m pytest -m "not slow"
 
-torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
+torture: install  ## kill it anywhere, resume, compare every byte; then Kafka: takes three hours
 	$(BIN)/python tests/torture.py --rounds 50
+	$(BIN)/python tests/torture_kafka.py --rounds 30
 
 check: install  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.transactions import TransactionalSink
 from streamproc.record import Batch, Note
+from streamproc.units import Seconds
 from tests.simulated import SimulatedLoop
 
 REVOKE_S, PATIENCE_S = 20.0, 120.0
@@ -41,15 +42,22 @@ class Loop(SimulatedLoop):
 class Member:
     """The code under test, with a run in miniature around it."""
 
-    def __init__(self, world: World, dice: random.Random, *, instance: str | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        dice: random.Random,
+        *,
+        instance: str | None = None,
+        interval_s: float = 0.3,
+    ) -> None:
         self.world, self.dice = world, dice
         where = {"brokers": "b:1", "properties": {"heartbeat.interval.ms": "1000"}}
         source = KafkaSourceSettings(topics=(IN,), group=GROUP, instance=instance, **where)
         self.source = KafkaSource(source)
         self.source.corridor = self
         sink = KafkaSinkSettings(
-            brokers="b:1", topic=OUT, exactly_once=True, transaction_interval=0.3
-        )  # type: ignore[arg-type]
+            brokers="b:1", topic=OUT, exactly_once=True, transaction_interval=Seconds(interval_s)
+        )
         self.sink = TransactionalSink(sink, self.source, connect_timeout_s=5.0)
         self.letters = KafkaSink(KafkaSinkSettings(brokers="b:1", topic=DEAD))
         self.letters.is_shared = True

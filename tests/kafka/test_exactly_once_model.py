@@ -98,8 +98,10 @@ async def slept(it: Member) -> None:
 STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept)
 
 
-@pytest.mark.parametrize("instance", [None, "named"])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "instance"),
+    [*((step, None) for step in STEPS), *((step, "named") for step in (fenced, evicted, slept))],
+)
 def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | None) -> None:
     """What stops, stops; everything else ends with each record once and in order."""
 
@@ -130,6 +132,65 @@ def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | Non
             except BaseException as error:
                 error.add_note(f"{call} {code} {kind} after={after}: {row.then}")
                 raise
+
+
+@pytest.mark.parametrize("call", [Call.INIT, Call.BEGIN])
+def test_a_start_that_fails(call: Call) -> None:
+    """What passes is waited for; everything else ends it before the first record."""
+
+    async def one(row: Row, code: str, kind: str) -> None:
+        world = World(2)
+        world.plan[call].append((failure(code, kind), False))
+        async with Member(world, random.Random(1)) as it:
+            assert (it.failed is None) is (row.then is Then.AGAIN), (code, kind, it.failed)
+            if it.failed is None:
+                await it.join(ALL)
+                await it.finish()
+
+    for each, row, code, kind in WAYS:
+        if each is call:
+            play(lambda: one(row, code, kind))  # noqa: B023 - at once
+
+
+def test_a_start_without_a_coordinator_ends_in_time() -> None:
+    """`--connect-timeout`, and not for ever."""
+
+    async def main() -> None:
+        world = World(2)
+        world.plan[Call.INIT].extend([(failure("COORDINATOR_LOAD_IN_PROGRESS"), False)] * 1000)
+        async with Member(world, random.Random(1)) as it:
+            assert isinstance(it.failed, UnavailableError)
+
+    play(main)
+
+
+@pytest.mark.parametrize(("instance", "kind"), [("named", FencedError), (None, UnavailableError)])
+def test_a_producer_that_is_fenced_again_and_again(instance: str | None, kind: type) -> None:
+    """Three times it may have slept; then it is not alone: 70 with a name, else 69."""
+
+    async def main() -> None:
+        world = World(400)
+        async with Member(world, random.Random(1), instance=instance) as it:
+            await it.join(ALL)
+            for _ in range(3):
+                it.fence()
+                await asyncio.sleep(4)
+            assert it.failed is None
+            it.fence()
+            await asyncio.sleep(4)
+            assert isinstance(it.failed, kind)
+
+    play(main)
+
+
+def test_a_transaction_may_be_open_as_long_as_it_is_meant_to() -> None:
+    """The broker ends it some time after the interval, not within."""
+
+    async def main() -> None:
+        async with Member(World(2), random.Random(1), interval_s=40.0) as it:
+            assert it.sink._config["transaction.timeout.ms"] >= 50_000
+
+    play(main)
 
 
 def test_every_row_is_reached_and_every_call_has_a_last_one() -> None:
