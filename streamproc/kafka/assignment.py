@@ -60,7 +60,7 @@ class Assignment:
         self._host = host
         self._settings = settings
         self._kafka = client.load()
-        poll_s = int(settings.properties.get("max.poll.interval.ms", _POLL_MS)) / 1000
+        poll_s = client.number(settings.properties, "max.poll.interval.ms", _POLL_MS) / 1000
         self._revoke_s = min(_REVOKE_S, poll_s * _MOST_OF_POLL)
         self._next = 0
         self._held: set[Place] = set()
@@ -211,11 +211,12 @@ class Assignment:
     def _on_assign(self, partitions: list[Any]) -> None:
         consumer = self._host.consumer
         self.look()
-        # what was lost without a word, and is ours in this generation again
-        again = [self._kafka.TopicPartition(*place) for place in self._lost]
         while not self._host.is_closing:  # the broker may just be away
             try:
                 self._count_again()
+                # what was lost without a word, and is ours in this generation again
+                lost = set(self._lost)
+                again = [self._kafka.TopicPartition(*place) for place in lost]
                 new = [*partitions, *again]
                 committed = consumer.committed(new, timeout=_STABLE_S)
                 placed = positions.placed(consumer, self._settings.from_, new, committed)
@@ -225,7 +226,7 @@ class Assignment:
                 consumer.incremental_assign(placed)
                 if new:  # librdkafka keeps the pause of an earlier assignment
                     consumer.resume(new)
-                self._lost.clear()
+                self._lost -= lost
                 self._take(ends)
                 return
             except self._kafka.KafkaException as raised:

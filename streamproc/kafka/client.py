@@ -241,6 +241,14 @@ def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in properties.items() if k.startswith(prefixes)}
 
 
+def number(properties: Mapping[str, Any], name: str, default: int) -> int:
+    """A property that is a number; what is none is for librdkafka to complain of."""
+    try:
+        return int(properties.get(name, default))
+    except (TypeError, ValueError):
+        return default
+
+
 def topic_facts(
     brokers: str, properties: Mapping[str, Any], topic: str, timeout_s: float
 ) -> tuple[int, int | None]:

@@ -35,8 +35,9 @@ class OutputTopic:
     @property
     def refresh_s(self) -> float:
         """So often librdkafka looks as well."""
-        named = self._settings.properties.get("topic.metadata.refresh.interval.ms", _REFRESH_MS)
-        return max(1.0, int(named) / 1000)
+        name = "topic.metadata.refresh.interval.ms"
+        named = client.number(self._settings.properties, name, _REFRESH_MS)
+        return max(1.0, (named if named > 0 else _REFRESH_MS) / 1000)
 
     async def connect(self) -> None:
         """Raises what is wrong with it."""
@@ -77,7 +78,8 @@ class OutputTopic:
         self.count, limit = await loop.run_in_executor(None, client.topic_facts, *what)
         limit = limit or _DEFAULT_MAX_BYTES
         # a user's own is as good as the broker's: the producer refuses what is larger
-        self.max_bytes = min(limit, int(settings.properties.get("message.max.bytes", limit)))
+        own = client.number(settings.properties, "message.max.bytes", limit)
+        self.max_bytes = min(limit, own)
 
     def place(self, origin: Any, key: bytes | None, *, is_same_key: bool) -> int | None:
         """The partition of what came in `origin`; None: all clients' partitioner chooses by key."""

@@ -136,8 +136,8 @@ class KafkaSource:
     @property
     def heartbeat_s(self) -> float:
         """So often the group hears of us, and we of it."""
-        named = self.settings.properties.get("heartbeat.interval.ms", _HEARTBEAT_MS)
-        return int(named) / 1000
+        ms = client.number(self.settings.properties, "heartbeat.interval.ms", _HEARTBEAT_MS)
+        return ms / 1000
 
     def count_partitions(self, topic: str) -> int:
         """Of an input topic."""

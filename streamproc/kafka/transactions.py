@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +22,6 @@ from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
-from streamproc.record import Batch
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _FLUSH_S = 5.0
@@ -94,7 +92,7 @@ class TransactionalSink(KafkaSink):
             if self._broken is not None:
                 raise UnavailableError(f"{self.name}: the transaction was given up")
             try:
-                return await super().send([span for span in spans if not span[0].is_dropped])
+                return await super().send(self._ours(spans))
             except BaseException as error:
                 self._break(error)
                 raise
@@ -182,7 +180,7 @@ class TransactionalSink(KafkaSink):
 
     def _check_whole(self) -> None:
         """Raises what keeps the open transaction from being committed."""
-        if any(batch.is_dropped for batch, _, _ in self._spans()):
+        if len(self._ours(self._spans())) < len(self._spans()):
             raise NotOursError
         failures = []
         for message, error in [each for group in self._open for each in group.refused]:
@@ -232,13 +230,17 @@ class TransactionalSink(KafkaSink):
         if failed.call is not Call.COMMIT:
             return False
         held = self._calls.thread.assignment.numbers
-        ours = [span for span in self._spans() if span[0].lane in held and not span[0].is_dropped]
+        ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
         return bool(ours) and await self._calls.are_committed(self._offsets(ours))
 
-    def _spans(self) -> Collection[tuple[Batch, int, int]]:
+    def _spans(self) -> Spans:
         return [span for group in self._open for span in group.spans]
 
-    def _offsets(self, spans: Collection[tuple[Batch, int, int]]) -> list[Any]:
+    def _ours(self, spans: Spans) -> Spans:
+        known = self._source.numbered
+        return [span for span in spans if not span[0].is_dropped and span[0].lane in known]
+
+    def _offsets(self, spans: Spans) -> list[Any]:
         """Counted per lane: `position()` would cover what is still in flight."""
         following: dict[tuple[str, int], int] = {}
         for batch, _, stop in spans:
@@ -287,7 +289,7 @@ class TransactionalSink(KafkaSink):
         for sink in grown:
             await sink.topic.learn(sink.producer)
         for old in before:
-            spans = [span for span in old.spans if not span[0].is_dropped]
+            spans = self._ours(old.spans)
             if not spans:
                 self._accept(old)
                 continue
