@@ -1,16 +1,18 @@
 """Exactly once as a state machine: what may be committed, by whom, and what every failure does.
 
-                 produce         tick, flush, a lane leaves
-    ┌───────┐ ──────────► ┌──────┐ ──────────► ┌────────────┐  committed
-    │ EMPTY │             │ OPEN │             │ COMMITTING │ ───────────► EMPTY
-    └───────┘ ◄── begin ─ └──────┘ ◄─ produce ┐└────────────┘
-        ▲                     │ not whole     │  │ REDO, or lanes are lost: nothing is committed
-        │                     ▼               │  ▼
-        │      aborted   ┌──────────┐   ┌──────────┐ REPLACE  ┌────────┐ more than FENCES:
-        │    ┌─────────  │ ABORTING │   │ REDOING  │ ◄─────── │ FENCED │ ────────────► BROKEN
-        │    ▼           └──────────┘   └──────────┘   init   └────────┘
-        └─ all lanes are lost                │  STOP, from anywhere ──────────────► BROKEN
-                                             └─ the same bytes, of lanes that are still ours
+               produce            tick, flush, a lane leaves         committed
+    ┌───────┐ ─────────► ┌──────┐ ─────────────────► ┌────────────┐ ───────────► EMPTY
+    │ EMPTY │            │ OPEN │                    │ COMMITTING │
+    └───────┘            └──────┘                    └────────────┘
+        ▲                    ▲            not whole, lanes │ │
+        │ all lanes          │ the same    are lost, REDO  │ │ REPLACE
+        │ are lost           │ bytes again                 ▼ ▼
+        │                    │            ┌──────────┐ REPLACE ┌────────┐ more than FENCES
+        └────────────────────┴─────────── │ ABORTING │ ──────► │ FENCED │ ─────────► BROKEN
+        ▲                    ▲   aborted  └──────────┘         └────────┘
+        │ it was committed   │ it was not                           │ init
+        └────────────────────┴──────────────────────────────────────┘
+    and from everywhere: STOP ─► BROKEN, in which nothing is committed any more
 
 A partition is a *lane* from the moment at which it is assigned until it is given back or lost. A
 lane has the number of its assignment, and belongs to the *membership* under which it was taken:

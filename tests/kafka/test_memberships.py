@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from broker import PATIENCE_S, Broker, until
+from confluent_kafka import Consumer
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from copies import PARTITIONS, Copy, both, message, written
 
+from streamproc.kafka.exactly_once import membership_of
 from tests.conftest import summary
 
 SESSION_S = 2
@@ -39,6 +41,23 @@ def sleep(process: subprocess.Popen[bytes], seconds: float) -> None:
     process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
     process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("instance", [None, "one"])
+def test_what_librdkafka_says_of_us(broker: Broker, topic: Any, instance: str | None) -> None:
+    """Where the member id stands in its metadata, and the generation, in this version as well."""
+    name = topic()
+    config = {"bootstrap.servers": broker.bootstrap, "group.id": name}
+    consumer = Consumer(config | ({"group.instance.id": instance} if instance else {}))
+    try:
+        assert membership_of(consumer.consumer_group_metadata()).member == b""
+        consumer.subscribe([name])
+        until(lambda: consumer.poll(0.05) is None and bool(consumer.assignment()), "a partition")
+        found = membership_of(consumer.consumer_group_metadata())
+        assert (found.member.decode(), found.is_static) == (consumer.memberid(), bool(instance))
+        assert found.generation == 1
+    finally:
+        consumer.close()
 
 
 @pytest.mark.parametrize(
