@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from broker import PATIENCE_S, Broker, until
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, ConsumerGroupState
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from copies import PARTITIONS, Copy, both, message, written
 
@@ -36,11 +36,11 @@ def ended(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return summary(said)
 
 
-def sleep(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """As long as what is tested: a laptop's lid, a machine that is moved."""
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGCONT)
+def members(it: Copy) -> int:
+    """Of a group in which no rebalance goes on."""
+    admin = it.broker.admin
+    found = admin.describe_consumer_groups([it.group])[it.group].result(PATIENCE_S)
+    return len(found.members) if found.state is ConsumerGroupState.STABLE else 0
 
 
 @pytest.mark.parametrize("instance", [None, "one"])
@@ -115,23 +115,30 @@ def test_a_limit_of_ones_own(
 
 
 def test_a_member_that_is_evicted_while_it_gives_back(
-    copy: Any, produce: Any, start: Any, consume_all: Any
+    copy: Any, produce: Any, start: Any, folder: Path, consume_all: Any
 ) -> None:
     """It comes back under another id: what it had before is not its own any more."""
     it = copy("true")
-    first = start(*it.arguments("slow", "--timeout", "60", instance="a", **SHORT))
+    first = start(*it.arguments("gate", "--timeout", "90", instance="a", **SHORT))
     produce(it.source, [message(n) for n in range(8)])
     until(lambda: len(consume_all(it.target)) == 8, "the first")
-    produce(it.source, [message(n, s=3 if n < 12 else 0) for n in range(8, 24)])
-    time.sleep(0.5)  # they are begun
-    second = start(*it.arguments("slow", "--timeout", "60", instance="b", **SHORT))
-    time.sleep(1.5)  # it has asked for its share, and the first one waits for its records
-    sleep(first, SESSION_S + 3)
-    until(lambda: len(set(written(consume_all(it.target)))) == 24, "all")
-    until(lambda: sum(it.committed().values()) == 24, "their offsets")
+    produce(it.source, [message(n, wait=True) for n in range(8, 16)])
+    produce(it.source, [message(n, wait="wide") for n in range(16, 20)])  # while it gives back
+    second = start(*it.arguments("gate", "--timeout", "90", instance="b", **SHORT))
+    until(lambda: members(it) == 2, "both")
+    time.sleep(1)  # it is told what to give back, and waits for its records
+    first.send_signal(signal.SIGSTOP)
+    (folder / "open").touch()
+    until(lambda: len(consume_all(it.target)) == 16, "the other one's work")
+    first.send_signal(signal.SIGCONT)
+    time.sleep(1.5)  # it hears that it is no member, in the middle of giving back
+    (folder / "wide").touch()
+    until(lambda: len(set(written(consume_all(it.target)))) == 20, "all")
+    until(lambda: members(it) == 2 and sum(it.committed().values()) >= 20, "both again")
+    time.sleep(1.5)  # for what it might commit of what it had
     counts = [ended(process) for process in (first, second)]
-    assert Counter(written(consume_all(it.target))) == Counter(range(24))
-    assert sum(each["ok"] for each in counts) == 24
+    assert Counter(written(consume_all(it.target))) == Counter(range(20))
+    assert sum(each["ok"] for each in counts) == 20
 
 
 @both
