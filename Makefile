@@ -33,10 +33,12 @@ test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv/lowest/bin/python -m pytest -m "not slow" $(call PARALLEL,.venv/lowest/bin/python)
 
-torture: install  ## kill it anywhere, resume, compare; then bytes that nobody expects; takes hours
+torture: install  ## kill, disturb, feed and simulate it for hours, and compare every byte
 	$(BIN)/python tests/torture.py --rounds 50
 	$(BIN)/python tests/disturbances.py --rounds 200
 	$(BIN)/python tests/fuzz.py --minutes 60
+	$(BIN)/python tests/torture_kafka.py --rounds 30
+	STREAMPROC_SCENARIOS=200000 $(BIN)/python -m pytest -q tests/simulation
 
 check: install  ## ruff, mypy, and known weaknesses of what is installed
 	$(BIN)/ruff check .

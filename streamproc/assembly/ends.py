@@ -118,7 +118,7 @@ class Ends:
 
         for each in (self.sink, self.dead_letters):
             if isinstance(each, KafkaSink) and isinstance(self.source, KafkaSource):
-                each.partitions_of = self.source.count_partitions
+                each.topic.partitions_of = self.source.count_partitions
         if isinstance(self.sink, KafkaSink):
             if isinstance(self.dead_letters, KafkaSink):
                 self.sink.letters = self.dead_letters

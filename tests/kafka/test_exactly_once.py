@@ -97,9 +97,10 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_take(
     assert [line for line in warnings if "are back" in line] == warnings[1:]
 
 
-def test_a_transaction_that_took_too_long(copy: Copy, folder: Path, start: Any) -> None:
-    """Fenced for having slept: a new producer, and the same bytes again."""
-    process = start(*copy.arguments(sink="&transaction.timeout.ms=1000"))
+@pytest.mark.parametrize("name", ["", "&instance=one&heartbeat.interval.ms=300"])
+def test_a_transaction_that_took_too_long(copy: Copy, folder: Path, start: Any, name: str) -> None:
+    """Fenced for having slept: a new producer, and the same bytes again. Nobody took its name."""
+    process = start(*copy.arguments(source=name, sink="&transaction.timeout.ms=1000"))
     copy.wait_for(bool)
     process.send_signal(signal.SIGSTOP)
     time.sleep(3.5)  # what is tested is this long, and less than the session
