@@ -15,7 +15,7 @@ from streamproc.codec import (
     encode_quickly,
 )
 from streamproc.engines.program import Outcome, Program, keep
-from streamproc.engines.slot import CALLING, Slot
+from streamproc.engines.slot import CALLING, RUNNING, Slot
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
 from streamproc.record import NOTHING, Batch, Note
@@ -77,7 +77,10 @@ class OneStage:
                 slot.attempt += 1
                 slot.timed, slot.state = stage, CALLING
                 value = await self._call(record)
-                slot.end()
+                if slot.state is CALLING:
+                    slot.state = RUNNING
+                else:
+                    slot.end()
                 if value is None:
                     value = NOTHING
         except BaseException as error:

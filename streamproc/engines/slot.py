@@ -116,6 +116,12 @@ class Slot:
             self.has_place = self.may_start = False
             self._shop.places.leave()
 
+    def hand_over(self, other: Any) -> None:
+        """See `Visit`."""
+        if self.has_place and not other.has_place:
+            self.has_place = self.may_start = False
+            other.granted()
+
     async def enter(self) -> None:
         """Have a place, for a call that asks for nothing else. Raises `Unfinished`."""
         if not self.may_start:
@@ -228,7 +234,9 @@ class Slot:
 
     def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
         """See `Visit`."""
-        return self._shop.fork(job, self.age)
+        fork = self._shop.fork(job, self.age)
+        fork.take_place(self)
+        return fork
 
 
 def _wake(turn: asyncio.Future[None]) -> None:

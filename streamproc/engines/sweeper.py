@@ -57,7 +57,8 @@ class Sweeper:
     @property
     def busy_since_s(self) -> float | None:
         """Since when the oldest call is seen to run."""
-        return min((s.begun_s for s in self.slots if s.timed and s.seen == s.attempt), default=None)
+        calling = (s for s in self.slots if s.state is CALLING and s.seen == s.attempt)
+        return min((s.begun_s for s in calling), default=None)
 
     def _sweep(self) -> None:
         now = self._now()

@@ -122,7 +122,8 @@ class Workshop:
 class Forked:
     """A call beside the consumers. `answer` is its result; `cancel()` ends it.
 
-    It begins without a place: the gate of its target grants one.
+    It begins with the place that whoever made it hands over, or without one: then the gate of
+    its target grants it.
     """
 
     def __init__(self, shop: Workshop, job: Callable[[Visit], Awaitable[Any]], age: int) -> None:
@@ -156,10 +157,16 @@ class Forked:
             if slot.state is not ABANDONED:
                 slot.release()
 
+    def take_place(self, slot: Slot) -> None:
+        """`slot` waits for this call from here on, and does not need its place."""
+        slot.hand_over(self._slot)
+
     def _left(self, task: asyncio.Task[None]) -> None:
         """It ended, or was cancelled before it began."""
         self._shop.tasks.discard(task)
         self._shop.sweeper.slots.discard(self._slot)
+        if self._slot.state is not ABANDONED:
+            self._slot.release()
         self.answer.cancel()  # if it has none
 
     def _abandon(self, slot: Slot) -> None:

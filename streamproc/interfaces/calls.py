@@ -142,6 +142,9 @@ class Visit(Protocol):
     def release(self) -> None:
         """Give the place back, if it has one."""
 
+    def hand_over(self, other: Visit) -> None:
+        """`other` goes on now, and this one ends: its place is worth more there."""
+
     def begin(self, timed: Timed) -> None:
         """An attempt begins; after `timed.timeout_s` the task is cancelled."""
 
@@ -164,7 +167,10 @@ class Visit(Protocol):
         """As `wait_for_call`, for a list that others may join; `send` when nobody can any more."""
 
     def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
-        """Run `job` in a task with a visit of its own, as old as this one, without a place."""
+        """Run `job` in a task with a visit of its own, as old as this one.
+
+        It gets the place of this one, if there is one: this one is about to wait for it.
+        """
 
 
 Inner = Callable[[Any, Visit], Awaitable[Any]]

@@ -37,45 +37,60 @@ class Flights:
 
 class _Flight:
     def __init__(self, visit: Visit, make: Make, on_end: Callable[[], object]) -> None:
+        self._turns: list[tuple[asyncio.Future[bytes], Visit]] = []
         self._waiting = 0
         self._attempts = 0
         self._on_end = on_end
 
-        async def job(own: Visit) -> bytes:
+        async def job(own: Visit) -> None:
             try:
-                return await make(own)
-            finally:
-                self._attempts = own.attempts
-                self._end()
+                written = await make(own)
+            except BaseException as error:
+                self._failed(error, own.attempts)
+                raise
+            self._end(own.attempts)
+            for turn, waiting in self._turns:
+                if not turn.done():
+                    own.hand_over(waiting)
+                    turn.set_result(written)
 
         self._fork: Fork = visit.fork(job)
+        self._fork.answer.add_done_callback(self._left)
 
-    def _end(self) -> None:
+    def _end(self, attempts: int) -> None:
         """Whoever comes from now on begins another one."""
+        self._attempts = attempts
         on_end, self._on_end = self._on_end, lambda: None
         on_end()
 
+    def _failed(self, error: BaseException, attempts: int) -> None:
+        self._end(attempts)
+        if isinstance(error, CallError):
+            error.attempts = attempts
+        for turn, _ in self._turns:
+            if turn.done():
+                continue
+            if isinstance(error, asyncio.CancelledError):
+                turn.cancel()
+            else:
+                turn.set_exception(error)
+
+    def _left(self, answer: asyncio.Future[None]) -> None:
+        """It was given up, by itself or by the engine, without having said so."""
+        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        if error is not None:
+            self._failed(error, self._attempts)
+
     async def joined(self, visit: Visit) -> bytes:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        answer = self._fork.answer
-
-        def landed(_: object) -> None:
-            if not turn.done():
-                turn.set_result(None)
-
-        answer.add_done_callback(landed)
+        turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._turns.append((turn, visit))
         self._waiting += 1
         try:
-            await visit.wait_for_call(turn)
+            written: bytes = await visit.wait_for_call(turn)
         finally:
             self._waiting -= 1
-            if not self._waiting and not answer.done():
-                self._end()
+            visit.attempts = self._attempts
+            if not self._waiting and not self._fork.answer.done():
+                self._end(self._attempts)
                 self._fork.cancel()
-        visit.attempts = self._attempts
-        try:
-            written: bytes = answer.result()
-        except CallError as error:
-            error.attempts = self._attempts
-            raise
         return written
