@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 
 from simulation.scenarios import Scenario, check, play, scenarios
 
+PARTS = 4  # side by side
 EXAMPLES = int(os.environ.get("STREAMPROC_SCENARIOS", "2000"))
 
 
-@settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
-@given(scenario=scenarios())
-def test_whatever_meets(scenario: Scenario) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_meets(part: int) -> None:
     """Limits are kept, waits end, nobody fails of somebody else's fault, the account balances."""
-    with pytest.MonkeyPatch.context() as patch:
-        check(play(scenario, patch))
 
+    @seed(part)
+    @settings(
+        max_examples=EXAMPLES // PARTS,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(scenario=scenarios())
+    def some(scenario: Scenario) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            check(play(scenario, patch))
 
-@pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Play a scenario and check it."""
-
-    def run(scenario: Scenario) -> Any:
-        outcome = play(scenario, monkeypatch)
-        check(outcome)
-        return outcome
-
-    return run
+    some()
