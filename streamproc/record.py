@@ -15,6 +15,7 @@ DROPPED = "dropped"
 FILTERED = "filtered"
 SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
+UNSELECTED = "unselected"
 BLANK = "blank"
 
 _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
@@ -75,6 +76,7 @@ class Note(Struct, frozen=True):
 BLANK_NOTE = Note(BLANK)
 FILTERED_NOTE = Note(FILTERED)
 SKIPPED_NOTE = Note(SKIPPED)
+UNSELECTED_NOTE = Note(UNSELECTED)
 
 
 class Batch:
@@ -111,16 +113,24 @@ class Batch:
         """The first `count` lines, and the rest if there is one. Only before work begins."""
         if count >= len(self.lines):
             return self, None
-        head = self.lines[:count]
-        n_bytes = sum(map(len, head)) + count
-        file, line, offset, part = self.cursor
-        step = n_bytes if self.messages is None else count  # an offset in a topic counts messages
-        rest = Cursor(file, line + count, offset + step, part)
-        first = Batch(self.lane, self.cursor, head, n_bytes)
-        second = Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes)
-        if self.messages is not None:
-            first.messages, second.messages = self.messages[:count], self.messages[count:]
+        first, second = self.parts((count, len(self.lines)))
         return first, second
+
+    def parts(self, stops: Iterable[int]) -> Iterator[Batch]:
+        """The lines up to each of `stops`, as batches of their own. Only before work begins."""
+        file, line, offset, part = self.cursor
+        start, left = 0, self.n_bytes
+        for stop in stops:
+            lines = self.lines[start:stop]
+            whole = stop == len(self.lines)  # then the last newline may be missing
+            n_bytes = left if whole else sum(map(len, lines)) + len(lines)
+            made = Batch(self.lane, Cursor(file, line + start, offset, part), lines, n_bytes)
+            if self.messages is not None:
+                made.messages = self.messages[start:stop]
+            yield made
+            # an offset in a topic counts messages
+            offset += n_bytes if self.messages is None else stop - start
+            start, left = stop, left - n_bytes
 
 
 def dead_letters(spans: Iterable[tuple[Batch, int, int]]) -> Iterator[tuple[Batch, int, bytes]]:
@@ -192,7 +202,10 @@ class CallTally(Struct):
 
 
 class Tally(Struct):
-    """Counts of one run. `lines` are physical lines; a record is a line that is not blank."""
+    """Counts of one run. `lines` are physical lines; a record is a line that is not blank.
+
+    Those that a selection passed over are `unselected`, and not received.
+    """
 
     lines: int = 0
     blank: int = 0
@@ -204,6 +217,7 @@ class Tally(Struct):
     dead_lettered: int = 0
     skipped: int = 0
     unprocessed: int = 0
+    unselected: int = 0
     had_error: int = 0
     lines_out: int = 0
     bytes_in: int = 0
@@ -213,7 +227,7 @@ class Tally(Struct):
     @property
     def received(self) -> int:
         """Records read."""
-        return self.lines - self.blank
+        return self.lines - self.blank - self.unselected
 
     @property
     def ended(self) -> int:

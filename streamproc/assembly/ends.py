@@ -153,7 +153,6 @@ def _topic_source(settings: Settings, *, one_line: bool) -> Any:
     return KafkaSource(
         settings.source.kafka,
         stop_at_end=settings.stop_at_end,
-        limit=settings.limit,
         connect_timeout_s=settings.connect_timeout,
         one_line=one_line,
     )

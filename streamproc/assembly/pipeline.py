@@ -24,6 +24,7 @@ from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Sink, Source
 from streamproc.pipeline.run import Run
+from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.secrets import hidden
@@ -166,6 +167,7 @@ class Pipeline:
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
                     keeper=keeper,
                     progress=progress,
+                    selection=_selection(settings),
                 )
                 ends.attach(run, keeper)
                 on_start(run, engine)
@@ -245,6 +247,18 @@ class Pipeline:
             task.cancel()
             with suppress(asyncio.CancelledError, StreamprocError):
                 await task
+
+
+def _selection(settings: Settings) -> Selection | None:
+    """None where every record is wanted."""
+    if settings.limit is None and not settings.skip and settings.sample == 1.0:
+        return None
+    return Selection(
+        skip=settings.skip,
+        sample=settings.sample,
+        seed=settings.sample_seed,
+        limit=settings.limit,
+    )
 
 
 def _spec_of(function: Callable[..., Any]) -> str:

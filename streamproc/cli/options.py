@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamproc import __version__
-from streamproc.units import ByteSize, Rate, Seconds
+from streamproc.units import ByteSize, Rate, Sample, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -100,7 +100,13 @@ _OPTIONS = [
             help="Write there how many lines are done, after each write."),
     _option("--stop-at-end", is_flag=True, default=None,
             help="Of a Kafka topic: read what is there now."),
-    _option("--limit", type=_COUNT, metavar="N", help="Of a Kafka topic: read N messages."),
+    _option("--skip", type=click.IntRange(min=0), metavar="N",
+            help="Pass over the first N records."),
+    _option("--sample", type=_Parsed("sample", Sample.parse), metavar="N|SHARE",
+            help="Of the rest every Nth, or at random such a share: 0.01, 1%."),
+    _option("--sample-seed", type=click.IntRange(min=0), metavar="N",
+            help="Others at random; the same number takes the same ones. [default: 0]"),
+    _option("--limit", type=_COUNT, metavar="N", help="Read no more after N records of these."),
     _option("--connect-timeout", type=_SECONDS, metavar="SECONDS",
             help="Until a Kafka broker has to answer at the start. [default: 10]"),
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamproc.config.settings import Settings
 
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -37,6 +40,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     _name_topics(inputs, overrides)
     settings = resolve(read_file(config) if config else {}, overrides, sets)
+    _refuse_nonsense(settings)
     if settings.source is not None:
         paths = []
     elif not inputs and _is_terminal(0):
@@ -69,6 +73,22 @@ def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
         overrides["sink"] = table_of(overrides.pop("output"), is_source=False)
     if is_address(overrides.get("dead_letter")):
         overrides["dead_letter"] = table_of(overrides["dead_letter"], is_source=False)
+
+
+def _refuse_nonsense(settings: Settings) -> None:
+    """What was asked for and would do nothing, or what nobody wants."""
+    if settings.sample_seed and settings.sample >= 1:
+        raise UsageError("--sample-seed is for a random share: add --sample 0.01, or leave it out")
+    if settings.source is None:
+        if settings.stop_at_end:
+            raise UsageError(
+                "--stop-at-end is for a Kafka topic: leave it out, files end by themselves"
+            )
+    elif settings.skip and settings.source.kafka.group is not None:
+        raise UsageError(
+            "--skip would pass over more messages at each start of the group: leave out the group, "
+            "or begin elsewhere (?from=...)"
+        )
 
 
 def _is_terminal(fd: int) -> bool:

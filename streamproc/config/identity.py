@@ -23,7 +23,10 @@ def identity(settings: Settings) -> str:
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
     mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    text = encode([_matter(stages), mode, settings.max_line_bytes]).decode()
+    matters = [_matter(stages), mode, settings.max_line_bytes]
+    if settings.skip or settings.sample != 1.0:  # a limit may be raised, and the run goes on
+        matters += [settings.skip, float(settings.sample), settings.sample_seed]
+    text = encode(matters).decode()
     return sha256(redact(text).encode()).hexdigest()
 
 

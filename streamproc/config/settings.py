@@ -14,7 +14,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
-from streamproc.units import ByteSize, Seconds
+from streamproc.units import ByteSize, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -76,6 +76,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     durable: bool = False
     ack_fd: Annotated[int, Meta(ge=0)] | None = None
     stop_at_end: bool = False
+    skip: Annotated[int, Meta(ge=0)] = 0
+    sample: Sample = cast("Sample", 1.0)
+    sample_seed: Annotated[int, Meta(ge=0)] = 0
     limit: Count | None = None
     connect_timeout: Seconds = cast("Seconds", 10.0)
     workers: Literal["auto"] | Count = 1

@@ -62,8 +62,7 @@ class Lanes:
         self._is_closed = True
 
     def _drop_rest(self, lanes: Sequence[int]) -> None:
-        if (rest := self._producer.drop(lanes)) is not None:
-            self._give_away(rest.lines)
+        self._give_away(self._producer.drop(lanes))
 
     def _give_away(self, lines: list[bytes]) -> None:
         blank = sum(not line.strip(WHITESPACE) for line in lines)

@@ -15,6 +15,7 @@ from streamproc.pipeline.lanes import Lanes
 from streamproc.pipeline.messages import MessageWriter
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import AsFinished, Reorder
+from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
@@ -69,11 +70,19 @@ class Run:
         max_errors: int | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
+        selection: Selection | None = None,
     ) -> None:
         """`progress` is that of an earlier run, after which the source goes on."""
         before = progress or Progress()
-        skipped = before.lines - before.blank
-        self.tally = Tally(lines=before.lines, blank=before.blank, skipped=skipped)
+        records = skipped = before.lines - before.blank
+        if selection is not None:
+            skipped = selection.advance(records)
+        self.tally = Tally(
+            lines=before.lines,
+            blank=before.blank,
+            skipped=skipped,
+            unselected=records - skipped,
+        )
         self.errors: list[BaseException] = []
         self.lost_from: Cursor | None = None
         self.lost = 0
@@ -98,6 +107,7 @@ class Run:
             forms.refuse,
             keeper,
             before.done,
+            selection,
         )
         kind: Any = MessageWriter if sink.takes_messages else Writer
         self._writer: Writer = kind(
@@ -265,7 +275,7 @@ class Run:
                 self._lose(batch, i)
 
     async def _keep_residue(self) -> None:
-        residue = self._source.residue()
+        residue = None if self._producer.is_full else self._source.residue()
         if residue is not None and self._dead_letters is not None and not self._keeps_rest:
             batch, failed = residue
             note = self.forms.abandon(failed, batch, 0, to_stdout=False)

@@ -16,7 +16,8 @@ _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "cir
 class Summary(Struct, frozen=True):
     """`received = ok + failed + dead_lettered + dropped + filtered + skipped + unprocessed`.
 
-    `failed` were annotated on stdout; `malformed` of all failed were no JSON objects;
+    `unselected` were passed over by `skip` and `sample`, and are not received. `failed` were
+    annotated on stdout; `malformed` of all failed were no JSON objects;
     `had_error` of `ok` came in with an `_error` and went through untouched. `requests` are
     attempts, `retries` those after the first; `stages` has the same by stage, with records
     that were `skipped` for want of a field and percentiles of an attempt's duration. Times
@@ -46,6 +47,7 @@ class Summary(Struct, frozen=True):
     coalesced: int = 0
     rate_limited: int = 0
     circuit_opened: int = 0
+    unselected: int = 0
     workers: int = 1
     restarts: int = 0
     lag: int | None = None
@@ -93,7 +95,7 @@ class Summary(Struct, frozen=True):
         parts.append(f"{self.records_per_second:,.0f}/s")
         names = (
             "ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed",
-            "malformed", "had_error", "blank",
+            "unselected", "malformed", "had_error", "blank",
         )  # fmt: skip
         parts += [
             f"{getattr(self, name):,} {name.replace('_', '-')}"
