@@ -153,6 +153,26 @@ class Nothing:
 NOTHING = Nothing()
 
 
+class Selected(dict[str, Any]):
+    """An object that replaces a record, and what of it stands in that record already.
+
+    `path` is where the object itself stands there, if it does (() is the record), `paths`
+    where its members do.
+    """
+
+    __slots__ = ("path", "paths")
+
+    def __init__(
+        self,
+        value: dict[str, Any],
+        path: tuple[str, ...] | None,
+        paths: dict[str, tuple[str, ...]],
+    ) -> None:
+        super().__init__(value)
+        self.path = path
+        self.paths = paths
+
+
 class Several(Struct, frozen=True):
     """Results of several sources: each with its path in the record (None: top level)."""
 

@@ -12,6 +12,8 @@ from streamproc.pipeline.run import Run
 from streamproc.sinks.file import FileSink
 from streamproc.sinks.stdout import StdoutSink
 from streamproc.sources.file import LineSource
+from streamproc.sources.json_values import JsonCutter
+from streamproc.sources.lines import LineCutter
 
 if TYPE_CHECKING:
     from streamproc.kafka.committer import Committer
@@ -52,6 +54,7 @@ class Ends:
                 stdin_fd=stdin_fd,
                 max_line_bytes=settings.max_line_bytes,
                 resumable=settings.checkpoint is not None,
+                cutter_of=JsonCutter if settings.input_format == "json" else LineCutter,
             )
         if settings.sink is None:
             sink = StdoutSink(stdout_fd) if output is None else FileSink(output)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.durability import Durability
 from streamproc.assembly.ends import Ends
+from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
@@ -66,12 +67,12 @@ class Pipeline:
             table = stage_of(what) if isinstance(what, str) else {"python": _spec_of(what)}
             tables.append(table | ({"name": name} if name else {}))
             targets.append(None if isinstance(what, str) else what)
-        self._assemble(resolve({"stage": tables, **settings}), targets)
+        self._assemble(resolve({"stage": tables, **settings}, try_stage=problems_of), targets)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """The pipeline that a pipeline file describes. Raises `ConfigError`."""
-        return cls.from_settings(resolve(read_file(os.fspath(path))))
+        return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

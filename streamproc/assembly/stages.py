@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from streamproc.config.registry import builtin
+from streamproc.config.registry import KINDS, builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings
 from streamproc.enrichers.conditions import condition
 from streamproc.errors import ConfigError
@@ -47,6 +47,9 @@ class StageBuilder:
         if settings.builtin is not None:
             options = {} if settings.country is None else {"country": settings.country}
             enricher = builtin(settings.builtin)(**options)
+        elif text := _reshapes(settings):
+            enricher = kind(text[0])(text[1])
+            replaces = True
         elif settings.all is not None:
             enricher = self._sources(settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
@@ -59,10 +62,7 @@ class StageBuilder:
         elif settings.http is not None:
             enricher = self._layered(settings, name)
         else:
-            from streamproc.enrichers.function import FunctionEnricher, load
-
-            assert settings.python is not None
-            function = FunctionEnricher(target or load(settings.python), self._pipeline.concurrency)
+            function = self._function(settings, target)
             replaces = function.replaces
             has_policies = function.batch is not None or _has_policies(settings)
             if replaces and _has_policies(settings):
@@ -80,11 +80,21 @@ class StageBuilder:
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
         )
 
+    def _function(self, settings: StageSettings, target: Any = None) -> Any:
+        from streamproc.enrichers.function import FunctionEnricher, load
+
+        assert settings.python is not None
+        called, options = target or load(settings.python), {}
+        if settings.options:
+            from streamproc.config.options import typed_options
+
+            options = typed_options(called, settings.options)
+        return FunctionEnricher(called, self._pipeline.concurrency, options)
+
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
 
     def _sources(self, sources: Sequence[StageSettings]) -> Any:
-        from streamproc.enrichers.function import FunctionEnricher, load
         from streamproc.enrichers.sources import SourceOf, SourcesEnricher
 
         out = []
@@ -92,7 +102,7 @@ class StageBuilder:
             name = each.name or ""
             function = None
             if each.python is not None:
-                function = FunctionEnricher(load(each.python), self._pipeline.concurrency)
+                function = self._function(each)
                 if function.replaces:
                     raise ConfigError(f"{name}: a transform cannot be one of several sources")
             layered = self._layered(each, name, function)
@@ -203,8 +213,6 @@ class StageBuilder:
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> tuple[str, Any]:
         """Who it is, and what to enter and call."""
-        from streamproc.enrichers.function import FunctionEnricher, load
-
         if entry.value is not UNSET:
             return "value", _Constant(entry.value)
         settings = StageSettings(
@@ -212,7 +220,7 @@ class StageBuilder:
         )
         function = None
         if entry.python is not None:
-            function = FunctionEnricher(load(entry.python), self._pipeline.concurrency)
+            function = self._function(settings)
         return _who(settings), self._layered(settings, name, function)
 
 
@@ -267,6 +275,12 @@ def _has_policies(settings: StageSettings) -> bool:
         settings.batch, settings.fallback, settings.deadline,
     )  # fmt: skip
     return any(each not in (None, False) for each in given)
+
+
+def _reshapes(settings: StageSettings) -> tuple[str, str] | None:
+    """The kind that is one text, and the text."""
+    given = [(name, getattr(settings, name)) for name in KINDS]
+    return next(((name, text) for name, text in given if text is not None), None)
 
 
 def _keeps(settings: StageSettings) -> bool:

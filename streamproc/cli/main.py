@@ -22,10 +22,26 @@ _COMMANDS = {
 def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that `arguments` name, imported now, and what is left for it."""
     name, rest = ("run", arguments)
+    if arguments and arguments[0] == "help":
+        arguments = [each for each in arguments[1:] if not each.startswith("-")] + ["--help"]
+        rest = arguments
     if arguments and arguments[0] in _COMMANDS:
         name, *rest = arguments
+    elif rest and not rest[0].startswith("-"):
+        _refuse_near(rest[0])
     module, _, attribute = _COMMANDS[name].partition(":")
     return getattr(import_module(module), attribute), rest
+
+
+def _refuse_near(word: str) -> None:
+    """A command that is misspelt would be an input that does not exist."""
+    from difflib import get_close_matches
+
+    match = get_close_matches(word, [*_COMMANDS, "help"], 1, cutoff=0.7)
+    if match and "/" not in word and not os.path.exists(word):
+        raise click.UsageError(
+            f"there is no command or file {word!r}, did you mean: streamproc {match[0]}"
+        )
 
 
 def _hide_secrets(arguments: list[str]) -> None:
@@ -44,9 +60,9 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda n, _: os._exit(128 + n))  # nothing was read yet
     _hide_secrets(sys.argv[1:])
-    command, arguments = command_of(sys.argv[1:])
-    name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
     try:
+        command, arguments = command_of(sys.argv[1:])
+        name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
         code = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as ended:
         code = ended.exit_code

@@ -65,6 +65,8 @@ _OPTIONS = [
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),
     _option("-o", "--output", metavar="FILE", help="Write here, not to stdout."),
+    _option("--input-format", type=click.Choice(["jsonl", "json"]),
+            help="json: arrays of records, and records over several lines. [default: jsonl]"),
     _option("-j", "--concurrency", type=_COUNT, metavar="N",
             help="Records that execute a call at once. [default: 64]"),
     _option("-w", "--workers", type=_Parsed("workers", _workers), metavar="N|auto",

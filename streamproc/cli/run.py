@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamproc.cli.leave import say
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
 
 if TYPE_CHECKING:
-    from streamproc.config.settings import Settings
+    from collections.abc import Sequence
+
+    from streamproc.config.settings import Settings, StageSettings
 
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -39,7 +42,13 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     _name_topics(inputs, overrides)
-    settings = resolve(read_file(config) if config else {}, overrides, sets)
+    table = read_file(config) if config else {}
+    settings = resolve(table, overrides, sets, try_stage=_try if config else None)
+    if settings.on_error == "dead-letter" and "on_error" not in {**table, **overrides}:
+        say(
+            "streamproc: note: failed records go to the dead letters and not into the output "
+            "(--on-error dead-letter); --on-error annotate keeps them there"
+        )
     _refuse_nonsense(settings)
     if settings.source is not None:
         paths = []
@@ -55,6 +64,17 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     output = None if settings.output in _STDOUT else settings.output
     return launch(settings, paths, output)
+
+
+def _try(stage: StageSettings) -> Sequence[str]:
+    """What is wrong with the code and the expressions of a stage, when something is wrong."""
+    import sys
+
+    from streamproc.assembly.problems import problems_of
+
+    if "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return problems_of(stage)
 
 
 def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
@@ -79,6 +99,11 @@ def _refuse_nonsense(settings: Settings) -> None:
     """What was asked for and would do nothing, or what nobody wants."""
     if settings.sample_seed and settings.sample >= 1:
         raise UsageError("--sample-seed is for a random share: add --sample 0.01, or leave it out")
+    if settings.input_format == "json" and (settings.checkpoint or settings.ack_fd is not None):
+        raise UsageError(
+            "--input-format json has no lines to go on from: for --checkpoint and --ack-fd pipe "
+            "the input through jq -c (.[] for an array)"
+        )
     if settings.source is None:
         if settings.stop_at_end:
             raise UsageError(

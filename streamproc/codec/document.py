@@ -7,7 +7,7 @@ from typing import Any
 from streamproc.codec import splice
 from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
-from streamproc.record import WHITESPACE
+from streamproc.record import WHITESPACE, Selected
 
 
 class Document:
@@ -79,7 +79,12 @@ class Document:
 
     def replace(self, value: dict[str, Any]) -> Document:
         """Another document in the place of this one; what is equal in both keeps its bytes."""
-        line = splice.rebuild(self.line, decode(self.line), value)
+        if type(value) is Selected:
+            if value.path == ():
+                return self
+            line = splice.selected(self.line, value)
+        else:
+            line = splice.rebuild(self.line, decode(self.line), value)
         other = self.resumed(line, value.copy(), value.copy())
         other.added = None
         return other

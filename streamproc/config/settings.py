@@ -30,7 +30,8 @@ class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http` and `all` says what it calls.
+    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
+    says what it does. `options` are keyword arguments of the Python function or class.
 
     `retry = false` and `breaker = false` switch off what an http stage has by default.
     """
@@ -38,7 +39,10 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: Name | None = None
     builtin: Literal["leads", "none"] | None = None
     python: str | None = None
+    options: dict[str, Any] | None = None
     http: HttpSettings | None = None
+    select: str | None = None
+    filter: str | None = None
     all: tuple[StageSettings, ...] | None = None
     into: str | None = None
     when: str | None = None
@@ -68,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sink: SinkSettings | None = None
     dead_letter: str | SinkSettings | None = None
     output: str | None = None
+    input_format: Literal["jsonl", "json"] = "jsonl"
     max_errors: Count | None = None
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
     checkpoint: str | None = None

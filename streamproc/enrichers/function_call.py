@@ -25,10 +25,12 @@ class FunctionCall(Struct):
     is_idempotent: bool = True  # whoever sets `retry` says so
     sent: bool = False
     is_negative: bool = False
+    options: dict[str, Any] = {}
 
     def key(self) -> bytes:
-        """SHA-256 over stage and record."""
-        return sha256(encode([self.target, self.fields])).digest()
+        """SHA-256 over stage, record and options."""
+        matters = [self.target, self.fields, *([self.options] if self.options else ())]
+        return sha256(encode(matters)).digest()
 
 
 class AskedFunction:
@@ -37,6 +39,7 @@ class AskedFunction:
     def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
         self._function = function
         self._stage = stage
+        self._options = {name: repr(value) for name, value in function.options.items()}
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:
@@ -53,7 +56,7 @@ class AskedFunction:
 
     def prepare(self, fields: dict[str, Any]) -> FunctionCall:
         """Every record is for it."""
-        return FunctionCall(fields, self._stage)
+        return FunctionCall(fields, self._stage, options=self._options)
 
     async def call(self, call: Any, visit: Visit) -> Any:
         """What the function returns; NOTHING for None."""

@@ -13,6 +13,8 @@ from typing import Any, Self, TypeVar
 from streamproc.errors import InputError, ResumeError
 from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, mark_of, misfit
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.sources.formats import HEAD_BYTES, refuse_others
+from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.sources.prefix import Prefix
 from streamproc.sources.stdin import Descriptor
@@ -53,17 +55,19 @@ class LineSource:
         stdin_fd: int = 0,
         max_line_bytes: int = 16 << 20,
         resumable: bool = False,
+        cutter_of: type[LineCutter | JsonCutter] = LineCutter,
     ) -> None:
         self._inputs = list(inputs)
         self._stdin_fd = stdin_fd
         self._max_line_bytes = max_line_bytes
         self._resumable = resumable
+        self._cutter_of = cutter_of
         self._open: list[int] = []
         self._parts: list[_Part] = []
         self._at = -1  # the part that is read
         self._ready: deque[tuple[Batch, Failed | None]] = deque()
         self._reader: Descriptor | None = None
-        self._cutter: LineCutter | None = None
+        self._cutter: LineCutter | JsonCutter | None = None
         self._resumed: Bookmark | None = None
         self._skip = 0  # lines, before the first
 
@@ -73,6 +77,8 @@ class LineSource:
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise InputError(f"cannot read {name}: it is a directory")
             part = _Part(name, fd)
+            if part.is_file and self._cutter_of is LineCutter:
+                refuse_others(part.name, await _in_thread(os.pread, fd, HEAD_BYTES, part.begin))
             part.prefix = Prefix() if self._resumable and not part.is_file else None
             self._parts.append(part)
         return self
@@ -108,6 +114,8 @@ class LineSource:
             except OSError as error:
                 raise InputError(f"cannot read {part.name}: {error.strerror}") from error
             part.rest = b""
+            if part.offset == 0 and not part.is_file and self._cutter_of is LineCutter:
+                refuse_others(part.name, chunk[:HEAD_BYTES])
             self._add(self._cutter.feed(chunk) if chunk else self._cutter.finish())
             part.line, part.offset = self._cutter.line, self._cutter.offset
             if part.prefix is not None:
@@ -203,7 +211,7 @@ class LineSource:
         part = self._parts[self._at]
         if not part.is_done:
             self._reader = Descriptor(part.fd)
-            self._cutter = LineCutter(
+            self._cutter = self._cutter_of(
                 part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset
             )
         return True
