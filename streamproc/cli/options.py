@@ -58,9 +58,18 @@ _SECONDS = _Parsed("seconds", Seconds.parse)
 
 _OPTIONS = [
     _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
-            help="A stage: leads, none, module:function, file.py:function, or with a name "
-                 "an http(s) URL with {field}s. Repeat it; the order is the order of work. "
-                 "[default: leads]"),
+            help="A stage: leads, none, module:function, file.py:function, select:EXPRESSION, "
+                 "filter:EXPRESSION (JMESPath), or with a name an http(s) URL with {field}s. "
+                 "Repeat it; the order is the order of work. [default: leads]"),
+    _option("-H", "--header", multiple=True, metavar="'NAME: VALUE'",
+            help="Of the one http stage; repeat it."),
+    _option("-X", "--method", metavar="METHOD",
+            help="Of the one http stage. [default: GET, POST with --json]"),
+    _option("--json", metavar="JSON",
+            help="Body of the one http stage; '{\"q\": \"{field}\"}' is filled from the record."),
+    _option("--auth", metavar="USER:PASSWORD",
+            help="Of the one http stage; or bearer:TOKEN. In single quotes '${VAR}' is taken "
+                 "from the environment, out of sight of other users."),
     _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),

@@ -34,6 +34,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     """
     paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
 
+    from streamproc.cli.http_flags import apply_http_flags
     from streamproc.config.load import read_file, resolve
     from streamproc.config.specs import stage_of
 
@@ -41,6 +42,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     overrides = {name: value for name, value in given.items() if value is not None}
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
+    apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
     table = read_file(config) if config else {}
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)

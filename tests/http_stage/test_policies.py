@@ -276,7 +276,7 @@ def test_longer_than_anybody_waits(enrich: Any, run: Any, folder: Path, more: st
     """Past max_wait the run ends with 69; a deadline of the record's own ends only the record."""
     outcome = enrich(
         f'http.url = "SERVER/429?after=1000&times=99"\n{more}', *TEN,
-        args=("--dead-letter", "dead", "-j", "1"),
+        args=("--on-error", "annotate", "--dead-letter", "dead", "-j", "1"),
     )  # fmt: skip
     if more:
         assert (outcome.code, outcome.counts["failed"], outcome.counts["received"]) == (3, 10, 10)
