@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from streamproc.assembly.answerers import names_of
 from streamproc.config.registry import KINDS, builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings
 from streamproc.enrichers.conditions import condition
@@ -124,10 +125,11 @@ class StageBuilder:
         layers, others = self._layers(settings, function)
         outer: list[Layer] = []
         if settings.fallback:
+            own, *names = names_of((settings, *settings.fallback))
             chain = [self._fallback(each, settings, name) for each in settings.fallback]
-            others += [each for _, each in chain]
-            answers = [(who, _late(each)) for who, each in chain]
-            outer.append(Fallback(_who(settings), answers, mark=bool(settings.mark)))
+            others += chain
+            answers = list(zip(names, map(_late, chain), strict=True))
+            outer.append(Fallback(own, answers, mark=bool(settings.mark)))
         if settings.deadline is not None:
             outer.append(Deadline(settings.deadline))
         return LayeredEnricher(asks, site, layers, outer, others)
@@ -211,17 +213,17 @@ class StageBuilder:
             layers.append(FixedConcurrency(settings.concurrency))
         return [*layers, Timeout()], others
 
-    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> tuple[str, Any]:
-        """Who it is, and what to enter and call."""
+    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
+        """What to enter and call."""
         if entry.value is not UNSET:
-            return "value", _Constant(entry.value)
+            return _Constant(entry.value)
         settings = StageSettings(
             name=name, http=entry.http, python=entry.python, timeout=of.timeout
         )
         function = None
         if entry.python is not None:
             function = self._function(settings)
-        return _who(settings), self._layered(settings, name, function)
+        return self._layered(settings, name, function)
 
 
 class _Constant:
@@ -250,16 +252,6 @@ def _late(enricher: Any) -> Any:
         return await enricher.call(fields, visit)
 
     return ask
-
-
-def _who(settings: StageSettings) -> str:
-    """What `_source` says of the one that answered."""
-    if settings.http is not None:
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(settings.http.url.written)
-        return f"{parts.scheme}://{parts.netloc}"
-    return settings.python or settings.name or ""
 
 
 def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:

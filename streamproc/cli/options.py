@@ -130,6 +130,7 @@ _OPTIONS = [
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
+    click.option("--demo", is_flag=True, help="INPUT is the bundled sample, a few leads."),
     click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
 ]  # fmt: skip
 

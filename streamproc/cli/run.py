@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamproc.cli.leave import say
+from streamproc.cli.first_screen import demo_file, first_screen, wants_colours
+from streamproc.cli.leave import log_json, note
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _EPILOG = """\b
-Other commands: check, schema, replay (each has its own --help).
-Example: cat leads.jsonl | streamproc | jq ."""
+Other commands: check, schema, replay, completion, man (each has its own --help).
+Example: streamproc --demo | jq"""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
@@ -32,29 +34,38 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     INPUT is files in order; - or none is stdin.
     """
+    if given.pop("demo"):
+        if inputs:
+            raise UsageError("--demo reads the bundled sample, and no INPUT beside it")
+        inputs = (demo_file(),)
     paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
 
     from streamproc.cli.http_flags import apply_http_flags
     from streamproc.config.load import read_file, resolve
     from streamproc.config.specs import stage_of
 
+    table = read_file(config) if config else {}
+    if table.get("log_format") == "json" and given["log_format"] is None:
+        log_json()
     enrich = given.pop("enrich")
     overrides = {name: value for name, value in given.items() if value is not None}
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
-    table = read_file(config) if config else {}
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     if settings.on_error == "dead-letter" and "on_error" not in {**table, **overrides}:
-        say(
-            "streamproc: note: failed records go to the dead letters and not into the output "
+        note(
+            "failed records go to the dead letters and not into the output "
             "(--on-error dead-letter); --on-error annotate keeps them there"
         )
     _refuse_nonsense(settings)
     if settings.source is not None:
         paths = []
     elif not inputs and _is_terminal(0):
+        if len(sys.argv) == 1:
+            click.echo(first_screen(colours=wants_colours(2)), err=True, color=True)
+            return 2
         click.echo(click.get_current_context().get_usage(), err=True)
         click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
         return 2
@@ -70,8 +81,6 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
 def _try(stage: StageSettings) -> Sequence[str]:
     """What is wrong with the code and the expressions of a stage, when something is wrong."""
-    import sys
-
     from streamproc.assembly.problems import problems_of
 
     if "" not in sys.path:

@@ -32,6 +32,12 @@ class _Json(logging.Formatter):
         return encode({key: redact(value) for key, value in entry.items()}).decode()
 
 
+def json_line(message: str, level: int) -> str:
+    """One line of a log in JSON, for what is said beside the log."""
+    name = "streamproc"
+    return _Json().format(logging.LogRecord(name, level, "", 0, message, None, None))
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what uvloop says of a TLS connection that was closed during its handshake.
 

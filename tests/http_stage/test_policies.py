@@ -559,8 +559,8 @@ def test_the_next_one_answers(enrich: Any, user: Path, server: Server) -> None:
     ]
     outcome = enrich(text, *given)
     first, second, third = outcome.results
-    assert (first["a"], first["_source"]) == (1, server.url)
-    assert (second["name"], second["_source"]) == ("c", server.url)
+    assert (first["a"], first["_source"]) == (1, f"{server.url}/status/{{a}}")
+    assert (second["name"], second["_source"]) == ("c", f"{server.url}/company/{{b}}")
     assert third == {"other": 3, "_source": "user.py:other"}
     assert outcome.counts["stages"]["x"]["fallbacks"] == 3
 
