@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamproc.cli.first_screen import demo_file, first_screen, wants_colours
-from streamproc.cli.leave import log_json, note
+from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
 
@@ -54,8 +54,9 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
+    notes: list[str] = []
     if settings.on_error == "dead-letter" and "on_error" not in {**table, **overrides}:
-        note(
+        notes.append(
             "failed records go to the dead letters and not into the output "
             "(--on-error dead-letter); --on-error annotate keeps them there"
         )
@@ -76,7 +77,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     from streamproc.cli.launch import launch
 
     output = None if settings.output in _STDOUT else settings.output
-    return launch(settings, paths, output)
+    return launch(settings, paths, output, notes)
 
 
 def _try(stage: StageSettings) -> Sequence[str]:

@@ -85,8 +85,10 @@ def _of_expressions(where: str, stage: Table) -> Iterable[str]:
         if isinstance(inner := stage.get(table), dict):
             texts[f"{table}.{key}"] = inner.get(key)
     for key, text in texts.items():
+        if not isinstance(text, str) or not all(getattr(text, "variables", {}).values()):
+            continue  # what lacks a variable is told already
         try:
-            expression(f"{where}.{key}", text if isinstance(text, str) else None)
+            expression(f"{where}.{key}", text)
         except ConfigError as error:
             yield from error.problems
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from streamproc.errors import InputError, ResumeError
 from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, mark_of, misfit
 from streamproc.record import Batch, Cursor, Failed
-from streamproc.sources.formats import HEAD_BYTES, refuse_others
+from streamproc.sources.formats import head_of, refuse_others
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.sources.prefix import Prefix
@@ -78,7 +78,7 @@ class LineSource:
                 raise InputError(f"cannot read {name}: it is a directory")
             part = _Part(name, fd)
             if part.is_file and self._cutter_of is LineCutter:
-                refuse_others(part.name, await _in_thread(os.pread, fd, HEAD_BYTES, part.begin))
+                refuse_others(part.name, await _in_thread(head_of, fd, part.begin))
             part.prefix = Prefix() if self._resumable and not part.is_file else None
             self._parts.append(part)
         return self
@@ -115,7 +115,7 @@ class LineSource:
                 raise InputError(f"cannot read {part.name}: {error.strerror}") from error
             part.rest = b""
             if part.offset == 0 and not part.is_file and self._cutter_of is LineCutter:
-                refuse_others(part.name, chunk[:HEAD_BYTES])
+                refuse_others(part.name, chunk)
             self._add(self._cutter.feed(chunk) if chunk else self._cutter.finish())
             part.line, part.offset = self._cutter.line, self._cutter.offset
             if part.prefix is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
 from streamproc.errors import InputError
 
-HEAD_BYTES = 16 * 1024
+_HEAD_BYTES = 16 * 1024
 _LINES = 20  # of the head that are looked at
 
 _MAGIC = (
@@ -24,12 +25,21 @@ _MAGIC = (
 _OR_FLAG = ", or read it with --input-format json"
 
 
+def head_of(fd: int, offset: int) -> bytes:
+    """The bytes of a file to look at; none if it cannot be read, which reading it will tell."""
+    try:
+        return os.pread(fd, _HEAD_BYTES, offset)
+    except OSError:
+        return b""
+
+
 def refuse_others(name: str, head: bytes) -> None:
     """Raises `InputError` if `head`, the first bytes of `name`, is not of JSON Lines.
 
     It says through what the input has to be piped. One line that is wrong is a failed
     record and no reason: all that is seen has to look like the other format.
     """
+    head = head[:_HEAD_BYTES]
     for magic, what, program in _MAGIC:
         if head.startswith(magic):
             raise _refusal(name, what, program)
