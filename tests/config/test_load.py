@@ -175,7 +175,8 @@ def test_errors_do_not_show_what_the_environment_says(table: dict[str, Any]) -> 
 def test_set() -> None:
     """`--set` sets one key of one stage: TOML if it parses, else a string."""
     table = {"stage": [{"python": "m:f"}, {"python": "m:f", "timeout": 1}]}
-    settings = resolve(table, {}, ["f.timeout=5", "f-2.timeout=2m", 'f.into="a.b"', "f-2.when=x==y"])
+    sets = ["f.timeout=5", "f-2.timeout=2m", 'f.into="a.b"', "f-2.when=x==y"]
+    settings = resolve(table, {}, sets)
     first, second = settings.stage
     assert (first.timeout, first.into) == (5, "a.b")
     assert (second.timeout, second.when) == (120, "x==y")
