@@ -2,6 +2,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# most tests wait for processes and clocks: more workers than cores
+TEST_WORKERS ?= 4
+PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-lowest torture check fix bench peers demo-server build
@@ -13,30 +16,35 @@ install: $(STAMP)  ## .venv with .venv/bin/streamproc in it
 
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . --config-settings editable_mode=compat
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . --config-settings editable_mode=compat
 	@touch $@
 
 run: install  ## the bundled sample leads through the command
 	cat streamproc/data/leads.jsonl | $(BIN)/streamproc --summary text
 
 test: install  ## all tests
-	$(BIN)/python -W error::ResourceWarning -m pytest
+	$(BIN)/python -W error::ResourceWarning -m pytest $(call PARALLEL,$(BIN)/python)
 
 test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv/lowest
 	$(PYTHON) benchmarks/lowest.py pyproject.toml > .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet -r .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
-	.venv/lowest/bin/python -m pytest -m "not slow"
+	.venv/lowest/bin/python -m pytest -m "not slow" $(call PARALLEL,.venv/lowest/bin/python)
 
-torture: install  ## kill it anywhere, resume, compare every byte; takes an hour
+torture: install  ## kill, disturb, feed and simulate it for hours, and compare every byte
 	$(BIN)/python tests/torture.py --rounds 50
+	$(BIN)/python tests/disturbances.py --rounds 200
+	$(BIN)/python tests/fuzz.py --minutes 60
+	$(BIN)/python tests/torture_kafka.py --rounds 30
+	STREAMPROC_SCENARIOS=200000 $(BIN)/python -m pytest -q tests/simulation
 
-check: install  ## ruff and mypy
+check: install  ## ruff, mypy, and known weaknesses of what is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python tests/audit.py requirements.lock
 
 fix: install  ## let ruff repair and format
 	$(BIN)/ruff check --fix .

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `python -m` has the working directory first still: nothing new is imported
 if TYPE_CHECKING:
+    from typing import Any
+
     from streamproc.assembly import Pipeline
     from streamproc.enrichers.markers import enricher, transform
     from streamproc.errors import (

@@ -17,6 +17,7 @@
     └── AccountingError         1   a record is not accounted for: a bug in streamproc
     RecordError                     a record that fails; becomes a `record.Failed`
     ├── DecodeError                 a line that is no record
+    ├── UnreadableError             a record that would take too much to decode
     ├── SourcesError                some sources of a record failed; has what the others gave
     └── CallError                   a call that failed, with what policies want to know of it
         └── CircuitOpenError        not called: its circuit is open, and there is a fallback
@@ -150,6 +151,13 @@ class DecodeError(RecordError):
     """A line is not a JSON object."""
 
 
+class UnreadableError(RecordError):
+    """A line is a record, or a body JSON, that would take too much time or memory to decode.
+
+    `bad_number`: integers that are too long. `too_long`: many more bytes than it has.
+    """
+
+
 class SourcesError(RecordError):
     """Some sources of a record failed. `kept` is what the others gave (`record.Several`)."""
 
@@ -157,6 +165,9 @@ class SourcesError(RecordError):
         names = ", ".join(sources)
         super().__init__(first.kind, f"{names}: {first.message}", sources=sources)
         self.kept = kept
+
+
+_UNANSWERED = ("connect", "dns", "tls", "reset", "timeout", "deadline")
 
 
 class CallError(RecordError):
@@ -184,6 +195,19 @@ class CallError(RecordError):
         self.after_s = after_s
         self.is_outage = is_outage
         self.attempts = 1
+
+    @property
+    def status(self) -> int | None:
+        """Of the answer, None where there was none."""
+        status = self.details.get("status")
+        return status if isinstance(status, int) else None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the target answered, and not with a 5xx: then it is not down."""
+        if self.throttled:
+            return self.status is None or self.status < 500
+        return not self.is_outage and self.kind not in _UNANSWERED
 
 
 class CircuitOpenError(CallError):

@@ -48,6 +48,11 @@ class Frontier:
         self.batches += 1
 
     @property
+    def is_open(self) -> bool:
+        """Whether lines were admitted that are not written."""
+        return bool(self._batches)
+
+    @property
     def cursor(self) -> Cursor | None:
         """Where it stands, None before the first batch."""
         return self._batches[0].cursor if self._batches else self._end

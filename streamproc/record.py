@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from math import exp2, log2
 from typing import Any, NamedTuple
@@ -17,10 +18,13 @@ SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
 UNSELECTED = "unselected"
 BLANK = "blank"
+FAILURES = (FAILED, DEAD_LETTERED, DROPPED)
 
 _BUCKETS = 16 * 64  # 16 to a doubling of the duration, from 2^-40 s on
 _FROM = 16 * 40
 _NONE_S = 2.0**-40
+
+_NUMBERS = itertools.count()
 
 WHITESPACE = b" \t\r\n"  # what JSON allows around a record; in lines of files no newline is left
 
@@ -62,7 +66,7 @@ class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
-    the last newline; `dead_letter` its line for the dead-letter file.
+    the last newline; `dead_letter` its line for the dead-letter file. `why` it failed, in words.
     """
 
     status: str
@@ -71,6 +75,7 @@ class Note(Struct, frozen=True):
     dead_letter: bytes | None = None
     malformed: bool = False
     had_error: bool = False
+    why: str = ""
 
 
 BLANK_NOTE = Note(BLANK)
@@ -88,12 +93,14 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes", "open",
+        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes",
+        "number", "open",
         "results", "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
         self.lane = lane
+        self.number = next(_NUMBERS) << 32  # plus the index of a line: the age of its record
         self.cursor = cursor
         self.lines = lines
         self.n_bytes = n_bytes

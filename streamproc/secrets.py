@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 HIDDEN = "***"
 _SHORTEST = 4  # hiding every "1" would make messages unreadable and protect nothing
@@ -17,6 +18,7 @@ _WIDEST = 28  # characters of the longest spelling of one character
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")  # what they all leave as it is
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]+|\\+|.", re.DOTALL)
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+_USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]*)*@")
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
 _hidden: dict[str, tuple[str, re.Pattern[str]]] = {}
@@ -51,11 +53,24 @@ def hide_all(values: Iterable[str]) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` without what is hidden."""
+    """`text` without what is hidden, and without user and password in addresses."""
     for anchor, pattern in _hidden.values():
         if anchor in text:
             text = pattern.sub(HIDDEN, text)
+    if "://" in text and "@" in text:
+        text = _USERINFO.sub(f"{HIDDEN}@", text)
     return text
+
+
+def redact_all(value: Any) -> Any:
+    """The same for every string in `value`, which is JSON; names of members are strings, too."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(name): redact_all(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_all(each) for each in value]
+    return value
 
 
 def excerpt(data: bytes, most: int) -> str:

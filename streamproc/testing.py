@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamproc.codec import decode, line_of
+from streamproc.fingerprint import Place
 from streamproc.record import Batch, Cursor, Failed
 
 __all__ = ["MemorySink", "MemorySource", "QueueSink", "ScriptedEnricher"]
@@ -85,7 +86,7 @@ class MemorySink(_Entered):
     """A sink that keeps what it is given: `data`, `lines`, `records`."""
 
     name = "memory"
-    place: tuple[int, int] | None = None
+    place: Place | None = None
     takes_messages = False
 
     def __init__(self) -> None:
@@ -112,7 +113,7 @@ class QueueSink(_Entered):
     """A sink whose lines are iterated while they are written; writing waits for the reader."""
 
     name = "stream"
-    place: tuple[int, int] | None = None
+    place: Place | None = None
     takes_messages = False
 
     def __init__(self) -> None:

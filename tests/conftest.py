@@ -11,10 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
+
+# a machine that is busy with something else is no failure
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 COMMAND = [sys.executable, "-m", "streamproc"]
 PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
+NO_BROKER = "for a broker, install "  # why a test was skipped, before what is missing
+# beginnings of node ids whose tests share what starts slowly, such as a broker
+SHARED = (
+    "tests/kafka/",
+    "tests/servers/",
+    "tests/http/test_tls.py",
+    "tests/e2e/test_demo_server.py",
+)
 
 STAGES = """
 import asyncio, itertools, json, os, sys, time
@@ -67,8 +82,49 @@ class Life:
 """
 
 
-# a test run under nohup would hand that on to the processes that are tested with signals
+# one profile for all: no verdict depends on how busy the machine is, and CI tries what it tried
+settings.register_profile(
+    "streamproc",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("streamproc")
+
+# a test run under nohup, or behind &, would hand that on to the processes tested with signals
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Shared(LoadScopeScheduling):
+    """One worker runs all tests that share something; all others run where there is time.
+
+    `--dist loadgroup` would do, but pytest 9.2 leaves it without effect:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((each for each in SHARED if nodeid.startswith(each)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:
+    return Shared(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not run, and what to install; from reports, for workers have no terminal."""
+    skipped: dict[str, list[str]] = {}
+    for report in terminalreporter.getreports("skipped"):
+        _, is_one, needed = report.longrepr[2].partition(NO_BROKER)
+        if is_one:
+            skipped.setdefault(needed, []).append(report.nodeid)
+    for needed, names in skipped.items():
+        terminalreporter.section("Kafka")
+        terminalreporter.write_line(f"{len(names)} tests need a real broker and were not run:")
+        for name in names:
+            terminalreporter.write_line(f"  {name}")
+        terminalreporter.write_line(f"To run them, install {needed}.")
 
 
 @pytest.fixture

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from streamproc.engines.places import Places
+from streamproc.engines.sweeper import Sweeper
+from streamproc.engines.workshop import Workshop
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Site
+from streamproc.interfaces import Inner, Site, Standing
 from streamproc.record import CallTally
 
-OUTAGE = CallError("http_status", "503", again=True, is_outage=True)
-BUSY = CallError("throttled", "429", again=True, throttled=True)
+OUTAGE = CallError("http_status", "500", again=True, is_outage=True, status=500)
+BUSY = CallError("throttled", "429", again=True, throttled=True, status=429)
 REFUSED = CallError("http_status", "400")
 LATE = CallError("timeout", "no result within 1 s", again=True, is_outage=True)
 
@@ -60,11 +64,12 @@ async def settle() -> None:
 class Asked:
     """A call as policies see it."""
 
-    def __init__(self, target: str = "t", *, is_idempotent: bool = True, key: bytes = b"k") -> None:
+    def __init__(self, target: Any = "t", *, is_idempotent: bool = True, key: bytes = b"k") -> None:
         self.target = target
         self.is_idempotent = is_idempotent
         self.sent = False
         self.is_negative = False
+        self.standing = Standing()
         self._key = key
 
     def key(self) -> bytes:
@@ -72,17 +77,32 @@ class Asked:
 
 
 class Stay:
-    """A visit without an engine. With `places`, who waits lends its place, as records do."""
+    """A visit without an engine. It holds a place as long as it does not wait."""
+
+    only = None
+    _ages = itertools.count()
 
     def __init__(self, places: Places | None = None) -> None:
         self.attempts = 0
         self.held_s = 0.0
         self.deadline_s: float | None = None
-        self.only = None
-        self.leads: Any = None
-        self._places = places
+        self.age = next(self._ages)
+        self.room = places or Places(1_000_000)
+        self.may_start = False
+        if self.room.enter_nowait():
+            self.granted()
+
+    def granted(self) -> None:
+        assert not self.may_start
+        self.may_start = True
+
+    def release(self) -> None:
+        if self.may_start:
+            self.may_start = False
+            self.room.leave()
 
     def begin(self, timed: Any) -> None:
+        assert self.may_start
         self.attempts += 1
 
     def end(self) -> None:
@@ -97,10 +117,9 @@ class Stay:
         await self.wait(asyncio.ensure_future(asyncio.sleep(seconds)))
 
     async def wait(self, turn: asyncio.Future[Any]) -> Any:
-        if self._places is None:
-            return await turn
-        async with self._places.lent():
-            return await turn
+        if not turn.done():
+            self.release()
+        return await turn
 
     wait_for_call = wait
 
@@ -121,13 +140,66 @@ def counted(answer: Callable[[], Awaitable[Any]]) -> tuple[Inner, list[float]]:
     return inner, begun
 
 
-def start(call: Inner, count: int, *, target: str = "t") -> list[asyncio.Task[Any]]:
+class Named:
+    """An inner call that answers by name: `errors` and `takes_s` have what differs.
+
+    `begun` is who was asked, and when.
+    """
+
+    def __init__(self, error: BaseException | None = None, seconds: float = 0.01) -> None:
+        self.error = error
+        self.seconds = seconds
+        self.errors: dict[str, BaseException | None] = {}
+        self.takes_s: dict[str, float] = {}
+        self.begun: list[tuple[str, float]] = []
+
+    async def __call__(self, call: Any, visit: Any) -> str:
+        name = call.key().decode()
+        visit.begin(None)
+        self.begun.append((name, now()))
+        await asyncio.sleep(self.takes_s.get(name, self.seconds))
+        error = self.errors.get(name, self.error)
+        if error is not None:
+            raise error
+        return "ok"
+
+    def names(self, since: int = 0) -> list[str]:
+        """Who was asked, in turn."""
+        return [name for name, _ in self.begun[since:]]
+
+    def times(self, since: int = 0) -> list[float]:
+        """When."""
+        return [at for _, at in self.begun[since:]]
+
+
+def ask(call: Inner, *names: str, target: Any = "t") -> list[asyncio.Task[Any]]:
+    """A record each, all at once; the first name is the oldest."""
+    asked = [(Asked(target, key=name.encode()), Stay()) for name in names]
+    return [asyncio.create_task(_asked(call, each, visit)) for each, visit in asked]
+
+
+@asynccontextmanager
+async def workshop(places: int, *limits_s: float) -> AsyncIterator[Workshop]:
+    """The engine's own visits: `fork` gives one without a place."""
+    shop = Workshop(Places(places), Sweeper(list(limits_s), lambda late_s: None))
+    shop.sweeper.start()
+    try:
+        yield shop
+    finally:
+        shop.sweeper.stop()
+        await shop.abort()
+
+
+def start(call: Inner, count: int, *, target: Any = "t") -> list[asyncio.Task[Any]]:
     """As many records at once."""
     return [asyncio.create_task(_asked(call, Asked(target), Stay())) for _ in range(count)]
 
 
 async def _asked(call: Inner, asked: Asked, visit: Stay) -> Any:
-    return await call(asked, visit)
+    try:
+        return await call(asked, visit)
+    finally:
+        visit.release()
 
 
 async def results(tasks: list[asyncio.Task[Any]]) -> list[Any]:
@@ -209,6 +281,6 @@ async def load(call: Inner, count: int, until: float) -> None:
 
     async def consumer() -> None:
         while now() < until:
-            await call(Asked(), Stay())
+            await _asked(call, Asked(), Stay())
 
     await asyncio.gather(*[consumer() for _ in range(count)])

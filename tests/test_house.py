@@ -22,9 +22,11 @@ FLOOR = {
     "__main__": 8, "cli": 7, "assembly": 6, "config": 5,
     **dict.fromkeys(MIDDLE, 4),
     "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0, "units": 0, "secrets": 0,
-    "version": 0, "fingerprint": 0, "frontier": 1, "targets": 0,
+    "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "targets": 0,
+    "shown": 1,
 }  # fmt: skip
-SIBLINGS = {("enrichers", "http"), ("enrichers", "policies")}
+# kafka → http: a template is one thing, in a URL and in a key
+SIBLINGS = {("enrichers", "http"), ("enrichers", "policies"), ("kafka", "http")}
 MAX_LINES = 300
 # what values are made of
 VALUES = {f"msgspec.{name}" for name in ("Struct", "field", "structs", "Meta", "UNSET")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,10 +16,24 @@ LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 
 def test_the_lock_has_what_is_required() -> None:
     """Each dependency, in a version that its range allows."""
-    locked = dict(line.lower().split("==") for line in LOCK.splitlines() if "==" in line)
     wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["encodings"]]
     for requirement in map(Requirement, wanted):
-        assert locked[requirement.name] in requirement.specifier
+        assert locked()[requirement.name] in requirement.specifier
+
+
+def test_the_lock_is_complete_and_has_hashes() -> None:
+    """Of every file that may be installed, and it says nowhere where that comes from."""
+    entries = [entry for entry in re.split(r"\n(?=\S)", LOCK) if not entry.startswith("#")]
+    assert all(re.search(r" --hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    assert len(entries) == len(locked())
+    assert "://" not in LOCK
+    for requirement in map(Requirement, PROJECT["optional-dependencies"]["dev"]):
+        assert requirement.name in {*locked(), "streamproc"}
+
+
+def locked() -> dict[str, str]:
+    """Versions by name."""
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", LOCK, re.MULTILINE))
 
 
 def test_every_aiohttp_that_is_allowed_counts_headers() -> None:

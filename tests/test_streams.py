@@ -133,6 +133,10 @@ def test_failures_in_a_stream() -> None:
     script = ScriptedEnricher("n", {n: ValueError(str(n)) for n in range(0, 10_000, 2)}, {"x": 1})
     given = [{"n": n} for n in range(10_000)]
     out = asyncio.run(collect(given, script, max_errors=3, concurrency=1))
+    rest = [r for r in out if r.get("_error", {}).get("kind") == "shutdown"]
+    assert out[len(out) - len(rest) :] == rest
+    out = out[: len(out) - len(rest)]
+    assert len(out) == 5
     assert [r["n"] for r in out] == list(range(len(out)))
     assert len(out) < 5000
     assert all(("_error" in r) == (r["n"] % 2 == 0) for r in out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,14 @@ class Durability:
     outputs back to it.
     """
 
-    def __init__(self, settings: Settings, source: Source, sink: Sink) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, sink: Sink, dead_letters: Sink | None
+    ) -> None:
         """Raises `ConfigError`, `UsageError`."""
         self._settings = settings
         self._source = source
         self._sink = sink
+        self._sinks = (sink, dead_letters)
         self._file: CheckpointFile | None = None
         self._outputs: Outputs | None = None
         self._entry: Entry | None = None
@@ -43,8 +47,8 @@ class Durability:
         if settings.checkpoint is not None and not isinstance(source, LineSource):
             raise ConfigError("checkpoint: only files and stdin have one")
 
-    def open(self) -> None:
-        """Read the checkpoint. Raises `ResumeError`, `CreateError`."""
+    async def open(self) -> None:
+        """Lock and read the checkpoint. Raises `ResumeError`, `CreateError`."""
         path = self._settings.checkpoint
         if path is None:
             return
@@ -57,6 +61,9 @@ class Durability:
             sink.fd if isinstance(sink, StdoutSink) else target, _file(self._settings.dead_letter)
         )
         self._file = CheckpointFile(path)
+        for each in self._sinks:
+            if isinstance(each, FileSink | StdoutSink):
+                each.known = (0, 0)
         if not self._file.open():
             if self._resumes:
                 self._outputs.refuse_data(path)
@@ -64,25 +71,44 @@ class Durability:
         elif self._resumes:
             force = self._settings.resume_force
             pipeline = identity(self._settings)
-            self._entry = self._outputs.choose(self._file.entries, path, pipeline, force=force)
+            entries, choose = self._file.entries, self._outputs.choose
+            self._entry = await asyncio.to_thread(choose, entries, path, pipeline, force=force)
         elif not self._file.entries[-1].finished:
             lines = self._file.entries[-1].progress.lines
             raise ResumeError(
                 f"{path} belongs to a run that did not end ({lines} lines are done): go on with "
                 "--resume, or delete it to begin again"
             )
+        else:
+            self._file.entries = []  # those of another run
 
     async def resume(self) -> Progress:
         """How far the run is already. Raises `ResumeError`, `InputError`, `OutputError`."""
-        if self._entry is not None and self._outputs is not None:
-            assert isinstance(self._source, LineSource)
-            assert self._entry.input is not None
-            await self._source.resume(self._entry.input)
-            self._outputs.cut(self._entry)
-            self._progress = self._entry.progress
+        if self._entry is not None:
+            await self._go_on(self._entry)
         if self._resumes and isinstance(self._sink, FileSink):
             self._sink.append = True
         return self._progress
+
+    async def _go_on(self, entry: Entry) -> None:
+        assert isinstance(self._source, LineSource)
+        assert self._outputs is not None
+        assert self._file is not None
+        newest = self._file.entries[-1]
+        if entry.input is not None and await self._source.is_outgrown(entry.input):
+            find = self._outputs.before_tail
+            entry = await asyncio.to_thread(find, self._file.entries, entry)
+        assert entry.input is not None
+        await self._source.resume(entry.input)
+        if self._outputs.cut(entry, is_newest=entry is newest):
+            self._file.entries = []  # who goes back further would cut off what others have added
+        else:
+            self._file.entries = self._file.entries[: self._file.entries.index(entry) + 1]
+        for each, mark in zip(self._sinks, (entry.output, entry.dead_letters), strict=True):
+            if mark is not None and mark.crc32 is not None:
+                assert isinstance(each, FileSink | StdoutSink)
+                each.known = (mark.offset, mark.crc32)
+        self._progress = entry.progress
 
     def keeper(self) -> Keeper | None:
         """Who remembers this run, None if nobody has to. Raises `UsageError`."""
@@ -93,7 +119,7 @@ class Durability:
         from streamproc.checkpoint.keeper import Keeper as Keeping
 
         acknowledger = None if settings.ack_fd is None else Acknowledger(settings.ack_fd)
-        return Keeping(
+        keeper = Keeping(
             file=self._file,
             pipeline=identity(settings),
             bookmark=self._source.bookmark if isinstance(self._source, LineSource) else None,
@@ -101,6 +127,9 @@ class Durability:
             durable=settings.durable,
             acknowledger=acknowledger,
         )
+        if self._file is not None and isinstance(self._source, LineSource):
+            self._source.before_tail = keeper.settle
+        return keeper
 
     def close(self) -> None:
         """Let others have the checkpoint."""

@@ -57,7 +57,7 @@ class Ends:
                 cutter_of=JsonCutter if settings.input_format == "json" else LineCutter,
             )
         if settings.sink is None:
-            sink = StdoutSink(stdout_fd) if output is None else FileSink(output)
+            sink = StdoutSink(stdout_fd) if output is None else _file_sink(settings, output)
         elif settings.sink.kafka.exactly_once:
             sink = _transactional_sink(settings, settings.sink.kafka, source)
         else:
@@ -69,7 +69,7 @@ class Ends:
         """With objects that are there already."""
         letters: Sink | None = None
         if isinstance(settings.dead_letter, str):
-            letters = FileSink(settings.dead_letter, append=True)
+            letters = FileSink(settings.dead_letter, append=True, permissions=0o600)
         elif settings.dead_letter is not None:
             letters = _topic_sink(settings, settings.dead_letter.kafka)
         ends = cls(settings, source, sink, letters)
@@ -121,7 +121,7 @@ class Ends:
 
         for each in (self.sink, self.dead_letters):
             if isinstance(each, KafkaSink) and isinstance(self.source, KafkaSource):
-                each.partitions_of = self.source.count_partitions
+                each.topic.partitions_of = self.source.count_partitions
         if isinstance(self.sink, KafkaSink):
             if isinstance(self.dead_letters, KafkaSink):
                 self.sink.letters = self.dead_letters
@@ -147,6 +147,12 @@ class _Corridor:
     def drop(self, lanes: Sequence[int]) -> None:
         self._run.lanes.drop(lanes)
         self._committer.forget(list(lanes))
+
+
+def _file_sink(settings: Settings, path: str) -> FileSink:
+    # a group goes on where it was: what it has brought so far stays in the file
+    goes_on = settings.source is not None and settings.source.kafka.group is not None
+    return FileSink(path, append=goes_on, repeats=goes_on)
 
 
 def _topic_source(settings: Settings, *, one_line: bool) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -31,6 +30,7 @@ from streamproc.config.shares import share_of, shares, worker_count
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
+from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.selection import Selection
@@ -149,13 +149,14 @@ class Pipeline:
         records = max(window_records(settings.concurrency), ends.least_records, ahead)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
-        durability = Durability(settings, source, sink)
+        durability = Durability(settings, source, sink, dead_letters)
+        shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
                 # what may fail comes first; an output is truncated only when nothing else can
                 stack.callback(durability.close)
-                durability.open()
+                await durability.open()
                 await stack.enter_async_context(source)
                 await stack.enter_async_context(engine)
                 progress = await durability.resume()
@@ -172,7 +173,7 @@ class Pipeline:
                     dead_letters=dead_letters,
                     forms=self._on_error(),
                     window=Window(records, WINDOW_BYTES),
-                    shutdown=shutdown or Shutdown(settings.drain_timeout),
+                    shutdown=shutdown,
                     ordered=settings.ordered,
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
                     keeper=keeper,
@@ -182,10 +183,12 @@ class Pipeline:
                 ends.attach(run, keeper)
                 on_start(run, engine)
                 await run.run()
-        except ConfigError as raised:
-            if run is None:
+        except Exception as raised:
+            if run is None or not shutdown.is_over:
                 raise
-            run.errors.append(raised)  # user code that could not be left: the account stands
+            # user code that could not be left, a worker that failed: the account stands
+            if raised not in run.errors:
+                run.errors.append(raised)
         run.tally.bytes_out = sink.written_bytes
         seconds = time.monotonic() - begun_s
         summary = Summary.of(
@@ -207,7 +210,7 @@ class Pipeline:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
         places = Places(self.settings.concurrency)
-        return LocalEngine(Program(self._stages, self._on_error()), places, records)
+        return LocalEngine(self._program(), places, records)
 
     def _process_engine(self, count: int) -> ProcessEngine:
         import pickle
@@ -226,13 +229,16 @@ class Pipeline:
         limits_s = [limit for stage in self._stages for limit in stage.limits_s]
         crew = Crew(
             count,
-            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), sys.path)),
-            is_inline=Program(self._stages, self._on_error()).is_inline,
+            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
+            is_inline=self._program().is_inline,
             hang_s=max(limits_s, default=settings.timeout),
             stage=self._stages[0].name if len(self._stages) == 1 else "worker",
             max_restarts=settings.max_restarts,
         )
         return ProcessEngine(crew, self._on_error(), self.calls)
+
+    def _program(self) -> Program:
+        return Program(self._stages, self._on_error(), self.settings.incoming_errors)
 
     def _on_error(self) -> OnError:
         settings = self.settings

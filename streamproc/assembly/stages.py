@@ -154,7 +154,13 @@ class StageBuilder:
         assert http is not None
         retry = settings.retry if isinstance(settings.retry, Retry) else Retry()
         is_bulk = settings.batch is not None
-        builder = RequestBuilder(http, name, is_bulk=is_bulk, repeats=retry.idempotent)
+        builder = RequestBuilder(
+            http,
+            name,
+            is_bulk=is_bulk,
+            repeats=retry.idempotent,
+            shares=getattr(settings.cache, "share", "credential"),
+        )
         if builder.problems:
             raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
         options = ClientOptions(
@@ -183,11 +189,12 @@ class StageBuilder:
 
     def _layers(self, settings: StageSettings, function: Any) -> tuple[list[Layer], list[Any]]:
         """The layers around the call, outermost first, and what has to be opened for them."""
+        from streamproc.policies.admission import Admission
         from streamproc.policies.batch import Batch
         from streamproc.policies.cache import Cache, Caching
         from streamproc.policies.circuit_breaker import CircuitBreaker
-        from streamproc.policies.concurrency import Concurrency, FixedConcurrency
-        from streamproc.policies.rate_limit import RateLimit, Throttle
+        from streamproc.policies.concurrency import FixedConcurrency
+        from streamproc.policies.rate_limit import RateLimit
         from streamproc.policies.retry import Retry
         from streamproc.policies.timeout import Timeout
 
@@ -203,14 +210,12 @@ class StageBuilder:
             layers.append(batch)
         retry = _chosen(settings.retry, Retry, by_default=is_http)
         breaker = _chosen(settings.breaker, CircuitBreaker, by_default=is_http)
-        layers += [each for each in (retry, breaker) if each is not None]
+        if retry is not None:
+            layers.append(retry)
         rate = settings.rate if isinstance(settings.rate, RateLimit) else None
-        if rate is not None or retry is not None or is_http:
-            layers.append(Throttle(rate))
-        if isinstance(settings.concurrency, Concurrency):
-            layers.append(settings.concurrency)
-        elif settings.concurrency is not None:
-            layers.append(FixedConcurrency(settings.concurrency))
+        limit = settings.concurrency
+        permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
+        layers.append(Admission(breaker, rate, permits))
         return [*layers, Timeout()], others
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:

@@ -16,29 +16,55 @@ from streamproc.record import Progress
 KEPT = 8  # a machine that lost its last writes has an older one that fits
 VERSION = 1
 
+_BEGUN = b'{"version":1,"begun":true}\n'  # a run has it that has not come anywhere yet
+
+_locked: set[int] = set()
+
+
+def _unlock_in_child() -> None:
+    """A process that a stage forks must not keep the lock when we are dead."""
+    for fd in _locked:
+        with suppress(OSError):
+            os.close(fd)
+    _locked.clear()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)
+
 
 class Entry(Struct, frozen=True, kw_only=True):
     """A state of a run that it can go on from.
 
     `output` and `dead_letters` are None where they are no regular files. `pipeline` is
-    the hash of what was done to the records.
+    the hash of what was done to the records. `closed`: the run ended after it, and wrote
+    nothing more; `finished`: because there was no more input.
     """
 
     version: int = VERSION
     time: str
     pipeline: str
     finished: bool
+    closed: bool = False
     progress: Progress
     input: Bookmark | None
     output: FileMark | None
     dead_letters: FileMark | None
 
+    def stands_where(self, other: Entry) -> bool:
+        """Whether nothing has happened between this one and `other`."""
+        return self._stand() == other._stand()
+
+    def _stand(self) -> tuple[object, ...]:
+        outputs = [mark and mark.offset for mark in (self.output, self.dead_letters)]
+        inputs = [mark.offset for mark in self.input.marks] if self.input is not None else []
+        return self.pipeline, self.progress, outputs, inputs
+
 
 class CheckpointFile:
     """Written whole, beside the old one, and renamed: it is never half of two.
 
-    It is locked while a run has it, so that a deploy does not start the next run before
-    the last one has ended.
+    It is locked from `open` on, so that a deploy does not start the next run before the
+    last one has ended. For that it is there before there is anything to remember.
     """
 
     def __init__(self, path: str) -> None:
@@ -47,14 +73,19 @@ class CheckpointFile:
         self._locked: int | None = None
 
     def open(self) -> bool:
-        """Read the entries; False if there is no file. Raises `ResumeError`, `CreateError`."""
+        """Lock it and read the entries; False if there are none yet.
+
+        Raises `ResumeError`, `CreateError`.
+        """
         try:
             text = self._lock()
-        except FileNotFoundError:
-            self._try_folder()
-            return False
         except OSError as error:
-            raise CreateError(f"cannot open checkpoint {self.path}: {error.strerror}") from error
+            reason = error.strerror
+            if isinstance(error, FileNotFoundError):
+                reason = "no such folder"
+            raise CreateError(f"cannot open checkpoint {self.path}: {reason}") from error
+        if text == _BEGUN:
+            return False
         for line in text.splitlines():
             with suppress(DecodeError):  # the machine lost the end of it
                 entry = restore(Entry, line)
@@ -68,38 +99,50 @@ class CheckpointFile:
         return True
 
     def close(self) -> None:
-        """Let others have it."""
-        if self._locked is not None:
-            os.close(self._locked)
-            self._locked = None
+        """Let others have it. It goes if nothing was saved."""
+        if self._locked is None:
+            return
+        with suppress(OSError):
+            if not self.entries and os.pread(self._locked, len(_BEGUN) + 1, 0) == _BEGUN:
+                os.unlink(self.path)
+        self._release()
 
     def save(self, entry: Entry) -> None:
         """Add `entry`; on the disk when this returns. Raises `OutputError`."""
+        if self.entries and self.entries[-1].stands_where(entry):
+            self.entries.pop()  # a run with nothing to do does not push out what is older
         self.entries = [*self.entries[1 - KEPT :], entry]
         data = b"".join(store(each) + b"\n" for each in self.entries)
-        temporary = f"{self.path}.new"
+        target = os.path.realpath(self.path)  # a link stays one
+        temporary = f"{target}.new"
         try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            fd = _create(temporary)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._locked is not None:  # who may read it is for the user to say
+                    os.fchmod(fd, os.fstat(self._locked).st_mode & 0o777)
                 with os.fdopen(fd, "wb", closefd=False) as file:
                     file.write(data)
                 os.fsync(fd)
-                os.rename(temporary, self.path)
+                os.rename(temporary, target)
             except BaseException:
                 os.close(fd)
                 os.unlink(temporary)
                 raise
-            self.close()
-            self._locked = fd
-            _sync_folder(self.path)
+            self._release()
+            self._hold(fd)
+            _sync_folder(target)
         except OSError as error:
             raise OutputError(self.path, error.strerror or str(error)) from error
 
     def _lock(self) -> bytes:
         """What it contains, once it is ours."""
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._create()
+                continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -110,15 +153,52 @@ class CheckpointFile:
             if _is_same(fd, self.path):
                 break
             os.close(fd)  # it was replaced just now
-        self._locked = fd
-        with os.fdopen(os.dup(fd), "rb") as file:
+        self._hold(fd)
+        with open(fd, "rb", closefd=False) as file:
             return file.read()
 
-    def _try_folder(self) -> None:
-        folder = os.path.dirname(self.path) or "."
-        if not os.access(folder, os.W_OK | os.X_OK):
-            reason = "no such folder" if not os.path.isdir(folder) else "the folder is not writable"
-            raise CreateError(f"cannot create checkpoint {self.path}: {reason}")
+    def _create(self) -> None:
+        """Whole from the first moment, like every other state of it. Raises OSError."""
+        target = os.path.realpath(self.path)
+        temporary = f"{target}.{os.getpid()}.new"
+        fd = _create(temporary)
+        try:
+            os.write(fd, _BEGUN)
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return  # somebody else was faster
+            except OSError:  # a file system without links: who is faster by a hair is not seen
+                os.rename(temporary, target)
+        finally:
+            os.close(fd)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def _hold(self, fd: int) -> None:
+        self._locked = fd
+        _locked.add(fd)
+
+    def _release(self) -> None:
+        if self._locked is not None:
+            _locked.discard(self._locked)
+            os.close(self._locked)
+            self._locked = None
+
+
+def _create(path: str) -> int:
+    """A new file, for us alone, whatever stood there: what is left of a run, or a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(FileExistsError):
+        return os.open(path, flags, 0o600)
+    if not os.path.islink(path):
+        left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)  # somebody writes it now
+        finally:
+            os.close(left)
+    os.unlink(path)
+    return os.open(path, flags, 0o600)
 
 
 def _is_same(fd: int, path: str) -> bool:

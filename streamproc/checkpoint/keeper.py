@@ -17,16 +17,13 @@ from datetime import UTC, datetime
 from streamproc.checkpoint.acknowledge import Acknowledger
 from streamproc.checkpoint.entry import CheckpointFile, Entry
 from streamproc.errors import OutputError
-from streamproc.fingerprint import Bookmark, FileMark, mark_of
+from streamproc.fingerprint import Bookmark, FileMark, Place, mark_of
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
 from streamproc.record import Batch, Cursor, Progress
 
 INTERVAL_S = 1.0
 MOST_BATCHES = 1000  # between two checkpoints
-
-Place = tuple[int, int] | None
-"""An open file and an offset in it; None for what is no regular file."""
 
 
 class Keeper:
@@ -52,9 +49,11 @@ class Keeper:
         self._acknowledger = acknowledger
         self._frontier = Frontier(progress)
         self._sinks: Sequence[Sink | None] = ()
-        self._places: list[Place] = []
+        self._places: list[Place | None] = []  # None for what is no regular file
         self._changed: asyncio.Event = asyncio.Event()
         self._full: asyncio.Event = asyncio.Event()
+        self._settled: asyncio.Event = asyncio.Event()
+        self._saving = asyncio.Lock()
         self._saved_batches = 0
         self._stopped = False
 
@@ -68,7 +67,7 @@ class Keeper:
         self._sinks = (sink, dead_letters)
         self.flushed()
         if self._file is not None:
-            await self._save(finished=False)
+            await self._save()
 
     def admit(self, batch: Batch) -> None:
         """The next batch of the input."""
@@ -82,6 +81,7 @@ class Keeper:
         """What `written` said is written is flushed, and nothing else is."""
         self._places = [None if sink is None else sink.place for sink in self._sinks]
         self._changed.set()
+        self._settled.set()
         if self._frontier.batches - self._saved_batches >= MOST_BATCHES:
             self._full.set()
         if self._acknowledger is not None and not self._durable:
@@ -95,10 +95,17 @@ class Keeper:
             if self._stopped:
                 return
             begun_s = time.monotonic()
-            await self._save(finished=False)
+            await self._save()
             with suppress(TimeoutError):
                 async with asyncio.timeout(begun_s + interval_s - time.monotonic()):
                     await self._full.wait()
+
+    async def settle(self) -> None:
+        """Wait until all that was admitted is written, and keep that. Raises `OutputError`."""
+        while self._frontier.is_open:
+            self._settled.clear()
+            await self._settled.wait()
+        await self._save()
 
     def stop(self) -> None:
         """`run` ends soon."""
@@ -109,11 +116,15 @@ class Keeper:
     async def close(self, *, finished: bool) -> None:
         """The last checkpoint, after `run` has ended. Raises `OutputError`."""
         self.flushed()
-        await self._save(finished=finished)
+        await self._save(closed=True, finished=finished)
         if self._acknowledger is not None:
             await self._acknowledger.close()
 
-    async def _save(self, *, finished: bool) -> None:
+    async def _save(self, *, closed: bool = False, finished: bool = False) -> None:
+        async with self._saving:
+            await self._save_alone(closed=closed, finished=finished)
+
+    async def _save_alone(self, *, closed: bool, finished: bool) -> None:
         # all of this belongs together: there is no await before it is taken
         self._changed.clear()
         self._full.clear()
@@ -131,14 +142,21 @@ class Keeper:
                 if self._durable:
                     for place in places:
                         if place is not None:
-                            os.fsync(place[0])
-                marks = [None if place is None else mark_of(*place) for place in places]
+                            os.fsync(place.fd)
+                marks = [None if place is None else mark_of(place) for place in places]
             except OSError as error:
                 raise OutputError("output", error.strerror or str(error)) from error
             if self._file is not None:
-                self._file.save(self._entry(progress, bookmark, marks, finished=finished))
+                ends = {"closed": closed, "finished": finished}
+                self._file.save(self._entry(progress, bookmark, marks, **ends))
 
-        await asyncio.get_running_loop().run_in_executor(None, save)
+        job = asyncio.get_running_loop().run_in_executor(None, save)
+        try:
+            await asyncio.wait({job})
+        except asyncio.CancelledError:
+            await asyncio.wait({job})  # whoever cancels us closes the files that it needs
+            raise
+        job.result()
         if self._acknowledger is not None and self._durable:
             self._acknowledger.acknowledge(contiguous)
 
@@ -148,11 +166,13 @@ class Keeper:
         bookmark: Bookmark | None,
         marks: Sequence[FileMark | None],
         *,
+        closed: bool,
         finished: bool,
     ) -> Entry:
         return Entry(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             pipeline=self._pipeline,
+            closed=closed,
             finished=finished,
             progress=progress,
             input=bookmark,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import sys
 from typing import Any
 
 import click
 
 from streamproc.cli.leave import say
 from streamproc.codec import encode
-from streamproc.kafka.settings import is_secret
-from streamproc.secrets import HIDDEN, redact
+from streamproc.secrets import HIDDEN
+from streamproc.shown import as_json, one_line
 
 _VARIABLE = "${"
 
@@ -35,17 +33,19 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     from streamproc.assembly.problems import problems_of
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
+    from streamproc.config.masking import masked
+    from streamproc.enrichers.imports import look_in_working_directory
 
-    sys.path.insert(0, os.getcwd())
+    look_in_working_directory()
     table = read_file(config)
     settings = resolve(table, {}, sets, try_stage=problems_of)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])
-    for line in _toml(_without_secrets(_unfilled(shown, written))):
-        click.echo(line)
+    for line in _toml(masked(_unfilled(shown, written), lambda _: HIDDEN)):
+        click.echo(as_json(line))
     for note in pipeline.notes:
-        click.echo(f"# {redact(note)}")
+        click.echo(f"# {one_line(note)}")
     if online and not asyncio.run(_reach_all(pipeline.targets)):
         return 69
     say(f"{config}: ok")
@@ -79,17 +79,6 @@ def _unfilled(value: Any, written: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(written, list | tuple):
         return [_unfilled(v, w) for v, w in zip(value, written, strict=False)]
     return value
-
-
-def _without_secrets(value: Any) -> Any:
-    """Kafka properties without passwords that stand in the file."""
-    if not isinstance(value, dict):
-        return value
-    out = {k: _without_secrets(v) for k, v in value.items()}
-    for name, each in out.get("properties", {}).items():
-        if is_secret(name) and _VARIABLE not in str(each):
-            out["properties"][name] = HIDDEN
-    return out
 
 
 def _toml(settings: dict[str, Any]) -> list[str]:

@@ -13,8 +13,10 @@ from types import FrameType
 from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
+from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, report, say
 from streamproc.config.settings import Settings
+from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
 from streamproc.interfaces import Source
 from streamproc.pipeline.run import Run
@@ -36,8 +38,8 @@ def launch(
     """
     configure(settings.log_level, settings.log_format, sys.stderr)
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
-    if "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    look_in_working_directory()
+    settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
     ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)
@@ -123,7 +125,7 @@ class _Session:
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":
-            say(summary.json())
+            say(summary.json(), most=sys.maxsize)
         elif form == "text":
             say(summary.text())
 
@@ -166,7 +168,7 @@ class _Signals:
         signal.setitimer(signal.ITIMER_REAL, max(after_s, 0.001), _UNBLOCK_S)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._shutdown.level is Level.ABORT:
+        if self._shutdown.level is Level.ABORT or self._shutdown.is_over:
             signal.setitimer(signal.ITIMER_REAL, 0)
         elif self._shutdown.asked is Level.ABORT:
             raise Interrupted  # the loop has not turned since: a plain def is in its way

@@ -6,23 +6,34 @@ import atexit
 import logging
 import os
 import sys
-import traceback
 from contextlib import suppress
 from io import StringIO
 
 import click
 
-from streamproc.errors import ReaderGoneError, StreamprocError
-from streamproc.secrets import redact
+from streamproc.errors import (
+    ConfigError,
+    PassedOnError,
+    ReaderGoneError,
+    StreamprocError,
+    UsageError,
+)
+from streamproc.shown import MOST, one_line, traceback_lines
+
+_TRUSTED = 5000  # characters of what the command line and the pipeline file say
 
 
-def say(message: str) -> None:
-    """A line on stderr, if there still is one."""
+def say(message: str, most: int = MOST) -> None:
+    """A line of at most `most` characters on stderr, if there still is one."""
+    _print(one_line(message, most))
+
+
+def _print(line: str) -> None:
     if sys.stderr is None:  # print() would take stdout
         return
     # when nobody listens the exit code still tells
     with suppress(OSError, ValueError, AttributeError):
-        print(redact(message), file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 _logs_json = False
@@ -34,19 +45,19 @@ def log_json() -> None:
     _logs_json = True
 
 
-def _tell(message: str, level: int = logging.ERROR) -> None:
-    """One line of what is wrong; in the form of the log."""
+def _tell(message: str, level: int = logging.ERROR, most: int = MOST) -> None:
+    """One line of what is wrong, of at most `most` characters; in the form of the log."""
     if _logs_json:
         from streamproc.telemetry.log import json_line
 
-        say(json_line(message, level))
+        _print(json_line(message, level, most))
     else:
-        say(f"streamproc: {message}")
+        say(f"streamproc: {message}", most)
 
 
 def note(message: str) -> None:
     """What a person should know and is no error."""
-    _tell(message if _logs_json else f"note: {message}", logging.WARNING)
+    _tell(message if _logs_json else f"note: {message}", logging.WARNING, _TRUSTED)
 
 
 def report(error: BaseException) -> int:
@@ -57,23 +68,34 @@ def report(error: BaseException) -> int:
         said = StringIO()
         error.show(said)
         if _logs_json:
-            _tell(error.format_message())
+            _tell(error.format_message(), most=_TRUSTED)
         else:
-            say(said.getvalue().rstrip())
+            for line in said.getvalue().rstrip().split("\n"):
+                say(line, _TRUSTED)
         return error.exit_code
     if isinstance(error, ReaderGoneError):
         return error.exit_code
     if isinstance(error, StreamprocError):
-        for line in str(error).splitlines() or [type(error).__name__]:
-            _tell(line)
+        for line in lines_of(error):
+            _tell(line, most=_TRUSTED)
         return error.exit_code
-    trace = "".join(traceback.format_exception(error)).rstrip()
+    trace = traceback_lines(error)
     if _logs_json:
-        _tell(f"a bug in streamproc; please report it: {trace}")
+        _tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
         return 1
-    say(trace)
+    for line in trace:
+        say(line, _TRUSTED)
     say("streamproc: this is a bug in streamproc; please report it with the lines above")
     return 1
+
+
+def lines_of(error: StreamprocError) -> list[str]:
+    """What `error` says: problems one by one, and of a worker what it made of that already."""
+    if isinstance(error, PassedOnError):
+        return str(error).split("\n")
+    problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+    most = _TRUSTED if isinstance(error, ConfigError | UsageError) else MOST
+    return [one_line(each or type(error).__name__, most) for each in problems]
 
 
 def leave(code: int) -> None:

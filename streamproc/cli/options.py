@@ -94,6 +94,9 @@ _OPTIONS = [
             help='Keep answers for so long, as 60 or "1h". [default: off]'),
     _option("--on-error", type=click.Choice(["annotate", "dead-letter", "drop", "stop"]),
             help="What a failed record becomes. [default: annotate]"),
+    _option("--incoming-errors", type=click.Choice(["pass", "process", "redo"]),
+            help="A record that comes in with an _error passes untouched, is one like any "
+                 "other, or has its failed sources asked again. [default: pass]"),
     _option("--dead-letter", metavar="FILE",
             help="Failed records with their original lines; always appended to."),
     _option("--max-errors", type=_COUNT, metavar="N", help="Stop at the Nth failed record."),

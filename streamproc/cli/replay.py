@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 
 import click
 
 from streamproc.cli.leave import say
-from streamproc.codec import original_line
+from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, InputError, UsageError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--failed-only", is_flag=True, help="Keep _error.sources: only those run again.")
+@click.option(
+    "--failed-only",
+    is_flag=True,
+    help="For --incoming-errors redo: only the sources that failed are asked again.",
+)
 @click.option("-o", "--output", metavar="kafka://...", help="Of a topic: give back to this one.")
 def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int:
     """Give back the original lines of failed records, ready to be piped in again.
@@ -27,19 +33,18 @@ def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int
         return _replay_topic(files, output, keep_sources=failed_only)
     if output is not None:
         raise UsageError("-o is for topics: redirect the output (> FILE), or pipe it")
-    code = 0
     out = sys.stdout.buffer
+    code = 0
     try:
         for file in files:
             for number, line in _lines(file):
                 try:
                     original = original_line(line, keep_sources=failed_only)
+                    if original is not None:
+                        out.write(one_line(original) + b"\n")
                 except DecodeError as error:
                     say(f"streamproc: {file}, line {number}: {error.message}")
                     code = 3
-                    continue
-                if original is not None:
-                    out.write(original + b"\n")
         out.flush()
     except BrokenPipeError:
         return 141
@@ -73,10 +78,28 @@ def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: b
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers; of a file those that are there now.
+
+    It may be the dead-letter file of the run that reads what we write.
+    """
     try:
         with sys.stdin.buffer if file == "-" else open(file, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            is_file = stat.S_ISREG(status.st_mode)
+            if is_file and os.path.samestat(status, os.fstat(sys.stdout.fileno())):
+                raise UsageError(f"{file} is also the output: write to another file")
+            at = os.lseek(stream.fileno(), 0, os.SEEK_CUR) if is_file else 0
             for number, line in enumerate(stream, 1):
+                at += len(line)
+                if is_file and at > status.st_size:
+                    break
                 if line.strip():
                     yield number, line.removesuffix(b"\n")
+            if is_file and os.fstat(stream.fileno()).st_size > status.st_size:
+                say(
+                    f"streamproc: {file} has grown while it was read, and what was added is not "
+                    "given back; as the dead-letter file of the run that reads this it has "
+                    "records twice that failed again"
+                )
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error

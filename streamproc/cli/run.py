@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -70,22 +69,24 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
         click.echo(click.get_current_context().get_usage(), err=True)
         click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
         return 2
-    letters = settings.dead_letter if isinstance(settings.dead_letter, str) else None
-    if settings.sink is None:
-        _refuse_same_file(paths, settings.output, letters)
+    output = None if settings.output in _STDOUT else settings.output
+
+    from streamproc.cli.same_file import refuse_same_file
+
+    target = (1 if output is None else output) if settings.sink is None else None
+    refuse_same_file(settings, paths, target, config)
 
     from streamproc.cli.launch import launch
 
-    output = None if settings.output in _STDOUT else settings.output
     return launch(settings, paths, output, notes)
 
 
 def _try(stage: StageSettings) -> Sequence[str]:
     """What is wrong with the code and the expressions of a stage, when something is wrong."""
     from streamproc.assembly.problems import problems_of
+    from streamproc.enrichers.imports import look_in_working_directory
 
-    if "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    look_in_working_directory()
     return problems_of(stage)
 
 
@@ -133,29 +134,3 @@ def _is_terminal(fd: int) -> bool:
         return os.isatty(fd)
     except OSError:
         return False
-
-
-def _refuse_same_file(inputs: list[str], output: str | None, dead_letter: str | None) -> None:
-    """Before anything is opened for writing: an output that is an input would eat itself."""
-    writes: dict[str, str | int] = {"stdout": 1}
-    if output not in _STDOUT:
-        writes = {str(output): str(output)}
-    if dead_letter is not None:
-        if _identity(dead_letter) in {_identity(target) for target in writes.values()} - {None}:
-            raise UsageError(f"{dead_letter} is both the output and the dead-letter file")
-        writes[dead_letter] = dead_letter
-    reads = {_identity(0 if name == "-" else name): name for name in inputs}
-    for name, target in writes.items():
-        identity = _identity(target)
-        if identity is not None and identity in reads:
-            shown = reads[identity] if reads[identity] != "-" else "stdin"
-            raise UsageError(f"{name} is also an input ({shown}): write to another file")
-
-
-def _identity(target: Any) -> tuple[int, int] | None:
-    """Device and inode of a regular file (a name or a descriptor), None for all else."""
-    try:
-        status = os.fstat(target) if isinstance(target, int) else os.stat(target)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

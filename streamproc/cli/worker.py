@@ -1,4 +1,4 @@
-"""A worker process: `python -m streamproc.cli.worker FD`, started by its parent only.
+"""A worker process, started by its parent only (`engines.crew`).
 
 It ends with its parent, whatever it is doing then.
 """
@@ -14,17 +14,19 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from typing import Any
 
 from streamproc.assembly import Pipeline
 from streamproc.cli.launch import new_loop
+from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import Kind, Wire, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import Inbox, Outbox
+from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
 from streamproc.pipeline.channel import Channel
-from streamproc.secrets import hide_all, redact
+from streamproc.secrets import hide_all
+from streamproc.shown import traceback_lines
 from streamproc.telemetry.log import configure
 
 _BEAT_S = 0.2
@@ -47,15 +49,16 @@ class _Worker:
         """Until the parent says that it is the end."""
         settings, hidden, paths = pickle.loads(await self._setup)
         hide_all(hidden)
-        sys.path[:] = paths
+        adopt(*paths)
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
             pipeline = Pipeline.from_settings(settings)
             await self._work(pipeline)
         except StreamprocError as error:
-            self.wire.send(Kind.FATAL, pickle.dumps((str(error), error.exit_code)))
+            text = "\n".join(lines_of(error))
+            self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))
         except Exception as error:
-            text = redact("".join(traceback.format_exception(error)).rstrip())
+            text = "\n".join(traceback_lines(error))
             self.wire.send(Kind.FATAL, pickle.dumps((f"in a worker: {text}", 1)))
 
     async def _work(self, pipeline: Pipeline) -> None:
@@ -130,7 +133,9 @@ def main() -> None:
         # meant for the parent, which ends us; a handler and not SIG_IGN, which is inherited
         signal.signal(number, lambda n, frame: None)
     asyncio.set_event_loop(loop := new_loop(None))
-    loop.run_until_complete(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    wire = socket.socket(fileno=int(sys.argv[1]))
+    wire.set_inheritable(False)  # it came through exec, and goes no further
+    loop.run_until_complete(_serve(wire))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)
@@ -157,7 +162,3 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() == 1:  # it was too late already
             os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,10 @@ from streamproc.codec.decode import (
 )
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode, encode_quickly
-from streamproc.codec.failure import original_line
+from streamproc.codec.failure import one_line, original_line
 from streamproc.codec.line import line_of
 from streamproc.codec.on_error import Mode, OnError
+from streamproc.codec.outline import Outline
 from streamproc.codec.stored import restore, store
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Document",
     "Mode",
     "OnError",
+    "Outline",
     "Unusual",
     "decode",
     "decode_any",
@@ -27,6 +29,7 @@ __all__ = [
     "encode",
     "encode_quickly",
     "line_of",
+    "one_line",
     "original_line",
     "restore",
     "store",

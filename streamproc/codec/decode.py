@@ -9,19 +9,15 @@ RFC 8259: lone surrogates, numbers of any size.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Literal
 
 import msgspec
 
-from streamproc.errors import DecodeError
+from streamproc.codec import shape
+from streamproc.codec.integers import LONG_DIGITS, MOST_DIGITS, MOST_DIGITS_IN_ALL, integer
+from streamproc.codec.shape import MAX_DEPTH, is_too_deep
+from streamproc.errors import DecodeError, UnreadableError
 from streamproc.record import WHITESPACE
-
-MAX_DEPTH = 512
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
-_INT_DIGITS = 4300  # the interpreter's own limit for str ⇄ int, and msgspec's
 
 _decode = msgspec.json.Decoder().decode
 
@@ -67,9 +63,9 @@ def verbatim(lines: list[bytes]) -> list[bytes] | None:
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """The record in `line`. Integers are exact at any length, other numbers are floats.
+    """The record in `line`. Integers are exact, other numbers are floats.
 
-    Raises `DecodeError`: `malformed`, `not_an_object` or `too_deep`.
+    Raises `DecodeError`: `malformed`, `not_an_object` or `too_deep`; and `UnreadableError`.
     """
     value = decode_any(line)
     if type(value) is not dict:
@@ -78,9 +74,19 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 def decode_any(line: bytes) -> Any:
-    """The JSON value in `line`. Raises `DecodeError`: `malformed` or `too_deep`."""
-    if len(line) > QUICK_BYTES and is_too_deep(line):
-        raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+    """The JSON value in `line`. Raises `DecodeError`: `malformed` or `too_deep`.
+
+    `UnreadableError`: it is JSON, and its objects would take too much time (`bad_number`)
+    or memory (`too_long`).
+    """
+    if len(line) > QUICK_BYTES:
+        if is_too_deep(line):
+            raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+        if (size := shape.decoded_bytes(line)) is not None:
+            takes = f"takes about {size >> 20} MiB of memory, {size // len(line)} times its length"
+            raise UnreadableError("too_long", f"decoded it {takes}: no stage is given that")
+        if shape.has_many_digits(line):
+            return _decode_exact(line)
     try:
         return _decode(line)
     except Unusual:
@@ -88,47 +94,55 @@ def decode_any(line: bytes) -> Any:
 
 
 def _decode_exact(line: bytes) -> Any:
+    counts = shape.has_long_integer(line) or shape.has_many_digits(line)
+    integers = _Integers() if counts else None
+    parse_int = integers.__getitem__ if integers is not None else None
     try:
         # str, never bytes: from bytes json.loads guesses UTF-16 and eats a BOM
         text = line.decode("utf-8")
-        return json.loads(text, parse_int=_exact_int, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_int=parse_int, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        message = f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}"
-        raise DecodeError("malformed", message) from None
+        raise not_utf8(line, error) from None
     except json.JSONDecodeError as error:
         raise DecodeError(
             "malformed", f"{error.msg.removesuffix(' at')} at column {error.colno}"
         ) from None
     except RecursionError:
         raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels") from None
+    if integers is not None and integers.refused is not None:
+        raise UnreadableError("bad_number", integers.refused)
+    return value
+
+
+class _Integers(dict[str, int]):
+    """Makes integers as long as they are not too long; then `refused` says so."""
+
+    def __init__(self) -> None:
+        # looked up in C: a call for each of many small ones takes most of the time
+        super().__init__((str(n), n) for n in range(-99, 1000))
+        self.refused: str | None = None
+        self._in_all = 0
+
+    def __missing__(self, digits: str) -> int:
+        count = len(digits) - digits.startswith("-")
+        if count <= LONG_DIGITS:
+            return int(digits)
+        self._in_all += count
+        if count > MOST_DIGITS:
+            self.refused = f"an integer of {count:,} digits, the limit is {MOST_DIGITS:,}"
+        elif self._in_all > MOST_DIGITS_IN_ALL:
+            self.refused = f"integers of more than {MOST_DIGITS_IN_ALL:,} digits in all"
+        return 0 if self.refused else integer(digits)
+
+
+def not_utf8(line: bytes, error: UnicodeDecodeError) -> DecodeError:
+    """What is to be said of `line`, which is no UTF-8."""
+    message = f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}"
+    return DecodeError("malformed", message)
 
 
 def _refuse_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
-
-
-def _exact_int(digits: str) -> int:
-    """`int(digits)` at any length: halves, because CPython caps one conversion."""
-    if len(digits) <= _INT_DIGITS:
-        return int(digits)
-    if digits[0] == "-":
-        return -_exact_int(digits[1:])
-    low = len(digits) // 2
-    high: int = _exact_int(digits[:-low]) * 10**low
-    return high + _exact_int(digits[-low:])
-
-
-def is_too_deep(line: bytes) -> bool:
-    """Whether brackets nest deeper than `MAX_DEPTH`, at C speed and without recursion."""
-    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
-        return False
-    brackets = _STRING.sub(b"", line).translate(_BRACKETS, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        inner = brackets.replace(b"[]", b"")  # takes off the innermost level everywhere
-        if len(inner) == len(brackets):
-            return False  # unbalanced: the parser says what is wrong
-        brackets = inner
-    return bool(brackets)
 
 
 def _json_type(value: Any) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from streamproc.codec import splice
 from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
+from streamproc.codec.raw import RAW, from_members
+from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE, Selected
 
 
@@ -17,10 +20,10 @@ class Document:
     see, and theirs to change: only what they return gets into `line`.
     """
 
-    __slots__ = ("added", "fields", "given", "line")
+    __slots__ = ("added", "fields", "given", "line", "original", "replaced")
 
     def __init__(self, line: bytes) -> None:
-        """Raises `DecodeError` if `line` is no JSON object."""
+        """Raises `DecodeError` if `line` is no JSON object, and `UnreadableError`."""
         self.fields = decode(line)
         # byte values: the cheap way to see that there is nothing to strip
         if line[-1] != 0x7D or line[0] != 0x7B:
@@ -28,28 +31,54 @@ class Document:
         self.line = line
         self.given = self.fields.copy()
         self.added: list[str] | None = []  # None once more than new members was changed
+        self.original: bytes | None = None  # of a record that is done again, before it was done
+        self.replaced = False  # by what a transform returned
 
     @classmethod
     def resumed(cls, line: bytes, fields: dict[str, Any], given: dict[str, Any]) -> Document:
         """A document that somebody else has decoded, `given` before stages saw `fields`."""
         self: Document = object.__new__(cls)
         self.line, self.fields, self.given, self.added = line, fields, given, []
+        self.original, self.replaced = None, False
         return self
 
     @property
-    def is_partial(self) -> bool:
-        """Whether only some sources of the record failed, earlier, and nothing else is amiss."""
-        error = self.fields.get("_error")
-        return (
-            isinstance(error, dict) and isinstance(error.get("sources"), dict) and len(error) == 1
-        )
+    def has_error(self) -> bool:
+        """Whether it has a member `_error`: of an earlier run, or somebody else's."""
+        return "_error" in self.given
 
-    def take_sources(self) -> list[str]:
-        """The names of those sources; their mark is taken off the record."""
-        sources = list(self.fields.pop("_error")["sources"])
+    def had_already(self, returned: dict[str, Any]) -> bool:
+        """Whether the `_error` of what a stage returned is the one that the record came with."""
+        if "_error" not in self.given:
+            return False
+        own = {"_error": returned["_error"]}
+        return not splice.differences(self.line, self.given, own)
+
+    @property
+    def failed_sources(self) -> tuple[str, frozenset[str]] | None:
+        """What `replay --failed-only` says of it: a stage, and which of its sources failed."""
+        error = self.fields.get("_error")
+        if not isinstance(error, dict) or not error.keys() <= {"stage", "sources", "added", *RAW}:
+            return None
+        stage, sources = error.get("stage"), error.get("sources")
+        if not isinstance(stage, str) or not isinstance(sources, dict) or not sources:
+            return None
+        with suppress(DecodeError):
+            from_members(error)
+            return stage, frozenset(sources)
+        return None
+
+    def begin_again(self) -> None:
+        """Take off what `replay --failed-only` said, if it is `failed_sources`."""
+        mark: Any = self.fields.pop("_error")
         del self.given["_error"]
+        names = mark["added"] if isinstance(mark.get("added"), list) else []
+        names = [each for each in names if isinstance(each, str) and each in self.given]
+        self.original = from_members(mark)
+        self.added = names if self.original is None else None
+        if self.original is None:
+            self.original = splice.without(self.line, {"_error", *names})
         self.line = splice.without(self.line, {"_error"})
-        return sources
 
     def put(self, path: tuple[str, ...], value: Any) -> None:
         """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""
@@ -86,7 +115,7 @@ class Document:
         else:
             line = splice.rebuild(self.line, decode(self.line), value)
         other = self.resumed(line, value.copy(), value.copy())
-        other.added = None
+        other.added, other.replaced, other.original = None, True, self.original
         return other
 
     def _append(self, members: dict[str, Any]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
+from streamproc.codec.integers import digits
+
 # For loops that cannot afford a call per record: what `encode` does first. TypeError and
 # a `null` in the result want `encode` itself.
 encode_quickly = orjson.dumps
-
-_INT_BITS = 14_000  # below CPython's limit of 4300 digits
 
 
 def encode(value: Any) -> bytes:
@@ -45,7 +45,7 @@ def _encode_exact(value: Any, path: str) -> str:
         case str():
             return encode_basestring_ascii(value)
         case int():
-            return _digits(value)
+            return digits(value)
         case dict():
             return "{" + ",".join(_member(k, v, path) for k, v in value.items()) + "}"
         case list() | tuple():
@@ -64,17 +64,6 @@ def _member(key: Any, value: Any, path: str) -> str:
         raise TypeError(f"{_at(path)}a key is {type(key).__name__}, JSON keys are strings")
     where = f"{path}.{key}" if path else key
     return f"{encode_basestring_ascii(key)}:{_encode_exact(value, where)}"
-
-
-def _digits(number: int) -> str:
-    """`str(number)` at any length: halves, because CPython caps one conversion."""
-    if number < 0:
-        return "-" + _digits(-number)
-    if number.bit_length() <= _INT_BITS:
-        return str(int(number))
-    low = number.bit_length() * 3 // 20  # about half of its decimal digits
-    head, tail = divmod(number, 10**low)
-    return _digits(head) + _digits(tail).rjust(low, "0")
 
 
 def _refuse_nan(value: Any, path: str) -> None:

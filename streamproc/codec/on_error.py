@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from streamproc.codec.document import Document
 from streamproc.codec.failure import as_annotated, as_dead_letter
+from streamproc.codec.outline import Outline
 from streamproc.errors import DecodeError
 from streamproc.record import (
     DEAD_LETTERED,
@@ -18,9 +19,11 @@ from streamproc.record import (
     Failed,
     Note,
 )
+from streamproc.secrets import redact
 
 Mode = Literal["annotate", "dead-letter", "drop"]
 DECODE = "decode"
+_SHOWN = 500  # characters of a message
 
 
 class OnError:
@@ -31,19 +34,25 @@ class OnError:
         self._dead_letters = dead_letters
 
     def refuse(
-        self, failed: Failed, batch: Batch, i: int, document: Document | None = None
+        self, failed: Failed, batch: Batch, i: int, document: Document | Outline | None = None
     ) -> Note:
-        """Line i of `batch` failed; `document` is what the stages before had made of it."""
-        malformed = failed.stage == DECODE
+        """Line i of `batch` failed; `document` is what the stages before had made of it.
+
+        None: it is no record, and `failed` says so or at which stage that was found out.
+        """
+        malformed = document is None and failed.stage == DECODE
         raw = None if malformed and failed.kind == "too_long" else batch.lines[i]
+        if isinstance(document, Document) and document.original is not None:
+            raw = document.original
         failed = self._located(failed, batch, i)
+        why = f"{failed.kind} in {failed.stage}: {redact(failed.message[:_SHOWN])}"
         if self.mode == "dead-letter":
-            letter = as_dead_letter(failed, raw)
-            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed)
+            letter = as_dead_letter(failed, raw, document)
+            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed, why=why)
         if self.mode == "drop":
-            return Note(DROPPED, malformed=malformed)
+            return Note(DROPPED, malformed=malformed, why=why)
         line = as_annotated(failed, raw, document)
-        return Note(FAILED, line, lines_out=1, malformed=malformed)
+        return Note(FAILED, line, lines_out=1, malformed=malformed, why=why)
 
     def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         """Line i of `batch` was read and will not be finished."""
@@ -54,10 +63,10 @@ class OnError:
         if self.mode != "annotate" or not to_stdout:
             return Note(UNPROCESSED)
         try:
-            document = Document(raw)
+            outline = Outline.of(raw)
         except DecodeError:
-            document = None
-        return Note(UNPROCESSED, as_annotated(failed, raw, document), lines_out=1)
+            outline = None
+        return Note(UNPROCESSED, as_annotated(failed, raw, outline), lines_out=1)
 
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
         where = {"file": batch.cursor.file, "line": batch.cursor.line + i}

@@ -5,6 +5,7 @@ A record here is the bytes of one JSON object, without white space around it.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from itertools import chain, repeat
 from json.decoder import JSONDecoder
@@ -13,12 +14,20 @@ from typing import Any, NamedTuple
 import msgspec
 from orjson import dumps
 
-from streamproc.codec.decode import decode
+from streamproc.codec.decode import decode, decode_any
 from streamproc.codec.encode import encode
 from streamproc.record import Selected
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
+# Of a valid object: what is before a key, the key, the colon, and the value if it is no container.
+_next_member = re.compile(
+    rb"""
+    ( [{, \t\r\n]*+ )  ( "(?:[^"\\]++|\\.)*+" )  ( [ \t\r\n]*+ : [ \t\r\n]*+ )
+    ( "(?:[^"\\]++|\\.)*+" | [^"\[{,} \t\r\n]*+ )
+    """,
+    re.VERBOSE,
+).match
 
 
 class Member(NamedTuple):
@@ -49,7 +58,7 @@ def members(record: bytes) -> tuple[list[Member], bytes]:
         for comma, colon in ((b",", b":"), (b", ", b": ")):
             lead = repeat(comma)
             found = [
-                Member(name, mark, dumps(name), colon, bytes(value))
+                Member(name, mark, b'"%b"' % name.encode(), colon, bytes(value))
                 for mark, (name, value) in zip(chain((b"{",), lead), values.items(), strict=False)
             ]
             # msgspec keeps one of several equal keys. If the members, written in one of the
@@ -60,25 +69,18 @@ def members(record: bytes) -> tuple[list[Member], bytes]:
 
 
 def _scan_members(record: bytes) -> tuple[list[Member], bytes]:
-    text = record.decode()
+    text = record.decode("latin-1")  # places in it are places in `record`
     found = []
-    ended, at = 0, _skip_space(text, 1)
-    while text[at] != "}":
-        name, end = _span(text, at)
-        start = _skip_space(text, _skip_space(text, end) + 1)
-        _, stop = _span(text, start)
-        cuts = (text[ended:at], text[at:end], text[end:start], text[start:stop])
-        found.append(Member(name, *(cut.encode() for cut in cuts)))
-        ended, at = stop, _skip_space(text, stop)
-        if text[at] == ",":
-            at = _skip_space(text, at + 1)
-    return found, text[ended:].encode()
-
-
-def _skip_space(text: str, at: int) -> int:
-    while text[at] in " \t\n\r":
-        at += 1
-    return at
+    at = 0
+    while (match := _next_member(record, at)) is not None:
+        lead, key, colon, value = match.groups()
+        at = match.end()
+        if not value:  # an array or an object
+            _, end = _span(text, at)
+            at, value = end, record[at:end]
+        name = decode_any(key) if b"\\" in key else key[1:-1].decode()
+        found.append(Member(name, lead, key, colon, value))
+    return found, record[at:]
 
 
 def join(found: list[Member], end: bytes = b"}") -> bytes:
@@ -215,13 +217,39 @@ def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) 
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal in value and in type: 1, 1.0 and True are three values."""
-    if type(a) is not type(b):
+    """Equal in value and in type: 1, 1.0 and True are three values. `b` came from JSON."""
+    kind = type(a)
+    if kind is not type(b):
         return False
-    if type(a) is dict:
-        return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
-    if type(a) is list:
-        return len(a) == len(b) and all(map(same, a, b))
-    if type(a) is float:
+    if kind is dict or kind is list:
+        try:
+            written = dumps(a)
+            if written.find(b"null") < 0 and written == dumps(b):  # NaN is written as null, too
+                return True
+        except TypeError:
+            pass  # deep, or with long integers
+        return _same_members(a, b)
+    if kind is float:
         return a == b and str(a) == str(b)  # 0.0 and -0.0 are spelled differently
     return bool(a == b)
+
+
+def _same_members(a: Any, b: Any) -> bool:
+    """The same for containers of one kind, whatever the order of keys, however deep."""
+    pairs = [(a, b)]
+    while pairs:
+        a, b = pairs.pop()
+        kind = type(a)
+        if kind is not type(b):
+            return False
+        if kind is dict:
+            if a.keys() != b.keys():
+                return False
+            pairs += [(value, b[key]) for key, value in a.items()]
+        elif kind is list:
+            if len(a) != len(b):
+                return False
+            pairs += zip(a, b, strict=True)
+        elif not same(a, b):
+            return False
+    return True

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from streamproc.codec.decode import Unusual
 from streamproc.errors import DecodeError
 
 T = TypeVar("T")
@@ -20,5 +21,5 @@ def restore(kind: type[T], line: bytes) -> T:
     """What `store` made. Raises `DecodeError` if it is none, or damaged."""
     try:
         return msgspec.json.decode(line, type=kind)
-    except msgspec.MsgspecError as error:
+    except Unusual as error:
         raise DecodeError("malformed", str(error)) from None

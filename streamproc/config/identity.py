@@ -8,26 +8,26 @@ import msgspec
 
 from streamproc.codec import encode
 from streamproc.config.settings import Settings
-from streamproc.secrets import redact
 
-# How it is done, which may be another way after a resume. And what connections look like.
+# How it is done, which may be another way after a resume.
 _MANNER = {
     "timeout", "deadline", "retry", "breaker", "rate", "concurrency", "cache", "batch",
-    "client", "tls", "max_body",
 }  # fmt: skip
+_CONNECTIONS = {"client", "tls", "max_body"}  # of an http table: what they look like
 
 
 def identity(settings: Settings) -> str:
-    """The same for settings that make the same of every record; secrets do not count."""
+    """The same for settings that make the same of every record; what `${VAR}` is does not count."""
     from hashlib import sha256
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
     mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    matters = [_matter(stages), mode, settings.max_line_bytes]
+    matter: list[Any] = [[_of_stage(each) for each in stages], mode, settings.max_line_bytes]
+    if settings.incoming_errors != "pass":
+        matter.append(settings.incoming_errors)
     if settings.skip or settings.sample != 1.0:  # a limit may be raised, and the run goes on
-        matters += [settings.skip, float(settings.sample), settings.sample_seed]
-    text = encode(matters).decode()
-    return sha256(redact(text).encode()).hexdigest()
+        matter += [settings.skip, float(settings.sample), settings.sample_seed]
+    return sha256(encode(matter)).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -37,9 +37,16 @@ def plain(value: Any) -> Any:
     return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 
-def _matter(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _matter(v) for k, v in value.items() if k not in _MANNER and v is not None}
-    if isinstance(value, list | tuple):
-        return [_matter(each) for each in value]
-    return value
+def _of_stage(stage: dict[str, Any]) -> dict[str, Any]:
+    """A stage, one of several sources, or a fallback. What tables contain is compared whole."""
+    out = _given(stage, _MANNER)
+    if "http" in out:
+        out["http"] = _given(out["http"], _CONNECTIONS)
+    for name in ("all", "fallback"):
+        if name in out:
+            out[name] = [_of_stage(each) for each in out[name]]
+    return out
+
+
+def _given(table: dict[str, Any], without: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in table.items() if k not in without and v is not None}

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streamproc.config.contradictions import contradictions
+from streamproc.config.masking import literal_secrets
 from streamproc.config.registry import KINDS
 from streamproc.config.settings import Settings, StageSettings
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
@@ -26,17 +27,18 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_file(path: str) -> Table:
-    """The tables of a pipeline file, as written. Raises `ConfigError`."""
+    """The tables of a pipeline file; its SPECs know where it is. Raises `ConfigError`."""
     import tomllib
 
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")
-        return tomllib.loads(text)
+        table: Table = _locate(tomllib.loads(text), os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return table
 
 
 def resolve(
@@ -55,6 +57,8 @@ def resolve(
     problems: list[str] = []
     merged = merge(table, overrides or {}, sets, problems)
     variables = os.environ if environment is None else environment
+    for secret in literal_secrets(merged):
+        hide(secret)
     expanded = expand(merged, variables, "", problems)
     settings = _convert(Settings, expanded, "", problems)
     problems += contradictions(expanded)
@@ -139,7 +143,10 @@ def expand(value: Any, variables: Mapping[str, str], path: str, problems: list[s
         else:
             hide(variables[name])
         used[name] = variables.get(name, "")
-    return _Filled(value, used) if used else value
+    if not used:
+        return value
+    filled = _Filled(value, used)
+    return _Located(filled, value.folder) if isinstance(value, _Located) else filled
 
 
 class _Filled(str):
@@ -154,8 +161,39 @@ class _Filled(str):
         self.variables = variables
         return self
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What makes it again in a worker."""
+        return self.written, self.variables
+
     def __repr__(self) -> str:
         return repr(self.written)
+
+
+class _Located(str):
+    """A SPEC of a pipeline file, which means what lies beside that file, in `folder`."""
+
+    folder: str
+
+    def __new__(cls, spec: str, folder: str) -> _Located:
+        self = super().__new__(cls, spec)
+        self.folder = folder
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What makes it again in a worker."""
+        return str(self), self.folder
+
+
+def _locate(value: Any, folder: str) -> Any:
+    """`value` with every `python = SPEC` of a stage as one of `folder`."""
+    if isinstance(value, list):
+        return [_locate(each, folder) for each in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _locate(value[key], folder) for key in ("stage", "all", "fallback")
+             if key in value}  # fmt: skip
+    spec = value.get("python")
+    return value | inner | ({"python": _Located(spec, folder)} if isinstance(spec, str) else {})
 
 
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:

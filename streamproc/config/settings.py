@@ -19,6 +19,7 @@ from streamproc.units import ByteSize, Sample, Seconds
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 OnError = Literal["annotate", "dead-letter", "drop", "stop"]
+IncomingErrors = Literal["pass", "process", "redo"]
 
 
 class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ordered: bool = True
     timeout: Seconds = cast("Seconds", 30.0)
     on_error: OnError = "annotate"
+    incoming_errors: IncomingErrors = "pass"
     source: SourceSettings | None = None
     sink: SinkSettings | None = None
     dead_letter: str | SinkSettings | None = None

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
 from streamproc.record import Batch, CallTally
+
+_ROOT = str(Path(__file__).parents[2])
+# Not `-m`: a folder named streamproc in the working directory is not ours, and where we are
+# found only because of that directory, a worker finds us, too.
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv.pop()); import streamproc; del sys.path[0]; "
+    "from streamproc.cli.worker import main; main()"
+)
+_QUIET_S = 0.05  # nothing more comes of a dead worker when nothing has come for so long
+_END_S = 2.0  # what a worker gets to end, once it has closed its wire
 
 
 class Crew:
@@ -84,6 +98,9 @@ class Worker:
         self._next = 0
         self.place = place  # among the workers
         self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
+        self._is_wire_lost = False
+        self._has_waited = False  # for what it had sent
         self._wire = Wire(self._framed, self._lost)
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.spans: dict[int, Span] = {}  # by number, in the order in which they were given
@@ -101,11 +118,12 @@ class Worker:
         """A fresh interpreter: nothing of this loop and its threads goes along."""
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
-        command = [sys.executable, "-m", "streamproc.cli.worker", str(fd)]
+        command = [sys.executable, *_flags(), "-c", _PROGRAM, str(fd), _ROOT]
         with theirs:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - its end is seen on the wire
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - `_watch` sees its end
                 command, pass_fds=(fd,), stdin=subprocess.DEVNULL
             )
+        self._watch(self._process)
         ours.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: self._wire, sock=ours)
         self.heard_s = time.monotonic()
@@ -173,21 +191,58 @@ class Worker:
         self.heard_s = time.monotonic()
         self._on_frame(self, kind, body)
 
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Hear of its end from the kernel: what a stage has forked may hold the wire open."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except (AttributeError, OSError):  # no Linux, or an old one
+
+            def wait() -> None:
+                process.wait()
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._died)
+
+            threading.Thread(target=wait, daemon=True).start()
+        else:
+            loop.add_reader(self._pidfd, self._died)
+
+    def _died(self) -> None:
+        """The process has ended; what it has sent may not have come yet."""
+        assert self._process is not None
+        self._process.wait()
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+        self._look_whether_quiet(self._wire.received_bytes)
+
+    def _look_whether_quiet(self, received_bytes: int) -> None:
+        now = self._wire.received_bytes
+        if self._is_wire_lost:
+            self._end()
+        elif now == received_bytes and self._has_waited:
+            self._wire.abort()
+            self._end()
+        else:
+            self._has_waited = True
+            asyncio.get_running_loop().call_later(_QUIET_S, self._look_whether_quiet, now)
+
     def _lost(self) -> None:
         """The wire ends with the process, or shortly before it."""
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, self._wait).add_done_callback(self._ended)
+        self._is_wire_lost = True
+        if self._process is not None and self._process.returncode is not None:
+            self._end()
+        else:
+            asyncio.get_running_loop().call_later(_END_S, self.kill)
 
-    def _wait(self) -> None:
-        assert self._process is not None
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _ended(self, waited: asyncio.Future[None]) -> None:
-        waited.exception()
+    def _end(self) -> None:
         if not self.gone.done():
             self.gone.set_result(None)
-        self._on_gone(self)
+            self._on_gone(self)
+
+
+def _flags() -> list[str]:
+    """Of the interpreter; what decides where modules are found is as it is here, or stricter."""
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site}
+    return ["-P", *(flag for flag, is_set in flags.items() if is_set)]

@@ -57,6 +57,7 @@ class Wire(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._begin = self._end = 0  # of what is received and not handled
+        self.received_bytes = 0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,6 +71,7 @@ class Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
         self._end += nbytes
+        self.received_bytes += nbytes
         needed = _HEADER.size
         while self._end - self._begin >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer, self._begin)
@@ -105,10 +107,10 @@ class Wire(asyncio.BufferedProtocol):
             length = sum(map(len, parts))
             self.transport.writelines((_HEADER.pack(kind, length), *parts))
 
-    def close(self) -> None:
-        """Send what is waiting, then close."""
+    def abort(self) -> None:
+        """Close at once: there is nobody at the other end, though it is not closed."""
         if self.transport is not None:
-            self.transport.close()
+            self.transport.abort()
 
 
 class Piece(Batch):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from streamproc.codec import verbatim
 from streamproc.engines.one_stage import OneStage
-from streamproc.engines.pace import Pace
+from streamproc.engines.pace import TURN_S, Pace
 from streamproc.engines.program import Program, keep
 from streamproc.errors import Interrupted
 from streamproc.interfaces import Finished, Work
@@ -25,17 +25,18 @@ class InlineLoop:
         self._warn_slow = warn_slow
         self._pace = Pace()
         self._one = OneStage.of(program)
+        self.is_over = False  # no call is begun any more
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input."""
-        while (batch := await work.receive()) is not None:
+        while not self.is_over and (batch := await work.receive()) is not None:
             if not self._program.stages and (lines := verbatim(batch.lines)) is not None:
                 finished.finish_run(batch, 0, lines, {})
                 await asyncio.sleep(0)
                 continue
             done = 0
             try:
-                while done < len(batch):
+                while done < len(batch) and not self.is_over:
                     done = self._turn(batch, done, finished)
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
             except Interrupted:
@@ -45,6 +46,8 @@ class InlineLoop:
         """As many records as fit a turn of the loop; returns where to go on."""
         begun_s = time.monotonic()
         stop = min(len(batch), start + self._pace.size)
+        if finished.counts_failures:
+            return self._one_by_one(batch, start, stop, finished)
         lines: list[bytes] = []
         notes: dict[int, Note] = {}
         try:
@@ -60,4 +63,17 @@ class InlineLoop:
         if stop - start == 1 or elapsed_s > _SLOW_S:
             self._warn_slow(elapsed_s)
         self._pace.measured(stop - start, elapsed_s)
+        return stop
+
+    def _one_by_one(self, batch: Batch, start: int, stop: int, finished: Finished) -> int:
+        """So that no call is made after the last failure that is allowed."""
+        until_s = time.monotonic() + TURN_S
+        for i in range(start, stop):
+            outcome = self._program.inline(batch, i)
+            if isinstance(outcome, Note):
+                finished.finish(batch, i, outcome.line, outcome)
+            else:
+                finished.finish(batch, i, outcome)
+            if self.is_over or time.monotonic() > until_s:
+                return i + 1
         return stop

@@ -15,7 +15,7 @@ from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
 from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
-from streamproc.engines.slot import Slot
+from streamproc.engines.slot import ABANDONED, IDLE, RUNNING, Slot
 from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.errors import Interrupted, Unfinished
@@ -44,10 +44,12 @@ class LocalEngine:
         self._shop = Workshop(places, self._sweeper)
         self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)
         self._consumers = 0
-        self._idle = 0
+        self._idle = 0  # of them; also those that have not run yet
         self._pace = Pace()
         self._one: OneStage | None = None
+        self._inline: InlineLoop | None = None
         self._turn_began_s = 0.0
+        self._now = time.monotonic
         self._warned_slow = False
         self._stack = AsyncExitStack()
         self._done: asyncio.Future[None] | None = None
@@ -93,15 +95,18 @@ class LocalEngine:
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            await InlineLoop(self._program, self._warn_slow).run(work, finished)
+            self._inline = InlineLoop(self._program, self._warn_slow)
+            await self._inline.run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
+        self._now = asyncio.get_running_loop().time
         self._shop.on_too_many = self._fail
-        self._places.on_lent = self._spawn_if_useful
+        self._shop.is_dry = lambda: work.is_dry
+        work.on_dry = self._shop.look_at_lists
+        self._places.on_free = self._spawn_if_useful
         self._sweeper.start()
         try:
-            for _ in range(self._places.count):
-                self._spawn()
+            self._spawn()
             await self._done
         finally:
             self._sweeper.stop()
@@ -110,12 +115,14 @@ class LocalEngine:
     def wind_down(self) -> None:
         """Start nothing new and cut waits short; `run` then ends with lines left open."""
         self._shop.wind_down()
+        if self._inline is not None:
+            self._inline.is_over = True
         if self._consumers == self._idle:
             _resolve(self._done)
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
-        self._places.on_lent = lambda: None
+        self._places.on_free = lambda: None
         await self._shop.abort()
 
     def thaw(self) -> None:
@@ -140,16 +147,17 @@ class LocalEngine:
         self._sweeper.slots.add(slot)
         self._shop.tasks.add(slot.task)
         self._consumers += 1
+        self._idle += 1
         slot.task.add_done_callback(lambda task: self._left(task, slot))
 
     def _spawn_if_useful(self) -> None:
-        """A record lent its place: somebody has to use it, now or when a record comes."""
+        """There is a free place: somebody has to use it, now or when a record comes."""
         if not self._idle and self._consumers < self._most and not self._shop.is_winding_down:
             self._spawn()
 
     def _left(self, task: asyncio.Task[None], slot: Slot) -> None:
         self._shop.tasks.discard(task)
-        if slot.abandoned or slot.outlived or self._shop.is_aborted:
+        if slot.state is ABANDONED or self._shop.is_aborted:
             return
         self._consumers -= 1
         if not task.cancelled() and (error := task.exception()):
@@ -163,21 +171,21 @@ class LocalEngine:
 
     async def _consume(self, slot: Slot) -> None:
         work, finished, places = self._work, self._finished, self._places
-        shop, pace = self._shop, self._pace
+        shop, pace, wanting = self._shop, self._pace, places.wanting
         awaited = (self._one or self._program).awaited
-        await places.enter()
+        self._idle -= 1
         try:
             while not shop.is_winding_down:
+                if not slot.has_place:
+                    await self._enter(slot)
+                    continue
                 taken = work.take()
                 if taken is None:
-                    places.leave()
-                    self._idle += 1
-                    more = await work.wait()
-                    self._idle -= 1
-                    await places.enter()
-                    if not more:
+                    if not await self._wait_for_work(slot):
                         return
                     continue
+                if not self._idle and places.free:
+                    self._spawn_if_useful()
                 slot.batch, slot.i = batch, i = taken
                 try:
                     outcome = await awaited(batch, i, slot)
@@ -185,23 +193,42 @@ class LocalEngine:
                     return  # the run is ending, and this line stays open
                 except Interrupted:
                     await asyncio.get_running_loop().create_future()  # the abort is on its way
-                if slot.abandoned or slot.outlived:
+                if slot.state is ABANDONED:
                     return
                 if type(outcome) is bytes:
                     finished.finish(batch, i, outcome)
                 else:
                     self._finish(batch, i, outcome)
+                if wanting:
+                    slot.release()  # calls that wait are older than the next record
                 unseen = finished.unseen
                 if unseen == 1:
-                    self._turn_began_s = time.monotonic()
+                    self._turn_began_s = self._now()
                 if unseen >= pace.size:
                     if unseen == pace.size:
-                        pace.measured(unseen, time.monotonic() - self._turn_began_s)
+                        pace.measured(unseen, self._now() - self._turn_began_s)
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
         finally:
             self._sweeper.slots.discard(slot)
-            if not slot.abandoned:
-                places.leave()
+            if slot.state is not ABANDONED:
+                slot.release()
+
+    async def _enter(self, slot: Slot) -> None:
+        slot.state = IDLE
+        await self._places.enter()
+        slot.granted()
+        slot.state = RUNNING
+
+    async def _wait_for_work(self, slot: Slot) -> bool:
+        """False at the end of input."""
+        slot.state = IDLE
+        self._idle += 1
+        slot.release()
+        self._shop.look_at_lists()
+        more = await self._work.wait()
+        self._idle -= 1
+        slot.state = RUNNING
+        return more
 
     def _finish(self, batch: Batch, i: int, outcome: Outcome) -> None:
         if type(outcome) is bytes:
@@ -211,19 +238,16 @@ class LocalEngine:
             self._finished.finish(batch, i, outcome.line, outcome)
 
     def _abandon(self, slot: Slot) -> None:
-        """The record of `slot` is left by its task, or its task by the record: go on without."""
+        """The task of `slot` does not end: its record fails, and another task takes its place."""
         assert slot.stage is not None
         assert slot.batch is not None
-        if slot.abandoned and slot.outlived:  # first the one, then the other
-            self._shop.abandon(slot, frees_place=True)
-            return
         self._consumers -= 1
-        error = slot.left_error()
+        error = slot.abandon()
         failed = Failed(slot.stage.name, error.kind, error.message)
         document = slot.document or Document(slot.batch.lines[slot.i])
         note = self._program.on_error.refuse(failed, slot.batch, slot.i, document)
         self._finish(slot.batch, slot.i, note)
-        if slot.outlived or self._shop.abandon(slot, frees_place=True):
+        if self._shop.abandon(slot):
             self._spawn()
 
 

@@ -15,8 +15,9 @@ from streamproc.codec import (
     encode_quickly,
 )
 from streamproc.engines.program import Outcome, Program, keep
-from streamproc.engines.slot import Slot
-from streamproc.errors import Interrupted, StreamprocError, Unfinished
+from streamproc.engines.slot import CALLING, Slot
+from streamproc.engines.users import users
+from streamproc.errors import StreamprocError
 from streamproc.record import NOTHING, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
@@ -53,18 +54,14 @@ class OneStage:
         """Finish line i of `batch`; `slot` carries the deadline of the call."""
         program = self._program
         line = batch.lines[i]
+        if len(line) > QUICK_BYTES:
+            return await program.awaited(batch, i, slot)
         try:
             record = decode_quickly(line)
         except Unusual:
             return await program.awaited(batch, i, slot)
         # byte values: the cheap way to see that there is no white space around the record
-        if (
-            line[-1] != 0x7D
-            or line[0] != 0x7B
-            or len(line) > QUICK_BYTES
-            or not record
-            or "_error" in record
-        ):
+        if line[-1] != 0x7D or line[0] != 0x7B or not record or "_error" in record:
             return await program.awaited(batch, i, slot)
         given = record.copy()
         value: Any = NOTHING
@@ -78,15 +75,13 @@ class OneStage:
                 value = await self._call(record, slot)
             else:
                 slot.attempt += 1
-                slot.timed = stage
+                slot.timed, slot.state = stage, CALLING
                 value = await self._call(record)
                 slot.end()
                 if value is None:
                     value = NOTHING
-        except (Interrupted, StreamprocError, Unfinished):
-            raise
         except BaseException as error:
-            failure = slot.end_failed(error)
+            failure = slot.end_failed(users(error, awaited=True))
         else:
             tail = self._tail(value, given)
             if tail is not None:
@@ -125,7 +120,8 @@ class OneStage:
     ) -> None:
         raws = batch.lines[start:stop]
         try:
-            records = list(map(decode_quickly, raws))
+            is_quick = max(map(len, raws)) <= QUICK_BYTES
+            records = list(map(decode_quickly, raws)) if is_quick else []
             before = list(map(encode_quickly, records)) if self._returns_argument else []
         except (*Unusual, TypeError):
             records = []
@@ -138,8 +134,10 @@ class OneStage:
         error: BaseException | None = None
         try:
             values.extend(map(self._call, records))
-        except (Exception, SystemExit) as raised:
-            error = raised  # of record number len(values)
+        except StreamprocError as raised:
+            error = raised
+        except BaseException as raised:
+            error = users(raised)  # of record number len(values)
         if error is None and (tails := self._tails(values, records, given, before)):
             lines += [raw[:-1] + tail for raw, tail in zip(raws, tails, strict=True)]
             return
@@ -158,8 +156,10 @@ class OneStage:
     def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
         try:
             return self._call(record), None
-        except (Exception, SystemExit) as error:
+        except StreamprocError as error:
             return None, error
+        except BaseException as error:
+            return None, users(error)
 
     def _tails(
         self,
@@ -187,11 +187,10 @@ class OneStage:
 
 
 def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
-    """Whether any line is empty inside, has space around it, an `_error`, or may be too deep."""
+    """Whether any line is empty inside, has space around it, or an `_error`."""
     return (
         not all(records)
         or any(map(operator.contains, records, repeat("_error")))
-        or max(map(len, raws)) > QUICK_BYTES
         or raws != list(map(bytes.strip, raws))
     )
 

@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from streamproc.codec import Document, OnError
+from streamproc.codec import OnError, Outline
 from streamproc.engines.casualties import Casualties
 from streamproc.engines.crew import Crew, Span, Worker
 from streamproc.engines.framing import Kind
@@ -269,10 +269,10 @@ class ProcessEngine:
     def _refuse(self, failed: Failed, batch: Batch, i: int) -> None:
         assert self._finished is not None
         try:
-            document = Document(batch.lines[i])
+            outline = Outline.of(batch.lines[i])
         except DecodeError:
-            document = None
-        note = self._on_error.refuse(failed, batch, i, document)
+            outline = None
+        note = self._on_error.refuse(failed, batch, i, outline)
         self._finished.finish(batch, i, note.line, note)
 
     async def _start_later(self, place: int, wait_s: float) -> None:

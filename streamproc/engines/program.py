@@ -9,15 +9,15 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from streamproc.codec import Document, OnError
+from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.slot import Slot
+from streamproc.engines.users import users
 from streamproc.errors import (
     DecodeError,
-    Interrupted,
     RecordError,
     SourcesError,
     StreamprocError,
-    Unfinished,
+    UnreadableError,
     described,
 )
 from streamproc.interfaces import Stage
@@ -42,13 +42,20 @@ Outcome = bytes | Note
 
 
 class Program:
-    """The stages of a pipeline, compiled."""
+    """The stages of a pipeline, compiled.
 
-    def __init__(self, stages: Sequence[Stage], on_error: OnError) -> None:
+    `incoming_errors` is what becomes of a record that comes in with an `_error`: it passes
+    untouched ("pass"); is one like any other ("process"); or, if `replay --failed-only`
+    says that some sources of it failed, those are asked again ("redo").
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], on_error: OnError, incoming_errors: str = "pass"
+    ) -> None:
         self.stages = tuple(stages)
         self.on_error = on_error
+        self._incoming_errors = incoming_errors
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
-        self._asks_sources = any(stage.sources for stage in stages)
         self._steps: list[tuple[Stage, Callable[..., Any], str]] = []
 
     def bind(self) -> None:
@@ -58,8 +65,8 @@ class Program:
     def inline(self, batch: Batch, i: int) -> Outcome:
         """Finish line i of `batch`; only if `is_inline`."""
         document = self._open(batch, i)
-        if type(document) is not Document:
-            return document  # type: ignore[return-value]
+        if not isinstance(document, Document):
+            return document
         return self._inline_from(0, document, batch, i)
 
     def resume(
@@ -79,10 +86,8 @@ class Program:
             return self._failed(stage, error, document, batch, i, attempts)
         try:
             made = _apply(stage, document, value)
-        except StreamprocError:
-            raise
-        except (Exception, SystemExit) as raised:
-            return self._failed(stage, raised, document, batch, i, attempts)
+        except BaseException as raised:
+            return self._failed(stage, users(raised), document, batch, i, attempts)
         return document.line if made is None else _combined([each.line for each in made])
 
     def _inline_from(self, first: int, document: Document, batch: Batch, i: int) -> Outcome:
@@ -93,10 +98,8 @@ class Program:
                     continue
                 value = call(document.fields)
                 made = _apply(stage, document, NOTHING if value is None else value)
-            except StreamprocError:
-                raise
-            except (Exception, SystemExit) as error:
-                return self._failed(stage, error, document, batch, i)
+            except BaseException as error:
+                return self._failed(stage, users(error), document, batch, i)
             if made is not None:
                 outcomes = [self._inline_from(k + 1, each, batch, i) for each in made]
                 return _combined(outcomes)
@@ -105,11 +108,10 @@ class Program:
     async def awaited(self, batch: Batch, i: int, slot: Slot) -> Outcome:
         """Finish line i of `batch`; `slot` carries the deadline of each call."""
         document = self._open(batch, i)
-        if type(document) is not Document:
-            return document  # type: ignore[return-value]
-        first = 0
-        slot.only = None
-        if self._asks_sources and document.is_partial:
+        if not isinstance(document, Document):
+            return document
+        first, slot.only = 0, None
+        if self._incoming_errors == "redo" and document.has_error:
             first, slot.only = self._rest_of(document)
         return await self._awaited_from(first, document, batch, i, slot)
 
@@ -118,6 +120,9 @@ class Program:
     ) -> Outcome:
         for k in range(first, len(self._steps)):
             stage, call, mode = self._steps[k]
+            slot.attempts = 1  # not those of another stage, or of another record
+            if k > first:
+                slot.only = None  # of the stage that the record goes on at
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
@@ -125,44 +130,71 @@ class Program:
                     slot.arrive(stage, document)
                     value = await call(document.fields, slot)
                 else:
+                    if not slot.may_start:
+                        await slot.enter()
                     value = call(document.fields)
                     if mode == "awaited":
-                        slot.stage, slot.document = stage, document
+                        slot.arrive(stage, document)
                         slot.begin(stage)
                         value = await value
                         slot.end()
                     value = NOTHING if value is None else value
                 made = _apply(stage, document, value)
-            except (Interrupted, StreamprocError, Unfinished):
-                raise
             except BaseException as error:
-                failure = slot.end_failed(error)
+                failure = slot.end_failed(users(error, awaited=True))
                 return self._failed(stage, failure, document, batch, i, slot.attempts)
             if made is not None:
                 outcomes = [await self._awaited_from(k + 1, each, batch, i, slot) for each in made]
                 return _combined(outcomes)
         return document.line
 
-    def _rest_of(self, document: Document) -> tuple[int, frozenset[str] | None]:
+    def _rest_of(self, document: Document) -> tuple[int, frozenset[str]]:
         """Where a record goes on of which only some sources failed, and what they are."""
-        failed = frozenset(document.take_sources())
-        for k, (stage, _, _) in enumerate(self._steps):
-            if failed <= stage.sources:
-                return k, failed
-        return 0, None
+        k, failed = self._redone(document) or (0, frozenset())
+        document.begin_again()
+        return k, failed
 
-    def _open(self, batch: Batch, i: int) -> Document | Note:
+    def _redone(self, document: Document) -> tuple[int, frozenset[str]] | None:
+        if (found := document.failed_sources) is not None:
+            name, failed = found
+            for k, stage in enumerate(self.stages):
+                if stage.name == name and failed <= stage.sources:
+                    return k, failed
+        return None
+
+    def _open(self, batch: Batch, i: int) -> Document | Outcome:
         line = batch.lines[i]
         try:
-            document = Document(line)
+            document: Document | Outline = Document(line) if self.stages else Outline.of(line)
+        except UnreadableError as error:
+            return self._unreadable(error, batch, i)
         except DecodeError as error:
-            if not line.strip(WHITESPACE):
-                return BLANK_NOTE
-            failed = Failed("decode", error.kind, error.message, 0)
-            return self.on_error.refuse(failed, batch, i)
-        if "_error" in document.fields and not (self._asks_sources and document.is_partial):
+            return self._malformed(error, batch, i)
+        if document.has_error and self._passes(document):
             return Note(OK, document.line, lines_out=1, had_error=True)
-        return document
+        return document if type(document) is Document else document.line
+
+    def _passes(self, document: Document | Outline) -> bool:
+        if self._incoming_errors == "redo":
+            return type(document) is not Document or self._redone(document) is None
+        return self._incoming_errors == "pass"
+
+    def _unreadable(self, error: UnreadableError, batch: Batch, i: int) -> Outcome:
+        """A record that no stage can be given."""
+        try:
+            outline = Outline.of(batch.lines[i])
+        except DecodeError as refusal:
+            return self._malformed(refusal, batch, i)
+        if outline.has_error and self._passes(outline):
+            return Note(OK, outline.line, lines_out=1, had_error=True)
+        failed = Failed(self.stages[0].name, error.kind, error.message, 0)
+        return self.on_error.refuse(failed, batch, i, outline)
+
+    def _malformed(self, error: DecodeError, batch: Batch, i: int) -> Note:
+        if not batch.lines[i].strip(WHITESPACE):
+            return BLANK_NOTE
+        failed = Failed("decode", error.kind, error.message, 0)
+        return self.on_error.refuse(failed, batch, i)
 
     def _failed(
         self,
@@ -203,12 +235,12 @@ def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: 
     if into is not None:
         document.put(into, value)
     elif value is not None:
-        document.merge(_expect_dict(stage, value))
+        document.merge(_expect_dict(stage, value, document))
 
 
-def _expect_dict(stage: Stage, value: Any) -> dict[str, Any]:
+def _expect_dict(stage: Stage, value: Any, document: Document | None = None) -> dict[str, Any]:
     if isinstance(value, dict):
-        if "_error" in value and not stage.replaces:
+        if "_error" in value and document is not None and not document.had_already(value):
             raise RecordError("exception", "returned the key _error, which is reserved")
         return value
     kind = type(value).__name__
@@ -236,6 +268,7 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
         FAILED if failed else OK,
         b"\n".join(lines),
         lines_out=sum(line.count(b"\n") + 1 for line in lines),
+        why=failed[0].why if failed else "",
     )
 
 

@@ -1,14 +1,28 @@
-"""The record that one task is at: its time limits, and how it waits."""
+"""The record that one task is at: what its call is doing, its time limits, and how it waits.
+
+    IDLE ◀──▶ RUNNING ◀─── the turn comes, or is cut short ─── WAITING, GATHERING, JOINED
+               │  ▲  └──── pause, wait, gather, wait_for_call ────▶
+         begin │  │ end, end_failed
+               ▼  │
+             CALLING           its time is over (the sweeper), also in any state of waiting
+                  └─────────────▶ ENDING ──▶ RUNNING   the task has heard of it
+                                    └──────▶ ABANDONED still there after 2 s: the record is
+                                             failed, and the task left to itself
+
+A place belongs to the slot from `granted` to `release`, whatever the state: a start grants it,
+waiting releases it first, and a task that ends in between releases it as it leaves.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from streamproc.codec import Document
 from streamproc.errors import CallError, RecordError
-from streamproc.interfaces import Flight, Fork, Stage, Timed, Visit
+from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
 from streamproc.record import Batch
 
 if TYPE_CHECKING:
@@ -17,35 +31,43 @@ if TYPE_CHECKING:
 CLEANUP_S = 2.0  # what a cancelled call gets to clean up
 
 
+class State(Enum):
+    """What the task of a slot is doing; see the module."""
+
+    IDLE = "no record"
+    RUNNING = "between calls"
+    CALLING = "in a call"
+    ENDING = "its time is over"
+    WAITING = "for its turn, or a moment"
+    GATHERING = "for a list to be sent"
+    JOINED = "for calls that are made beside it"
+    ABANDONED = "given up"
+
+
+IDLE, RUNNING, CALLING, ENDING = State.IDLE, State.RUNNING, State.CALLING, State.ENDING
+WAITING, GATHERING, JOINED = State.WAITING, State.GATHERING, State.JOINED
+ABANDONED = State.ABANDONED
+
+
 class Slot:
     """The engine's `Visit`: one per task, used for one record after the other."""
 
     __slots__ = (
-        "_is_deadline",
-        "_shop",
-        "abandoned",
-        "attempt",
-        "attempts",
-        "batch",
-        "begun_s",
-        "cancelled_s",
-        "deadline_s",
-        "document",
-        "held_s",
-        "i",
-        "leads",
-        "on_abandon",
-        "only",
-        "outlived",
-        "seen",
-        "stage",
-        "task",
-        "timed",
+        "_age", "_is_deadline", "_shop", "attempt", "attempts", "batch", "begun_s", "cancelled_s",
+        "deadline_s", "document", "has_place", "held_s", "i", "may_start", "on_abandon", "only",
+        "seen", "stage", "state", "task", "timed",
     )  # fmt: skip
 
-    def __init__(self, shop: Workshop, on_abandon: Callable[[Slot], None]) -> None:
+    def __init__(
+        self, shop: Workshop, on_abandon: Callable[[Slot], None], age: int | None = None
+    ) -> None:
+        """`age`: of a task that works for a record that another one is at."""
         self._shop = shop
+        self._age = age
         self.on_abandon = on_abandon
+        self.state = RUNNING
+        self.has_place = False
+        self.may_start = False
         self.task: asyncio.Task[Any] | None = None
         self.stage: Stage | None = None  # the stage that the record is at
         self.timed: Timed | None = None  # whose time limit runs, None between calls
@@ -53,17 +75,26 @@ class Slot:
         self.batch: Batch | None = None  # the record that the task is at: line i of batch
         self.i = 0
         self.only: frozenset[str] | None = None  # the sources to call, None for all
-        self.leads: Flight | None = None  # a call of this record that others wait for, too
-        self.outlived = False  # the record is done, and the task stays with that call
         self.attempt = 0  # counts all calls of this task; tells the sweeper one from the other
         self.attempts = 0
         self.held_s = 0.0
         self.deadline_s: float | None = None
         self.seen = 0  # the attempt that the sweeper saw last, and since when
         self.begun_s = 0.0
-        self.cancelled_s: float | None = None
+        self.cancelled_s = 0.0
         self._is_deadline = False
-        self.abandoned = False
+
+    @property
+    def age(self) -> int:
+        """See `Visit`: records are numbered as they were read."""
+        if self._age is not None:
+            return self._age
+        return self.batch.number + self.i if self.batch is not None else 0
+
+    @property
+    def room(self) -> Room:
+        """See `Visit`."""
+        return self._shop.places
 
     def arrive(self, stage: Stage, document: Document | None) -> None:
         """A record comes to a stage with policies."""
@@ -72,56 +103,77 @@ class Slot:
         self.attempts = 0
         self.held_s = 0.0
 
+    # Its place
+
+    def granted(self) -> None:
+        """See `Visit`."""
+        self.has_place = True
+        self.may_start = not self._shop.is_winding_down
+
+    def release(self) -> None:
+        """Give the place back, if there is one."""
+        if self.has_place:
+            self.has_place = self.may_start = False
+            self._shop.places.leave()
+
+    async def enter(self) -> None:
+        """Have a place, for a call that asks for nothing else. Raises `Unfinished`."""
+        if not self.may_start:
+            await self._shop.door.wait(self)
+
+    # Its call
+
     def begin(self, timed: Timed) -> None:
         """A call begins."""
         self.attempts += 1
         self.attempt += 1
         self.timed = timed
+        self.state = CALLING
 
     def end(self) -> None:
         """The call came back. Raises `RecordError` if its time had been over."""
-        if self.cancelled_s is not None:
-            raise self._timeout()
+        if self.state is ENDING:
+            raise self._ended()
         self.timed = None
+        self.state = RUNNING
 
     def end_failed(self, error: BaseException) -> BaseException:
         """The call raised `error`; returns what the record failed of.
 
         A cancellation that came neither from the sweeper nor from the user's own code
-        is raised again: the run is being aborted. So is one that means a deadline
-        further out.
+        is raised again: the run is being aborted.
         """
-        if self.cancelled_s is not None:
-            failure = self._timeout()
+        is_aborted = isinstance(error, asyncio.CancelledError)
+        if self.state is ENDING:
+            failure = self._ended()
             if self.task is not None and self.task.cancelling():
                 raise asyncio.CancelledError
             return failure
         self.timed = None
-        if isinstance(error, asyncio.CancelledError) and self.task and self.task.cancelling():
+        self.state = RUNNING
+        if is_aborted and self.task and self.task.cancelling():
             raise error
-        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        if isinstance(error, GeneratorExit):
             raise error
         return error
 
     def interrupt(self, now_s: float, *, is_deadline: bool) -> None:
         """For the sweeper: the time is over."""
-        if is_deadline and self.leads is not None and self.leads.is_wanted:
-            self.outlived, self.deadline_s = True, None
-            self.on_abandon(self)
-        elif self.task is not None:
+        if self.task is not None:
             self.cancelled_s = now_s
+            self.state = ENDING
             self._is_deadline = is_deadline
             self.task.cancel()
 
-    def left_error(self) -> RecordError:
-        """What the record fails of that is left behind by its task, or leaves it behind."""
-        if self.outlived:
-            return RecordError("deadline", "not done by its deadline")
+    def abandon(self) -> RecordError:
+        """It ignored that: nobody waits for the task any more. What its record fails of."""
+        self.state = ABANDONED
         return self._late(f", and it ignored its cancellation for {CLEANUP_S:g} s")
 
-    def _timeout(self) -> RecordError:
+    def _ended(self) -> RecordError:
         error = self._late("")
-        self.timed, self.cancelled_s = None, None
+        self.timed = None
+        self.state = RUNNING
         if self.task is not None:
             self.task.uncancel()
         return error
@@ -129,13 +181,15 @@ class Slot:
     def _late(self, more: str) -> RecordError:
         if self._is_deadline:
             self._is_deadline = False
-            return RecordError("deadline", f"not done by its deadline{more}")
+            return CallError("deadline", f"not done by its deadline{more}", is_outage=True)
         limit_s = self.timed.timeout_s if self.timed is not None else 0.0
         message = f"no result within {limit_s:g} s{more}"
         return CallError("timeout", message, again=True, is_outage=True)
 
+    # How it waits
+
     async def pause(self, seconds: float) -> None:
-        """Wait, while another record has the place. Raises `Unfinished`."""
+        """See `Visit`."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         timer = loop.call_later(seconds, _wake, turn)
@@ -145,22 +199,36 @@ class Slot:
             timer.cancel()
 
     async def wait(self, turn: asyncio.Future[Any]) -> Any:
-        """The result of `turn`; another record has the place meanwhile. Raises `Unfinished`."""
+        """See `Visit`."""
         self._shop.cut_short(turn)
         try:
-            async with self._shop.places.lent():
-                return await turn
+            return await self._wait(turn, WAITING)
         finally:
             self._shop.waits.discard(turn)
 
     async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
-        """As `wait`, for a call that somebody else makes: not cut short by a shutdown."""
-        async with self._shop.places.lent():
-            return await answer
-
-    def fork(self, job: Callable[[Visit], Awaitable[Any]], *, takes_place: bool) -> Fork:
         """See `Visit`."""
-        return self._shop.fork(job, takes_place=takes_place)
+        return await self._wait(answer, JOINED)
+
+    async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
+        """See `Visit`."""
+        self._shop.gather(send)
+        return await self._wait(answer, GATHERING)
+
+    async def _wait(self, turn: asyncio.Future[Any], state: State) -> Any:
+        self.state = state
+        if not turn.done():  # else the place may be what it brought
+            self.release()
+        try:
+            result = await turn
+        finally:
+            if self.state is not ENDING:
+                self.state = RUNNING
+        return result
+
+    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
+        """See `Visit`."""
+        return self._shop.fork(job, self.age)
 
 
 def _wake(turn: asyncio.Future[None]) -> None:

@@ -8,10 +8,9 @@ attribute writes for that, where a timer or `asyncio.timeout` costs more than th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
-from streamproc.engines.slot import CLEANUP_S, Slot
+from streamproc.engines.slot import CALLING, CLEANUP_S, ENDING, Slot
 
 _TICK_SHARE = 0.02  # two ticks stay within 5% of the timeout
 _TICK_S = (0.01, 0.25)
@@ -28,14 +27,17 @@ class Sweeper:
         shortest = min(timeouts_s, default=1.0)
         self._tick_s = min(max(shortest * _TICK_SHARE, _TICK_S[0]), _TICK_S[1])
         self._on_late = on_late
+        self._now: Callable[[], float] = lambda: 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._last_s = 0.0
         self.slots: set[Slot] = set()
 
     def start(self) -> None:
         """Begin to sweep."""
-        self._last_s = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._sweep)
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
+        self._last_s = self._now()
+        self._timer = loop.call_later(self._tick_s, self._sweep)
 
     def stop(self) -> None:
         """Sweep no more."""
@@ -44,7 +46,7 @@ class Sweeper:
 
     def thaw(self) -> None:
         """The process was stopped and goes on: that time does not count."""
-        frozen_s = time.monotonic() - self._last_s - self._tick_s
+        frozen_s = self._now() - self._last_s - self._tick_s
         if frozen_s > 0:
             self._last_s += frozen_s
             for slot in self.slots:
@@ -58,19 +60,18 @@ class Sweeper:
         return min((s.begun_s for s in self.slots if s.timed and s.seen == s.attempt), default=None)
 
     def _sweep(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         self._on_late(now - self._last_s - self._tick_s)
         self._last_s = now
         for slot in list(self.slots):
-            timed = slot.timed
-            if slot.cancelled_s is not None:
+            state = slot.state
+            if state is ENDING:
                 if now - slot.cancelled_s >= CLEANUP_S:
                     self.slots.discard(slot)
-                    slot.abandoned = True
                     slot.on_abandon(slot)
             elif slot.deadline_s is not None and now >= slot.deadline_s:
                 slot.interrupt(now, is_deadline=True)
-            elif timed is None:
+            elif state is not CALLING or (timed := slot.timed) is None:
                 continue
             elif slot.seen != slot.attempt:
                 slot.seen = slot.attempt

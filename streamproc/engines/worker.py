@@ -53,6 +53,20 @@ class Inbox:
             self.ask_if_low()
         return taken
 
+    @property
+    def is_dry(self) -> bool:
+        """See `Work`."""
+        return self._queue.is_dry
+
+    @property
+    def on_dry(self) -> Callable[[], None]:
+        """See `Work`."""
+        return self._queue.on_dry
+
+    @on_dry.setter
+    def on_dry(self, heard: Callable[[], None]) -> None:
+        self._queue.on_dry = heard
+
     async def wait(self) -> bool:
         """See `Work`."""
         return await self._queue.wait()
@@ -75,6 +89,7 @@ class Outbox:
         self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
         self.unseen = 0
+        self.counts_failures = False  # the parent does
 
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """See `Finished`."""

@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streamproc.engines.places import Places
-from streamproc.engines.slot import CLEANUP_S, Slot
+from streamproc.engines.plain_door import PlainDoor
+from streamproc.engines.slot import (
+    ABANDONED,
+    CALLING,
+    CLEANUP_S,
+    GATHERING,
+    IDLE,
+    JOINED,
+    Slot,
+)
 from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import TooManyAbandonedError, Unfinished
 from streamproc.interfaces import Visit
@@ -17,19 +26,23 @@ class Workshop:
     """Places, the sweeper, waits that a shutdown cuts short, and tasks beside the consumers.
 
     `abandoned` counts calls that ignored their cancellation; as many as there are places
-    are tolerated, then `on_too_many` hears of it.
+    are tolerated, then `on_too_many` hears of it. `is_dry` says whether no record can come
+    before some of those that are here are done.
     """
 
     def __init__(self, places: Places, sweeper: Sweeper) -> None:
         self.places = places
         self.sweeper = sweeper
+        self.door = PlainDoor(places)
         self.waits: set[asyncio.Future[Any]] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.abandoned = 0
         self.is_winding_down = False
         self.keeps_answers = False  # a call that is aborted may have been paid for already
         self.is_aborted = False
+        self.is_dry: Callable[[], bool] = lambda: False
         self.on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None
+        self._lists: dict[Callable[[], None], None] = {}  # how each open list is sent
 
     def cut_short(self, turn: asyncio.Future[Any]) -> None:
         """`turn` is a wait that ends with `Unfinished` when the workshop winds down."""
@@ -39,23 +52,48 @@ class Workshop:
             self.waits.add(turn)
 
     def wind_down(self) -> None:
-        """Cut all waits short, present and future ones."""
+        """Start nothing any more, and cut all waits short, present and future ones."""
         self.is_winding_down = True
+        self.places.close()
+        for slot in self.sweeper.slots:
+            slot.may_start = False
         for turn in list(self.waits):
             if not turn.done():
                 turn.set_exception(Unfinished())
+        self.send_lists()
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]], *, takes_place: bool) -> Forked:
+    def fork(self, job: Callable[[Visit], Awaitable[Any]], age: int) -> Forked:
         """Run `job` in a task of its own, with its own visit."""
-        return Forked(self, job, takes_place=takes_place)
+        return Forked(self, job, age)
 
-    def abandon(self, slot: Slot, *, frees_place: bool) -> bool:
+    def gather(self, send: Callable[[], None]) -> None:
+        """Somebody joins a list, which `send` sends."""
+        self._lists[send] = None
+        asyncio.get_running_loop().call_soon(self.look_at_lists)
+
+    def look_at_lists(self) -> None:
+        """Send them if nobody can join them any more."""
+        if self._lists and (self.is_winding_down or self._do_all_gather()):
+            self.send_lists()
+
+    def send_lists(self) -> None:
+        """Send what is incomplete, too."""
+        lists, self._lists = self._lists, {}
+        for send in lists:
+            send()
+
+    def _do_all_gather(self) -> bool:
+        """Whether all records that are here wait in lists, and no other one can come."""
+        if not self.is_dry():
+            return False
+        return all(slot.state in (GATHERING, JOINED, IDLE) for slot in self.sweeper.slots)
+
+    def abandon(self, slot: Slot) -> bool:
         """The call of `slot` ignored its cancellation; False if that happened too often."""
         self.abandoned += 1
         if slot.task is not None:
             self.tasks.discard(slot.task)
-        if frees_place:
-            self.places.leave()
+        slot.release()
         if self.abandoned <= self.places.count:
             return True
         message = f"{self.abandoned} calls ignored their cancellation and still run"
@@ -66,10 +104,11 @@ class Workshop:
         """Cancel every task and await its cleanup, 2 s at most."""
         if self.keeps_answers and not self.is_aborted:
             self.wind_down()
-            busy = [slot.task for slot in self.sweeper.slots if slot.timed and slot.task]
+            busy = [s.task for s in self.sweeper.slots if s.state is CALLING and s.task]
             if busy:
                 await asyncio.wait(busy, timeout=CLEANUP_S)
         self.is_aborted = True
+        self.places.close()
         tasks, self.tasks = self.tasks, set()
         for task in tasks:
             task.cancel()
@@ -77,42 +116,34 @@ class Workshop:
             _, stuck = await asyncio.wait(tasks, timeout=CLEANUP_S)
             self.abandoned += len(stuck)
         for slot in self.sweeper.slots:
-            slot.abandoned = True
+            slot.state = ABANDONED
 
 
 class Forked:
-    """A call beside the consumers. `answer` is its result; `cancel()` ends it."""
+    """A call beside the consumers. `answer` is its result; `cancel()` ends it.
 
-    def __init__(
-        self, shop: Workshop, job: Callable[[Visit], Awaitable[Any]], *, takes_place: bool
-    ) -> None:
+    It begins without a place: the gate of its target grants one.
+    """
+
+    def __init__(self, shop: Workshop, job: Callable[[Visit], Awaitable[Any]], age: int) -> None:
         loop = asyncio.get_running_loop()
         self._shop = shop
-        self._takes_place = takes_place
         self.answer: asyncio.Future[Any] = loop.create_future()
-        self._slot = Slot(shop, self._abandon)
+        self._slot = Slot(shop, self._abandon, age)
         self._slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
-        self._task.add_done_callback(shop.tasks.discard)
+        shop.sweeper.slots.add(self._slot)  # before it begins: it may be about to join a list
+        self._task.add_done_callback(self._left)
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._task.cancel()
 
     async def _run(self, job: Callable[[Visit], Awaitable[Any]]) -> None:
-        slot, answer, shop = self._slot, self.answer, self._shop
+        slot, answer = self._slot, self.answer
         try:
-            if self._takes_place:
-                await shop.places.enter()
-            shop.sweeper.slots.add(slot)
-            try:
-                result = await job(slot)
-            finally:
-                shop.sweeper.slots.discard(slot)
-                if self._takes_place and not slot.abandoned:
-                    shop.places.leave()
+            result = await job(slot)
         except asyncio.CancelledError:
-            answer.cancel()
             raise
         except BaseException as error:
             if not answer.done():
@@ -121,9 +152,18 @@ class Forked:
         else:
             if not answer.done():
                 answer.set_result(result)
+        finally:
+            if slot.state is not ABANDONED:
+                slot.release()
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        """It ended, or was cancelled before it began."""
+        self._shop.tasks.discard(task)
+        self._shop.sweeper.slots.discard(self._slot)
+        self.answer.cancel()  # if it has none
 
     def _abandon(self, slot: Slot) -> None:
-        if slot.abandoned:
-            self._shop.abandon(slot, frees_place=self._takes_place)
+        error = slot.abandon()
+        self._shop.abandon(slot)
         if not self.answer.done():
-            self.answer.set_exception(slot.left_error())
+            self.answer.set_exception(error)

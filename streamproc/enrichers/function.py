@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self
 
+from streamproc.enrichers.imports import add_folder, free_name, import_named
 from streamproc.enrichers.markers import marks
 from streamproc.enrichers.signature import check_takes_record, with_options, without_yield
 from streamproc.enrichers.threads import Threads
@@ -73,18 +73,30 @@ class FunctionEnricher:
             except Exception as raised:
                 raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
+    @property
+    def target(self) -> Any:
+        """What is called."""
+        return self._target
+
     async def _in_thread(self, argument: Any) -> Any:
         assert self._threads is not None
         return await self._threads.call(self._callable, argument)
 
 
 def load(spec: str) -> Any:
-    """What `pkg.module:name` or `path/file.py:name` names. Raises `ConfigError`."""
+    """What `pkg.module:name` or `path/file.py:name` names. Raises `ConfigError`.
+
+    Where `spec.folder` is set, it comes from a pipeline file in that folder, and is found there.
+    """
     where, _, name = spec.rpartition(":")
     if not where or not name:
         raise ConfigError(f"{spec}: expected module:function or file.py:function")
-    module = _load_file(spec, Path(where)) if where.endswith(".py") else _load_module(spec, where)
-    found: Any = module
+    folder: str | None = getattr(spec, "folder", None)
+    found: Any
+    if where.endswith(".py"):
+        found = _load_file(spec, Path(folder or "", where))
+    else:
+        found = _load_module(spec, where, folder)
     for part in name.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{spec}: {where} has no {name!r}{_nearest(part, dir(found))}")
@@ -94,28 +106,37 @@ def load(spec: str) -> Any:
     return found
 
 
+_files: dict[str, ModuleType] = {}
+"""Modules of stage files, by path: two stages of one file share what it keeps."""
+
+
 def _load_file(spec: str, path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{spec}: no such file: {path}")
-    name = path.stem
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
-        return known
-    file_spec = importlib.util.spec_from_file_location(name, path.resolve())
+    file = str(path.resolve())
+    if file in _files:
+        return _files[file]
+    imported = sys.modules.get(path.stem)
+    if imported is not None and getattr(imported, "__file__", None) == file:
+        return imported
+    name = free_name(path.stem)
+    file_spec = importlib.util.spec_from_file_location(name, file)
     if file_spec is None or (loader := file_spec.loader) is None:
         raise ConfigError(f"{spec}: {path} is not a Python file")
     module = importlib.util.module_from_spec(file_spec)
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # its neighbours are importable, as if it were run
-    if known is None:
-        sys.modules[name] = module  # dataclasses and pickle look their module up
-    _execute(spec, lambda: loader.exec_module(module))
+    add_folder(Path(file).parent)  # its neighbours are importable, as if it were run
+    sys.modules[name] = module  # dataclasses and pickle look their module up
+    try:
+        _execute(spec, lambda: loader.exec_module(module))
+    except ConfigError:
+        del sys.modules[name]
+        raise
+    _files[file] = module
     return module
 
 
-def _load_module(spec: str, name: str) -> ModuleType:
-    _execute(spec, lambda: importlib.import_module(name))
+def _load_module(spec: str, name: str, folder: str | None) -> ModuleType:
+    _execute(spec, lambda: import_named(name, folder))
     return sys.modules[name]
 
 

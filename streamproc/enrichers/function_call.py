@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from streamproc.codec import encode
 from streamproc.enrichers.function import FunctionEnricher
 from streamproc.errors import RecordError
-from streamproc.interfaces import Visit
+from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NOTHING
+
+_VERSION = 2  # of what is in a key
 
 
 class FunctionCall(Struct):
@@ -25,12 +31,36 @@ class FunctionCall(Struct):
     is_idempotent: bool = True  # whoever sets `retry` says so
     sent: bool = False
     is_negative: bool = False
-    options: dict[str, Any] = {}
+    salt: bytes = b""
+    standing: Standing = field(default_factory=Standing)
 
     def key(self) -> bytes:
-        """SHA-256 over stage, record and options."""
-        matters = [self.target, self.fields, *([self.options] if self.options else ())]
-        return sha256(encode(matters)).digest()
+        """SHA-256 over stage, function and record."""
+        return sha256(self.salt + encode([self.target, self.fields])).digest()
+
+
+def identity(target: Any, options: Mapping[str, Any] | None = None) -> bytes:
+    """32 bytes that are others for another function, for another version of its file and for
+    other `options`.
+    """
+    bound = [f"{name}={_written(value)}" for name, value in sorted((options or {}).items())]
+    while isinstance(target, partial):
+        bound += [repr(target.args), repr(target.keywords)]
+        target = target.func
+    named = target if hasattr(target, "__qualname__") else type(target)
+    module = str(named.__module__)
+    try:
+        source = Path(str(getattr(sys.modules.get(module), "__file__", None))).read_bytes()
+    except OSError:  # it was typed in
+        code = getattr(named, "__code__", None)
+        source = repr((code.co_code, code.co_consts)).encode() if code is not None else b""
+    name = encode([_VERSION, module, named.__qualname__, bound])
+    return sha256(name + sha256(source).digest()).digest()
+
+
+def _written(option: Any) -> str:
+    """What tells an option from others: its value, even where it is not shown."""
+    return str(option) if isinstance(option, str) else repr(option)
 
 
 class AskedFunction:
@@ -39,7 +69,7 @@ class AskedFunction:
     def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
         self._function = function
         self._stage = stage
-        self._options = {name: repr(value) for name, value in function.options.items()}
+        self._salt = identity(function.target, function.options)
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:
@@ -56,7 +86,7 @@ class AskedFunction:
 
     def prepare(self, fields: dict[str, Any]) -> FunctionCall:
         """Every record is for it."""
-        return FunctionCall(fields, self._stage, options=self._options)
+        return FunctionCall(fields, self._stage, salt=self._salt)
 
     async def call(self, call: Any, visit: Visit) -> Any:
         """What the function returns; NOTHING for None."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from streamproc.codec import decode_any
 from streamproc.enrichers.conditions import condition, expression
+from streamproc.enrichers.http_credentials import is_secret
 from streamproc.enrichers.http_request import HttpCall, RequestBuilder
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
@@ -20,6 +21,7 @@ from streamproc.secrets import excerpt
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
+_SHOWN_PATH = 500
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -70,7 +72,7 @@ class HttpEnricher:
             raise CallError(
                 "http_status",
                 f"{_where(request)}: the answer meets retry.when: {excerpt(response.body, _SHOWN)}",
-                again=True,
+                again=request.is_idempotent or not request.is_redirected,
                 status=response.status,
             )
         return value if self._select is None else self._select(value)
@@ -89,8 +91,10 @@ def refused(request: Request, response: Response) -> CallError:
     return CallError(
         "throttled" if throttled else "http_status",
         f"{_where(request)}: {status}{phrase}{body}",
-        # a service that broke down on a POST may have done what it asked for
-        again=status in _AGAIN and (status < 500 or request.is_idempotent),
+        # a service that broke down on a POST may have done what it asked for, one that sent us
+        # elsewhere has done it
+        again=status in _AGAIN
+        and (request.is_idempotent or (status < 500 and not request.is_redirected)),
         throttled=throttled,
         after_s=after_s,
         is_outage=status >= 500 and not throttled,
@@ -120,4 +124,12 @@ def _parsed_closely(response: Response) -> Any:
 
 
 def _where(request: Request) -> str:
-    return f"{request.method.decode()} {request.target.name}{request.path.decode()}"
+    path, mark, query = request.path.partition(b"?")
+    if mark:
+        path += mark + b"&".join(map(_masked, query.split(b"&")))
+    return f"{request.method.decode()} {request.target.name}{excerpt(path, _SHOWN_PATH)}"
+
+
+def _masked(parameter: bytes) -> bytes:
+    name, mark, _ = parameter.partition(b"=")
+    return name + mark + b"***" if mark and is_secret(name.decode()) else parameter

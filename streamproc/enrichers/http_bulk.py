@@ -22,6 +22,7 @@ class HttpBulkEnricher(HttpEnricher):
     async def call(self, many: Any, visit: Visit) -> Any:
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
+        request.standing = many.standing
         try:
             response = await self._client.send(request)
         finally:

@@ -6,16 +6,24 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from streamproc.codec import encode
+from streamproc.enrichers.http_credentials import Credentials
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError
-from streamproc.http.contract import Request, Target
-from streamproc.http.template import MissingFieldError, Template, value_of
+from streamproc.http.contract import Request, Target, Tls
+from streamproc.http.template import MissingFieldError, Template, check_digits, value_of
 from streamproc.http.url import Url
+from streamproc.interfaces import Standing
+from streamproc.secrets import hide
 from streamproc.version import __version__
 
+Shares = Literal["credential", "credential-name"]
+
+_KEY_VERSION = 2  # of what is in a key
+_LONG_SECRET = 12  # of a header that is written out in the pipeline file: not a common word
 USER_AGENT = f"streamproc/{__version__}"
 
 _IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
@@ -35,17 +43,19 @@ class HttpCall(Request):
     is_negative: bool = False
     salt: bytes = b""
     item: Any = None  # what it puts into the list of a bulk request
-    varying: bytes = b""  # header lines that depend on the record, with names for what is secret
+    varying: bytes = b""  # header lines that depend on the record, as they count for the key
 
     def key(self) -> bytes:
-        """SHA-256 over stage, credential's name, method, URL, headers that vary, and body.
+        """SHA-256 over stage, credential, method, URL, headers that vary, and body.
 
-        A key that was rotated keeps its answers, and no value of one can be guessed from a file.
+        What has a secret in it can be guessed from this: a store hashes it once more.
         """
         path = self.path
-        if b"&" in path:
+        if b"&" in path:  # of parameters with the same name the order matters
             path, mark, query = path.partition(b"?")
-            path += mark + b"&".join(sorted(query.split(b"&")))
+            parameters = query.split(b"&")
+            parameters.sort(key=lambda each: each.partition(b"=")[0])
+            path += mark + b"&".join(parameters)
         item = b"" if self.item is None else encode(self.item)
         # no line break is in a line, and what may contain one comes with its length
         return sha256(
@@ -61,13 +71,22 @@ class RequestBuilder:
     """Makes the request of a record. Constructing it finds what is wrong with the settings."""
 
     def __init__(
-        self, settings: HttpSettings, stage: str, *, is_bulk: bool = False, repeats: bool = False
+        self,
+        settings: HttpSettings,
+        stage: str,
+        *,
+        is_bulk: bool = False,
+        repeats: bool = False,
+        shares: Shares = "credential",
     ) -> None:
-        """`repeats`: a POST may be repeated. Raises ValueError, its message with the key."""
+        """`repeats`: a POST may be repeated. `shares`: what of a credential is in a cache's key.
+
+        `problems` are what is wrong, each with its key.
+        """
         self.settings = settings
         self.problems = list(_problems(settings, is_bulk=is_bulk))
         try:
-            self.url = Url(settings.url, settings.query, settings.allow_hosts)
+            self.url = Url(settings.url, settings.query, settings.allow_hosts, settings.auth_hosts)
         except ValueError as error:
             self.problems.append(f"url: {error}")
         if self.problems:
@@ -82,7 +101,7 @@ class RequestBuilder:
         constant = {name: each.literal for name, each in headers.items() if each.is_literal}
         self._varying = {name: each for name, each in headers.items() if not each.is_literal}
         self._named = {name: Template.parse(each.written) for name, each in self._varying.items()}
-        self._has_secrets = any(
+        self._by_name = shares == "credential-name" and any(
             each.parts != self._varying[name].parts for name, each in self._named.items()
         )
         if "accept" not in lower:
@@ -93,13 +112,18 @@ class RequestBuilder:
         if settings.auth is not None:
             name, value = settings.auth.pair()
             constant[name] = value
+            if len(value) >= _LONG_SECRET:
+                hide(value.removeprefix("Bearer "))
         self._constant = b"".join(_header(name, value) for name, value in constant.items())
+        self._credentials = Credentials(settings) if self.url.target is None else None
+        if self._credentials is not None:
+            self.problems += self._credentials.problems(self.url)
         self._fill = _compiled(settings.json) if settings.json is not None else None
         self._is_bulk = is_bulk
         self._varies = has_body or bool(self._varying)  # in more than its URL
         self._method = self.method.encode()
         self._render = self.url.render
-        self._salt = _salt(settings, stage, kind)
+        self._salt = _salt(settings, stage, kind, shares)
 
     def build(self, fields: dict[str, Any]) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
@@ -109,17 +133,19 @@ class RequestBuilder:
             if self._varies:
                 varying = _lines(self._varying, fields)
                 headers += varying
-                if self._has_secrets:
+                if self._by_name:
                     varying = _lines(self._named, fields)
                 item = self._fill(fields) if self._fill is not None else None
                 body = b"" if self._is_bulk else self._body(fields, item)
+            if self._credentials is not None and not self.url.is_trusted(target):
+                headers = self._credentials.without(headers, target)
         except MissingFieldError:
             if self.settings.on_missing == "fail":
                 raise
             return None
         return HttpCall(
             target, self._method, path.encode(), headers, body, self._is_idempotent,
-            False, False, self._salt, item, varying,
+            False, False, Standing(), False, self._salt, item, varying,
         )  # fmt: skip
 
     def bulk(self, calls: list[HttpCall]) -> Request:
@@ -185,17 +211,44 @@ def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:
     return "text/plain; charset=utf-8" if settings.body is not None else None
 
 
-def _salt(settings: HttpSettings, stage: str, kind: str | None) -> bytes:
-    """What all keys of a stage begin with: settings as written, so that no secret is in it."""
+def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) -> bytes:
+    """What all keys of a stage begin with: whatever the answers depend on besides the record.
+
+    With shares = "credential-name" it has settings as they were written: a rotated key keeps
+    its answers.
+    """
     auth = settings.auth
-    credential = None
-    if auth is not None:
+    credential: Any = None
+    headers = {name: each.written for name, each in settings.headers.items()}
+    tls = settings.tls or Tls()
+    certificate: Any = tls.cert
+    if shares == "credential":
+        credential = auth.pair() if auth is not None else None
+        headers = {name: repr(each.parts) for name, each in settings.headers.items()}
+        certificate = _content_of(tls.cert) if tls.cert is not None else None
+    elif auth is not None:
         given = (auth.bearer, auth.basic, auth.value)
         credential = [auth.header, *(getattr(each, "written", each is None) for each in given)]
-    headers = {name: template.written for name, template in settings.headers.items()}
     return encode(
-        [stage, credential, headers, kind, settings.select, settings.ok, settings.missing]
-    )
+        [
+            _KEY_VERSION, stage, shares, credential, headers, kind, settings.select, settings.ok,
+            settings.missing, settings.redirects_followed, tls.ca, certificate,
+            tls.dangerously_accept_any_certificate,
+        ]
+    )  # fmt: skip
+
+
+def _content_of(path: str) -> str:
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:  # said when it is opened
+        return path
+
+
+def _checked(value: Any, path: tuple[str, ...]) -> Any:
+    if type(value) is int:
+        check_digits(value, path)
+    return value
 
 
 def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
@@ -211,7 +264,7 @@ def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
     parsed = Template.parse(template)
     path = parsed.field
     if path is not None:
-        return lambda fields: value_of(fields, path)
+        return lambda fields: _checked(value_of(fields, path), path)
     if parsed.is_literal:
         return lambda fields: parsed.literal
     return parsed.fill

@@ -47,7 +47,9 @@ class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How to ask a service, and how to read its answer.
 
     `ok`: statuses that are answers, 200 to 299 if it is not given. `missing`: what a 404
-    becomes. `on_missing`: what happens to a record without the fields of the URL.
+    becomes. `on_missing`: what happens to a record without the fields of the URL. `allow_hosts`:
+    hosts that a record may name, `auth_hosts`: those of them that get credentials, besides the
+    ones that are listed without a wildcard.
     """
 
     url: Template
@@ -66,6 +68,7 @@ class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     client: Literal["auto", "lean", "aiohttp"] = "auto"
     tls: Tls | None = None
     allow_hosts: tuple[str, ...] = ()
+    auth_hosts: tuple[str, ...] = ()
     max_body: ByteSize = cast("ByteSize", MAX_BODY_BYTES)
 
     @property

@@ -25,8 +25,16 @@ ADDRESS = {
     "postal_code": ("postal_code", "zip", "zip_code", "zipcode", "postcode", "postalcode"),
     "country": ("country", "country_code", "country_name"),
 }
+_LONGEST_KEY = 100  # a longer one is none of these, and is not kept in the cache
+_MANY = 64  # keys; to fold one takes longer than to decode it
 _TOO_BIG = 10**30  # str() refuses integers of over 4300 digits
 _ADDRESS_HOLDERS = ("address", "location", "full_address", "mailing_address")
+_WORDS = {
+    name.replace("_", "")
+    for names in (EMAIL, PHONE, WEBSITE, NAME, FIRST, LAST, *ADDRESS.values(), _ADDRESS_HOLDERS)
+    for name in names
+} | {"contact"}
+_BETWEEN_WORDS = dict.fromkeys([*map(ord, "_.-"), *(c for c in range(0x3001) if chr(c).isspace())])
 
 
 class Found(Struct):
@@ -68,14 +76,24 @@ def find(record: dict[str, Any]) -> Found:
 
 def _folded(record: dict[str, Any]) -> dict[str, Any]:
     """By folded names, without what is empty; of equal names the first wins."""
+    names = record if len(record) <= _MANY else _candidates(record)
     out: dict[str, Any] = {}
-    for key, value in record.items():
-        if value is not None and value != "":
+    for key in names:
+        value = record[key]
+        if value is not None and value != "" and len(key) <= _LONGEST_KEY:
             out.setdefault(_fold(key), value)
     return out
 
 
-@lru_cache(maxsize=4096)
+def _candidates(record: dict[str, Any]) -> list[str]:
+    """The keys that may be one of the names above: all are looked at at once."""
+    words = "\0".join(record).translate(_BETWEEN_WORDS).lower().split("\0")
+    if len(words) != len(record):  # there is one in a key
+        words = [key.translate(_BETWEEN_WORDS).lower() for key in record]
+    return [key for key, word in zip(record, words, strict=True) if word in _WORDS]
+
+
+@lru_cache(maxsize=4096)  # of short keys
 def _fold(key: str) -> str:
     """`Phone Number`, `phone-number` and `phoneNumber` are `phone_number`."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())

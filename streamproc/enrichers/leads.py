@@ -17,6 +17,13 @@ from streamproc.enrichers.lead_fields import Found
 
 Facts = dict[str, Any]
 
+# Characters; parsers take time with more, and no real value has as many.
+_LONGEST_EMAIL = 320  # 64 of the local part and 255 of a domain, with the @
+_LONGEST_PHONE = 250  # as libphonenumber
+_LONGEST_WEBSITE = 2048
+_LONGEST_NAME = 250
+_LONGEST_ADDRESS = 500
+_LONGEST_COUNTRY = 100
 _TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
 
 
@@ -80,6 +87,9 @@ def email(value: Any) -> Facts:
 
     if not isinstance(value, str):
         return {"value": value, "domain": None, "valid": False, "reason": "not a string"}
+    if len(value) > _LONGEST_EMAIL:
+        reason = _too_long(value, _LONGEST_EMAIL)
+        return {"value": value, "domain": None, "valid": False, "reason": reason}
     try:
         checked = validate_email(value.strip(), check_deliverability=False)
     except EmailNotValidError as error:
@@ -97,6 +107,8 @@ def phone(value: Any, country: str) -> Facts:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if text is None:
         return _no_phone("not a string")
+    if len(text) > _LONGEST_PHONE:
+        return _no_phone(_too_long(text, _LONGEST_PHONE))
     try:
         number = pn.parse(text, country)
     except pn.NumberParseException as error:
@@ -109,6 +121,10 @@ def phone(value: Any, country: str) -> Facts:
         "type": pn.PhoneNumberType.to_string(pn.number_type(number)).lower(),
         "valid": True,
     }
+
+
+def _too_long(value: str, most: int) -> str:
+    return f"{len(value):,} characters, more than {most:,}"
 
 
 def _no_phone(reason: str) -> Facts:
@@ -131,6 +147,8 @@ def website(value: Any) -> Facts:
 
     if not isinstance(value, str):
         return {"domain": None, "valid": False, "reason": "not a string"}
+    if len(value) > _LONGEST_WEBSITE:
+        return {"domain": None, "valid": False, "reason": _too_long(value, _LONGEST_WEBSITE)}
     text = value.strip()
     try:
         parts = urlsplit(text if "://" in text else f"//{text}", "http")
@@ -174,6 +192,8 @@ def name(full: str) -> Facts:
     import probablepeople
 
     facts: Facts = {"full": full}
+    if len(full) > _LONGEST_NAME:
+        return facts
     try:
         parts, kind = probablepeople.tag(full)
     except probablepeople.RepeatedLabelError:
@@ -188,7 +208,7 @@ def name(full: str) -> Facts:
 def _address(found: Found, assumed_country: str) -> Facts:
     facts = dict(found.address)
     if "country" in facts:
-        facts["country"] = country_code(facts["country"])
+        facts["country"] = _country(facts["country"])
     if found.address_line is not None and facts.get("country", assumed_country) == "US":
         facts = us_address(found.address_line) | facts
     order = ("street", "city", "region", "postal_code", "country")
@@ -199,6 +219,8 @@ def us_address(line: str) -> Facts:
     """The parts of a one-line US address; empty if they are ambiguous."""
     import usaddress
 
+    if len(line) > _LONGEST_ADDRESS:
+        return {}
     try:
         parts, kind = usaddress.tag(line)
     except usaddress.RepeatedLabelError:
@@ -210,6 +232,10 @@ def us_address(line: str) -> Facts:
     others = {"CountryName", "Recipient", "NotAddress", *places}
     street = " ".join(text for label, text in parts.items() if label not in others)
     return ({"street": street} if street else {}) | facts
+
+
+def _country(text: str) -> str:
+    return country_code(text) if len(text) <= _LONGEST_COUNTRY else text.strip()
 
 
 @lru_cache(maxsize=1024)

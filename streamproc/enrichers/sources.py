@@ -58,16 +58,15 @@ class SourcesEnricher:
                 visits[source.name] = own
                 return await source.enricher.call(fields.copy(), own)
 
-            return visit.fork(job, takes_place=False)
+            return visit.fork(job)
 
         forks = [ask(source) for source in asked]
         try:
             if forks:
-                await asyncio.wait([fork.answer for fork in forks])
-        except asyncio.CancelledError:
+                await visit.wait_for_call(_all_of([fork.answer for fork in forks]))
+        finally:
             for fork in forks:
                 fork.cancel()
-            raise
         parts: list[tuple[tuple[str, ...] | None, Any]] = []
         errors: dict[str, RecordError] = {}
         for source, fork in zip(asked, forks, strict=True):
@@ -87,6 +86,22 @@ class SourcesEnricher:
             }  # fmt: skip
             raise SourcesError(next(iter(errors.values())), facts, Several(parts))
         return Several(parts)
+
+
+def _all_of(answers: list[asyncio.Future[Any]]) -> asyncio.Future[None]:
+    """Done when all of them are; it may be cancelled alone."""
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    left = len(answers)
+
+    def one_more(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left and not turn.done():
+            turn.set_result(None)
+
+    for answer in answers:
+        answer.add_done_callback(one_more)
+    return turn
 
 
 def _is_wanted(source: SourceOf, fields: dict[str, Any], visit: Visit) -> bool:

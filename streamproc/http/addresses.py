@@ -7,11 +7,18 @@ target are checked after resolving, and connections go to the checked address.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from streamproc.errors import CallError
-from streamproc.http.contract import DNS_TTL_S, Target, cannot_connect
+from streamproc.http.contract import (
+    DNS_TTL_S,
+    Target,
+    cannot_connect,
+    lacks_files,
+    unreachable,
+)
 
 Addresses = list[tuple[int, str]]
 """Address family and address, in the order in which to try them."""
@@ -82,20 +89,31 @@ class Resolver:
         self._known: dict[str, tuple[float, Addresses | OSError | UnicodeError]] = {}
         self._under_way: dict[str, asyncio.Lock] = {}
 
-    async def resolve(self, target: Target) -> Addresses:
+    async def kinds(self, target: Target) -> frozenset[str]:
+        """Which sorts of addresses it has that are not public, in the words of the refusal."""
+        found = await self._look_up(target.host)
+        addresses = found if isinstance(found, list) else []
+        return frozenset(filter(None, [refuse_private(address) for _, address in addresses]))
+
+    async def resolve(self, target: Target, may_be: frozenset[str] | None = None) -> Addresses:
         """At least one address. Raises `CallError`: `dns`, or `connect` for one that is refused.
 
-        A record may name a host only if all of its addresses are public.
+        A record may name a host only if all of its addresses are public; a redirect, if those
+        that are not are of the sorts in `may_be`.
         """
         found = await self._look_up(target.host)
         if isinstance(found, OSError):
+            if lacks_files(found):
+                raise unreachable(target, found) from found
             raise cannot_connect(target, found.strerror or found, "dns") from found
         if isinstance(found, UnicodeError):
             raise CallError("dns", f"{target.authority}: not a host name") from found
         if target.is_from_record:
+            may_be = frozenset()
+        if may_be is not None:
             for _, address in found:
                 reason = refuse_private(address)
-                if reason is not None:
+                if reason is not None and reason not in may_be:
                     raise CallError("connect", _refusal(target, address, reason))
         return found
 
@@ -123,12 +141,24 @@ class Resolver:
 async def _ask(host: str) -> Addresses | OSError | UnicodeError:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
+        return _lack_of_files() or error
+    except UnicodeError as error:
         return error
     addresses = [(int(family), str(address[0])) for family, _, _, _, address in found]
     return addresses or OSError(f"no address for {host}")
 
 
+def _lack_of_files() -> OSError | None:
+    """The C library does not say that it could not open a socket: it finds no such name."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if lacks_files(error) else None
+    return None
+
+
 def _refusal(target: Target, address: str, reason: str) -> str:
     shown = target.host if address == target.host else f"{target.host} ({address})"
-    return f"{shown} is {reason}, where a record may not send us"
+    who = "record" if target.is_from_record else "redirect"
+    return f"{shown} is {reason}, where a {who} may not send us"

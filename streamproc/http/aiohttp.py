@@ -1,4 +1,4 @@
-"""The client for what is not lean: proxies, cookies, redirects. On aiohttp."""
+"""The client for what is not lean: proxies, redirects. On aiohttp."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.errors import CallError, ConfigError
 from streamproc.http.addresses import Resolver
-from streamproc.http.content import accepted_encodings, inflate
+from streamproc.http.content import (
+    ManyStreamsError,
+    accepted_encodings,
+    inflate,
+    inflate_aside,
+)
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     MAX_HEADER_BYTES,
@@ -21,9 +26,12 @@ from streamproc.http.contract import (
     cannot_connect,
     reset,
     too_large,
+    unreachable,
 )
+from streamproc.http.host import origin
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
+from streamproc.secrets import hide
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,10 +41,11 @@ if TYPE_CHECKING:
     from streamproc.http.aiohttp_connection import Flight
 
 _MAX_KNOWN = 1000  # of what records can name any number of
+_MAX_KNOWN_BYTES = 1 << 10  # of one of them: nothing longer is kept
 
 
 class AiohttpClient:
-    """See `contract.Client`. Proxies as the environment names them, one cookie jar."""
+    """See `contract.Client`. Proxies as the environment names them."""
 
     def __init__(self, options: ClientOptions) -> None:
         self._options = options
@@ -67,7 +76,7 @@ class AiohttpClient:
             request_class=ours.OurRequest,
             timeout=aiohttp.ClientTimeout(),
             auto_decompress=False,
-            cookie_jar=aiohttp.CookieJar(unsafe=True),  # a host may be an IP address, too
+            cookie_jar=aiohttp.DummyCookieJar(),  # what one record gets is not for the next
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=ours.MAX_HEADERS,
@@ -85,28 +94,40 @@ class AiohttpClient:
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
     async def send(self, request: Request) -> Response:
-        """See `contract.Client`. Redirects are followed; the last answer counts."""
-        request.sent = False
+        """See `contract.Client`. Redirects are followed; the last answer counts.
+
+        What comes after a redirect was not asked by `request` itself: if that must not be
+        repeated, a failure there does not allow it.
+        """
+        first, first.sent, first.is_redirected = request, False, False
         response = await self._send_once(request)
         if not self._options.redirects:
             return response
         trail = Trail(self._options.redirects, request)
         hosts = self._options.allow_hosts
-        while (following := next_request(request, response, hosts)) is not None:
-            request = trail.step(following)
-            response = await self._send_once(request)
+        may_be: frozenset[str] | None = None
+        try:
+            while (following := next_request(request, response, hosts)) is not None:
+                first.is_redirected = True
+                request = trail.step(following)
+                if may_be is None and request.target.host != first.target.host:
+                    may_be = await self._resolver.kinds(first.target)
+                response = await self._send_once(request, may_be)
+        except CallError as error:
+            error.again = error.again and first.is_idempotent
+            raise
         return response
 
-    async def _send_once(self, request: Request) -> Response:
-        if request.target.is_from_record:
-            await self._check(request.target)
-        flight = self._ours.Flight(request)
+    async def _send_once(self, request: Request, may_be: frozenset[str] | None = None) -> Response:
+        if request.target.is_from_record or may_be is not None:
+            await self._check(request.target, may_be)
+        flight = self._ours.Flight(request, may_be)
         try:
             return await self._fly(request, flight)
         except CallError as error:
             if error.kind != "reset" or not flight.is_stale or not request.is_idempotent:
                 raise
-        return await self._fly(request, self._ours.Flight(request, is_fresh=True))
+        return await self._fly(request, self._ours.Flight(request, may_be, is_fresh=True))
 
     async def _fly(self, request: Request, flight: Flight) -> Response:
         """One attempt on one connection."""
@@ -143,21 +164,29 @@ class AiohttpClient:
         elif (answer.content_length or 0) > limit:
             raise too_large("body", limit)
         else:
-            pieces = []
-            size = 0
+            pieces = bytearray()  # a piece may have two bytes
             while piece := await content.readany():
-                size += len(piece)
-                if size > limit:
+                pieces += piece
+                if len(pieces) > limit:
                     raise too_large("body", limit)
-                pieces.append(piece)
-            body = b"".join(pieces)
+            body = bytes(pieces)
         names = answer.headers.getall("Content-Encoding", None)
-        return body if names is None else inflate(body, ",".join(names), limit)
+        if names is None:
+            return body
+        try:
+            return inflate(body, ",".join(names), limit)
+        except ManyStreamsError:
+            return await inflate_aside(body, ",".join(names), limit)
 
-    async def _check(self, target: Target) -> None:
+    async def _check(self, target: Target, may_be: frozenset[str] | None) -> None:
         """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""
-        await self._resolver.resolve(target)
-        if self._proxy_of(target) is not None:
+        is_proxied = self._proxy_of(target) is not None
+        try:
+            await self._resolver.resolve(target, may_be)
+        except CallError as error:
+            if not is_proxied or error.kind != "dns" or target.is_from_record:
+                raise  # behind a proxy not every name has an address here
+        if is_proxied and target.is_from_record:
             reason = "a record named this host, and behind a proxy nobody can check its address"
             raise CallError("connect", f"{target.authority}: {reason}")
 
@@ -170,9 +199,10 @@ class AiohttpClient:
         if "User-Agent" not in headers:
             headers["User-Agent"] = self._options.user_agent
         headers["Accept-Encoding"] = accepted_encodings().decode()
-        if len(self._headers) >= _MAX_KNOWN:
-            self._headers.clear()
-        self._headers[lines] = headers
+        if len(lines) <= _MAX_KNOWN_BYTES:
+            if len(self._headers) >= _MAX_KNOWN:
+                self._headers.clear()
+            self._headers[lines] = headers
         return headers
 
     def _origin(self, target: Target) -> tuple[str, URL | None]:
@@ -194,6 +224,7 @@ class AiohttpClient:
 
 def _proxies() -> dict[str, str]:
     """The proxies that the environment names. Raises `ConfigError` for one that is no good."""
+    from urllib.parse import unquote, urlsplit
     from urllib.request import getproxies_environment
 
     found = {}
@@ -204,6 +235,14 @@ def _proxies() -> dict[str, str]:
         if whole.partition("://")[0].lower() not in ("http", "https"):
             kind = whole.partition("://")[0]
             raise ConfigError(f"{scheme}_proxy: a {kind} proxy; only http and https ones will do")
+        try:
+            password = urlsplit(whole).password
+            origin(urlsplit(f"http://{whole.partition('://')[2].rpartition('@')[2]}"))
+        except ValueError as error:
+            raise ConfigError(f"{scheme}_proxy: no address of a proxy: {error}") from None
+        if password:
+            hide(password)
+            hide(unquote(password))
     return found
 
 
@@ -221,7 +260,7 @@ def _mapped(error: Exception, target: Target, aiohttp: Any) -> CallError:
         return cannot_connect(target, f"no connection within {CONNECT_TIMEOUT_S:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
         where = "its proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return cannot_connect(target, f"{where}{error.os_error.strerror or error.os_error}")
+        return unreachable(target, error.os_error, where)
     if isinstance(error, aiohttp.ClientPayloadError):
         return reset("the connection ended in the middle of the answer")
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):

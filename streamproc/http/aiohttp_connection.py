@@ -29,6 +29,7 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
+from streamproc.http.head import check_size
 
 MAX_HEADERS = MAX_HEADER_BYTES // 4  # the shortest takes four bytes
 _WITHOUT_BODY = ("GET", "DELETE", "HEAD")
@@ -38,10 +39,13 @@ _FRAMING_SHARE = 16  # chunk headers and trailers: at most so many bytes for one
 class Flight:
     """One attempt of a request, and how far it got."""
 
-    __slots__ = ("is_fresh", "protocol", "request")
+    __slots__ = ("is_fresh", "may_be", "protocol", "request")
 
-    def __init__(self, request: Request, *, is_fresh: bool = False) -> None:
+    def __init__(
+        self, request: Request, may_be: frozenset[str] | None, *, is_fresh: bool = False
+    ) -> None:
         self.request = request
+        self.may_be = may_be  # see `Resolver.resolve`
         self.is_fresh = is_fresh  # only a connection that nobody has used will do
         self.protocol: Protocol | None = None
 
@@ -112,9 +116,10 @@ class Protocol(ResponseHandler):
         if message.code >= 200:
             self.has_begun_answer = True
             if self.received_bytes > MAX_HEADER_BYTES:
-                size = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
-                if size > MAX_HEADER_BYTES:
-                    self._fail(too_large("header", MAX_HEADER_BYTES))
+                try:
+                    check_size(message.raw_headers)
+                except CallError as error:
+                    self._fail(error)
                     return
         super().feed_data(data, size)
 
@@ -207,8 +212,8 @@ class CheckedResolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         """Raises `CallError`."""
-        is_from_record = FLIGHT.get().request.target.is_from_record
-        target = Target("http", host, port, is_from_record)
+        flight = FLIGHT.get()
+        target = Target("http", host, port, flight.request.target.is_from_record)
         return [
             {
                 "hostname": host,
@@ -218,7 +223,7 @@ class CheckedResolver(AbstractResolver):
                 "proto": 0,
                 "flags": 0,
             }
-            for family, address in await self._resolver.resolve(target)
+            for family, address in await self._resolver.resolve(target, flight.may_be)
         ]
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
-from streamproc.http.head import Head
+from streamproc.http.head import Head, check_size
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -41,16 +41,17 @@ class Keeper(Protocol):
     def lost(self, connection: Connection) -> None:
         """It is closed."""
 
-    def stale(self, request: Request, data: bytes, answer: Answer) -> None:
-        """It was closed by the other side before a byte of the answer came; it had been used."""
+
+class StaleError(Exception):
+    """A kept connection was closed by the other side before a byte of the answer came."""
 
 
 class Connection(asyncio.Protocol):
     """See the module. `ask`, then wait for the answer; `close` at any time."""
 
     __slots__ = (
-        "_answer", "_asked", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_keeper",
-        "_max_body_bytes", "_parser", "_pieces", "_received_bytes", "_response", "_transport",
+        "_answer", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_keeper",
+        "_max_body_bytes", "_more", "_parser", "_received_bytes", "_response", "_transport",
         "_until_close", "is_open", "uses",
     )  # fmt: skip
 
@@ -59,10 +60,9 @@ class Connection(asyncio.Protocol):
         self._max_body_bytes = max_body_bytes
         self._transport: Any = None
         self._answer: Answer | None = None
-        self._asked: tuple[Request, bytes] | None = None
         self._head = b""  # all that came until the headers were complete
         self._body = b""
-        self._pieces: list[bytes] | None = None
+        self._more: bytearray | None = None  # in one piece: chunks may have two bytes each
         self._body_bytes = 0
         self._received_bytes = 0
         self._in_body = False
@@ -79,10 +79,13 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def ask(self, request: Request, data: bytes, answer: Answer) -> None:
-        """Send `request`, which is `data` on the wire, and give its answer to `answer`."""
+        """Send `request`, which is `data` on the wire, and give its answer to `answer`.
+
+        Its exceptions are `CallError` and `StaleError`. What would take too long to decode
+        here comes with its `encodings`.
+        """
         self.uses += 1
         self._answer = answer
-        self._asked = (request, data)
         request.sent = True
         self._transport.write(data)
 
@@ -124,13 +127,12 @@ class Connection(asyncio.Protocol):
                 self._fail(too_large("header", MAX_HEADER_BYTES), None)
 
     def _feed_slices(self, data: bytes) -> None:
-        before = self._received_bytes - len(data)
         for start in range(0, len(data), _SLICE_BYTES):
             part = data[start : start + _SLICE_BYTES]
             if not self._in_body:
                 self._head += part
             self._feed(part)
-            if not self._in_body and before + start > MAX_HEADER_BYTES:
+            if not self._in_body and len(self._head) > MAX_HEADER_BYTES:
                 raise too_large("header", MAX_HEADER_BYTES)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -151,8 +153,8 @@ class Connection(asyncio.Protocol):
                 answer.set_exception(error)
         elif self._received_bytes:
             answer.set_exception(reset(f"the connection ended in the middle of the answer{reason}"))
-        elif self.uses > 1 and self._asked is not None:
-            self._keeper.stale(*self._asked, answer)
+        elif self.uses > 1:
+            answer.set_exception(StaleError())
         else:
             answer.set_exception(reset(f"the connection ended before the answer{reason}"))
 
@@ -166,6 +168,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Whatever comes now is body."""
         self._in_body = True
+        if len(self._head) > MAX_HEADER_BYTES and self._parser.get_status_code() >= 200:
+            check_size(Head(self._head))  # a part of the body may be in it
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, mostly all of it."""
@@ -174,10 +178,10 @@ class Connection(asyncio.Protocol):
             raise too_large("body", self._max_body_bytes)
         if not self._body:
             self._body = data
-        elif self._pieces is None:
-            self._pieces = [self._body, data]
+        elif self._more is None:
+            self._more = bytearray(data)
         else:
-            self._pieces.append(data)
+            self._more += data
 
     def on_message_complete(self) -> None:
         """The answer is whole, unless it was only an interim one (1xx)."""
@@ -194,16 +198,20 @@ class Connection(asyncio.Protocol):
 
     def _made_response(self, status: int) -> Response:
         body, self._body = self._body, b""
-        if self._pieces is not None:
-            body, self._pieces = b"".join(self._pieces), None
+        if self._more is not None:
+            body, self._more = body + self._more, None
         data = self._head
         if len(data) == self._received_bytes:  # it came at once: without the body it is shorter
             data = data[: len(data) - self._body_bytes]
         head = Head(data)
         if head.may_have(b"content-encoding"):
-            from streamproc.http.content import inflate
+            from streamproc.http.content import ManyStreamsError, inflate
 
-            body = inflate(body, _listed(head, b"content-encoding"), self._max_body_bytes)
+            encodings = _listed(head, b"content-encoding")
+            try:
+                body = inflate(body, encodings, self._max_body_bytes)
+            except ManyStreamsError:
+                return Response(status, head, body, encodings)
         return Response(status, head, body)
 
     def _has_framing(self) -> bool:

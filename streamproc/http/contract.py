@@ -2,7 +2,7 @@
 
 Each client maps what its library raises to `CallError`, once, here at the border:
 
-    connect              refused, unreachable, not within the connect timeout
+    connect              refused, unreachable, not within the connect timeout, no descriptors left
     dns                  the name has no address
     tls                  certificate or handshake; never tried again for a bad certificate
     reset                the connection ended before the answer did
@@ -12,6 +12,7 @@ Each client maps what its library raises to `CallError`, once, here at the borde
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +20,8 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from streamproc.errors import CallError
+from streamproc.http.host import Listed
+from streamproc.interfaces import Standing
 
 CONNECT_TIMEOUT_S = 5.0
 DNS_TTL_S = 60.0
@@ -59,7 +62,9 @@ class Request(Struct):
     """`path` begins with / and includes the query; `headers` are whole lines, each with CRLF.
 
     `headers` does not have Host, Content-Length, Accept-Encoding and Connection: these are the
-    client's. A client sets `sent` as soon as bytes of the request may have left.
+    client's. A client sets `sent` as soon as bytes of the request may have left, and
+    `is_redirected` as soon as it has been answered, with a redirect that is followed. One that
+    had to open a connection asks the gate of `standing`, if there is one, before it writes.
     """
 
     target: Target
@@ -69,14 +74,20 @@ class Request(Struct):
     body: bytes = b""
     is_idempotent: bool = True
     sent: bool = False
+    is_redirected: bool = False
+    standing: Standing | None = None
 
 
 class Response(Struct, frozen=True, gc=False):
-    """A whole answer; `body` is decoded by its Content-Encoding."""
+    """A whole answer; `body` is decoded by its Content-Encoding.
+
+    `encodings` are those that a client has still to undo, none in what it returns.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    encodings: str = ""
 
     def header(self, name: bytes) -> str | None:
         """The value of the header `name` (lower case), the first if there are several."""
@@ -101,13 +112,13 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ClientOptions(Struct, frozen=True):
     """What a client is opened with. `connections` per target; `redirects`: followed at most.
 
-    `allow_hosts`: where redirects may lead to, as `host.listed` gives it; anywhere if empty.
+    `allow_hosts`: where redirects may lead to; anywhere if empty.
     """
 
     connections: int = 64
     max_body_bytes: int = MAX_BODY_BYTES
     redirects: int = 0
-    allow_hosts: tuple[str, ...] = ()
+    allow_hosts: Listed = ()
     tls: Tls = Tls()
     user_agent: str = "streamproc"
 
@@ -147,6 +158,23 @@ def cannot_connect(target: Target, reason: object, kind: str = "connect") -> Cal
     """No connection to `target`."""
     message = f"{target.authority}: {reason}"
     return CallError(kind, message, again=kind != "tls", is_outage=True)
+
+
+def lacks_files(error: OSError) -> bool:
+    """Whether this process, or the machine, has no more file descriptors."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def unreachable(target: Target, error: OSError, where: str = "") -> CallError:
+    """`error` came of connecting. Nobody's outage if it is our own lack of descriptors."""
+    if not lacks_files(error):
+        return cannot_connect(target, f"{where}{error.strerror or error}")
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    may_have = f"this process may have {getrlimit(RLIMIT_NOFILE)[0]}"
+    whose = may_have if error.errno == errno.EMFILE else "the machine has no more"
+    reason = f"too many open files, {whose}: raise the limit (ulimit -n) or lower -j"
+    return CallError("connect", f"{target.authority}: {reason}", again=True)
 
 
 def bad_answer(message: str) -> CallError:

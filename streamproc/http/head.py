@@ -8,6 +8,8 @@ from contextlib import suppress
 import httptools
 from msgspec import Struct
 
+from streamproc.http.contract import MAX_HEADER_BYTES, Headers, too_large
+
 
 class Head(Struct, frozen=True, gc=False):
     """Headers as they came, in their order, trailers and interim answers (1xx) apart.
@@ -24,6 +26,12 @@ class Head(Struct, frozen=True, gc=False):
     def may_have(self, name: bytes) -> bool:
         """False if there is no header `name` (lower case)."""
         return self.data.lower().find(name) >= 0
+
+
+def check_size(headers: Headers) -> None:
+    """Raises `CallError` for headers that are too many, as both clients count them."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
+        raise too_large("header", MAX_HEADER_BYTES)
 
 
 class _Collector:

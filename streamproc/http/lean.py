@@ -1,7 +1,7 @@
 """The fast client: HTTP/1.1 keep-alive on asyncio protocols, nothing that a call does not need.
 
-No proxies, no cookies, no redirects: for these there is the aiohttp client. One request at
-a time on a connection: pipelining would tie records to each other's fate.
+No proxies, no redirects: for these there is the aiohttp client. One request at a time on a
+connection: pipelining would tie records to each other's fate.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Self
 
 from streamproc.errors import CallError
 from streamproc.http.addresses import Resolver
-from streamproc.http.connection import Answer, Connection
-from streamproc.http.content import accepted_encodings
+from streamproc.http.connection import Answer, Connection, StaleError
+from streamproc.http.content import accepted_encodings, inflate_aside
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     ClientOptions,
@@ -24,8 +24,10 @@ from streamproc.http.contract import (
     Target,
     cannot_connect,
     reset,
+    unreachable,
 )
 from streamproc.http.tls import context
+from streamproc.interfaces import RecheckError
 from streamproc.targets import Targets
 
 _MAX_POOLS = 256  # fewer than a process may have files: each one keeps a connection, or more
@@ -66,15 +68,27 @@ class LeanClient:
             end = b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
         data = b"".join((request.method, b" ", request.path, pool.common, request.headers, end))
         request.sent = False
-        connection = pool.idle.pop() if pool.idle else await pool.take()
+        connection = pool.idle.pop() if pool.idle else await pool.take_for(request)
         assert self._loop is not None
-        answer: Answer = self._loop.create_future()
-        connection.ask(request, data, answer)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            connection.cancel(answer)
-            raise
+        while True:
+            answer: Answer = self._loop.create_future()
+            connection.ask(request, data, answer)
+            try:
+                response = await answer
+            except asyncio.CancelledError:
+                connection.cancel(answer)
+                raise
+            except StaleError as error:
+                if not request.is_idempotent:
+                    raise reset("the connection was closed as it was used again") from error
+            else:
+                return response if not response.encodings else await self._decoded(response)
+            connection = await pool.take_fresh()  # and that one is not stale: once is enough
+
+    async def _decoded(self, response: Response) -> Response:
+        limit = self._options.max_body_bytes
+        body = await inflate_aside(response.body, response.encodings, limit)
+        return Response(response.status, response.headers, body)
 
     async def reach(self, target: Target) -> None:
         """Open a connection, TLS included, and ask nothing. Raises `CallError`."""
@@ -102,12 +116,24 @@ class _Pool:
         self._all: set[Connection] = set()
         self._connecting = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._repeating: set[asyncio.Task[None]] = set()
         agent = f"User-Agent: {options.user_agent}\r\n" if options.user_agent else ""
         self.common = (
             f" HTTP/1.1\r\nHost: {target.authority}\r\n{agent}"
             f"Accept-Encoding: {accepted_encodings().decode()}\r\n"
         ).encode()
+
+    async def take_for(self, request: Request) -> Connection:
+        """A connection for a request that may be written now. Raises `RecheckError`."""
+        standing = request.standing
+        gate = standing.gate if standing is not None else None
+        if standing is None or gate is None:
+            return await self.take()
+        gate.postpone(standing)
+        connection = await self.take()
+        if not gate.may_write(standing):
+            self.freed(connection)
+            raise RecheckError
+        return connection
 
     async def take(self) -> Connection:
         """A connection: an idle one, a new one, or the next that becomes free."""
@@ -125,17 +151,25 @@ class _Pool:
                     self._wake()
                 raise
 
+    async def take_fresh(self) -> Connection:
+        """As `take`, after a kept connection turned out to be closed: others may be, too."""
+        for connection in self.idle[:]:
+            connection.close()  # as old as that one, or older
+        connection = await self.take()
+        while connection.uses:  # somebody else used it meanwhile
+            connection.close()
+            connection = await self.take()
+        return connection
+
     def retire(self) -> bool:
         """See `Retires`; closes what is idle."""
-        is_used = len(self.idle) < len(self._all) or self._connecting or self._repeating
+        is_used = len(self.idle) < len(self._all) or self._connecting
         if not is_used:
             self.close()
         return not is_used
 
     def close(self) -> None:
         """Close all."""
-        for task in self._repeating:
-            task.cancel()
         for connection in list(self._all):
             connection.close()
 
@@ -154,35 +188,6 @@ class _Pool:
             self.idle.remove(connection)
         if self._waiting:
             self._wake()
-
-    def stale(self, request: Request, data: bytes, answer: Answer) -> None:
-        """See `Keeper`: sent once more, over a fresh connection."""
-        if not request.is_idempotent:
-            answer.set_exception(reset("the connection was closed as it was used again"))
-            return
-        for connection in self.idle[:]:
-            connection.close()  # as old as that one, or older
-        task = asyncio.get_running_loop().create_task(self._repeat(request, data, answer))
-        self._repeating.add(task)
-        task.add_done_callback(self._repeating.discard)
-
-    async def _repeat(self, request: Request, data: bytes, answer: Answer) -> None:
-        try:
-            connection = await self.take()
-            while connection.uses:  # one that somebody else used meanwhile may be stale, too
-                connection.close()
-                connection = await self.take()
-        except CallError as error:
-            if not answer.done():
-                answer.set_exception(error)
-        except asyncio.CancelledError:
-            answer.cancel()
-            raise
-        else:
-            if answer.done():
-                self.freed(connection)
-            else:
-                connection.ask(request, data, answer)
 
     def _wake(self) -> None:
         while self._waiting:
@@ -237,7 +242,7 @@ class _Pool:
                 failure = cannot_connect(self._target, "no connection in time")
                 failure.__cause__ = error
             except OSError as error:
-                failure = cannot_connect(self._target, error.strerror or error)
+                failure = unreachable(self._target, error)
                 failure.__cause__ = error
         raise failure or cannot_connect(self._target, "no address")
 

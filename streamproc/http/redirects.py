@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urljoin, urlsplit
+import re
+from functools import partial
+from urllib.parse import quote
 
 from streamproc.errors import CallError
 from streamproc.http.contract import Request, Response, Target, bad_answer
-from streamproc.http.host import Listed, check_listed, origin
+from streamproc.http.host import Allowed, Listed, Origin, join, origin, split
 from streamproc.secrets import excerpt
 
 _STATUSES = (301, 302, 303, 307, 308)
 _KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
 _OF_BODY = (b"content-type", b"content-encoding", b"content-language")
 _SHOWN = 200  # characters of a useless place
+_USER = partial(re.compile(r"//[^/@]*@").sub, "//***@")  # its password with it
 _SAFE = "/?&=%:;,@!$'()*+~[]-._"
 
 
@@ -39,8 +42,9 @@ class Trail:
 def next_request(request: Request, response: Response, allow_hosts: Listed = ()) -> Request | None:
     """Where `response` sends us, None if it does not. Raises `CallError` for no usable place.
 
-    To another scheme, host or port go no headers that could be secret, and to a host that
-    `allow_hosts` lacks goes nothing, if there is one: a listed service may redirect anywhere.
+    To another scheme, host or port go neither headers that could be secret nor a body, never
+    from TLS to plain HTTP, and to what `allow_hosts` lacks goes nothing, if there is one: a
+    listed service may redirect anywhere.
     """
     if response.status not in _STATUSES:
         return None
@@ -53,6 +57,8 @@ def next_request(request: Request, response: Response, allow_hosts: Listed = ())
         method, body = b"GET", b""
         headers = _without(headers, _OF_BODY)
     if target != request.target:
+        if method != b"GET" or body:
+            raise _useless(location, f"a {method.decode()} is not sent to another origin")
         headers = _only(headers, _KEPT)
     is_idempotent = request.is_idempotent or method == b"GET"
     return Request(target, method, path, headers, body, is_idempotent, sent=True)
@@ -62,18 +68,28 @@ def _resolved(request: Request, location: str, allow_hosts: Listed) -> tuple[Tar
     base = request.target.name + request.path.decode()
     try:
         # as browsers do: the bytes that came, encoded where they are no URL
-        split = urlsplit(urljoin(base, quote(location.encode("latin-1"), safe=_SAFE + "#")))
-        target = Target(*origin(split), request.target.is_from_record)
-        if allow_hosts and target.host != request.target.host:
-            check_listed(target.host, allow_hosts)
+        url = split(join(base, quote(location.encode("latin-1"), safe=_SAFE + "#")))
+        at = origin(url)
+        target = Target(*at, request.target.is_from_record)
+        if target != request.target:
+            _check(at, request.target, allow_hosts)
     except ValueError as error:
         raise _useless(location, str(error)) from error
-    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     return target, path.encode()
 
 
+def _check(at: Origin, here: Target, allow_hosts: Listed) -> None:
+    """Raises ValueError for a place to which `here` may not send us."""
+    if here.scheme == "https" and at[0] != "https":
+        raise ValueError("from https to plain http")
+    is_upgrade = at == ("https", here.host, 443)
+    if allow_hosts and not is_upgrade and not any(each.matches(at) for each in allow_hosts):
+        raise ValueError(f"{Allowed(*at)} is not in allow_hosts")
+
+
 def _useless(location: str, reason: str) -> CallError:
-    shown = excerpt(location.encode("latin-1"), _SHOWN)
+    shown = _USER(excerpt(location.encode("latin-1"), _SHOWN))
     return bad_answer(f"a redirect to {shown!r}: {reason}")
 
 
@@ -94,4 +110,4 @@ def _place(request: Request) -> tuple[Target, bytes, bytes]:
 
 
 def _shown(request: Request) -> str:
-    return f"{request.target.name}{request.path.decode()}"
+    return request.target.name + excerpt(request.path, _SHOWN)

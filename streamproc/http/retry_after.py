@@ -18,6 +18,7 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUOTA = re.compile(r"[;,]\s*([a-z]+)\s*=\s*(\d{1,15})").finditer
 
 _RESETS = (b"x-ratelimit-reset", b"ratelimit-reset", b"x-rate-limit-reset")
+_RESET_AFTER = b"x-ratelimit-reset-after"
 _QUOTAS = (b"requests", b"tokens")
 _EPOCH_S = 1e9  # from 2001 on; as a delay it would be 32 years
 _EPOCH_MS = 1e11
@@ -41,10 +42,10 @@ def retry_after_s(response: Response, now_epoch_s: float) -> float | None:
 
 
 def _resets(response: Response, now_epoch_s: float) -> Iterator[float]:
-    """What the other usual headers say, the most common first."""
+    """What the other usual headers say of a quota that is used up, the most common first."""
     for name in _RESETS:
         value = response.header(name)
-        if value is None:
+        if value is None or _has_some_left(response, name.removesuffix(b"reset") + b"remaining"):
             continue
         number = _number(value)
         if number is None:
@@ -57,12 +58,19 @@ def _resets(response: Response, now_epoch_s: float) -> Iterator[float]:
             yield max(0.0, at - _now(response, now_epoch_s))
     if (value := response.header(b"ratelimit")) is not None:
         yield from _draft(value)
-    if (value := response.header(b"x-ratelimit-reset-after")) is not None:
+    value = response.header(_RESET_AFTER)
+    if value is not None and not _has_some_left(response, b"x-ratelimit-remaining"):
         number = _number(value)
         delay = _duration(value) if number is None else number
         if delay is not None:
             yield delay
     yield from _used_up(response)
+
+
+def _has_some_left(response: Response, remaining: bytes) -> bool:
+    """Whether the header `remaining` says so: then the quota is not why it was refused."""
+    value = response.header(remaining)
+    return value is not None and (_number(value) or 0.0) > 0
 
 
 def _draft(value: str) -> Iterator[float]:
@@ -88,8 +96,7 @@ def _used_up(response: Response) -> Iterator[float]:
     for quota in _QUOTAS:
         value = response.header(b"x-ratelimit-reset-" + quota)
         delay = _duration(value) if value is not None else None
-        remaining = response.header(b"x-ratelimit-remaining-" + quota)
-        if delay is not None and (remaining is None or _number(remaining) == 0):
+        if delay is not None and not _has_some_left(response, b"x-ratelimit-remaining-" + quota):
             delays.append(delay)
     if delays:
         yield max(delays)

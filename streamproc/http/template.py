@@ -15,6 +15,8 @@ from streamproc.errors import RecordError
 _TOKEN = re.compile(r"\{\{|\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\{([^{}]*)\}|[{}]")
 
 _MANY = 10**4000  # CPython refuses to write longer integers, codec does not
+_MAX_DIGITS = 50_000  # writing more takes too long: the time grows with their square
+_MAX_BITS = _MAX_DIGITS * 93_000 // 28_000  # a little less than what so many digits take
 
 Path = tuple[str, ...]
 
@@ -103,8 +105,18 @@ def value_of(fields: dict[str, Any], path: Path) -> Any:
     return value
 
 
+def check_digits(value: Any, path: Path) -> None:
+    """Raises `RecordError` for an integer that is too long to be written."""
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        message = f"the field {'.'.join(path)} is an integer of more than {_MAX_DIGITS} digits"
+        raise RecordError("bad_number", message)
+
+
 def text_of(fields: dict[str, Any], path: Path) -> str:
-    """The value at `path` as text. Raises `MissingFieldError`; numbers are written as in JSON."""
+    """The value at `path` as text; numbers are written as in JSON.
+
+    Raises `MissingFieldError`, and `RecordError` for what is no text (`bad_number`: too long).
+    """
     value = value_of(fields, path) if len(path) > 1 else fields.get(path[0])
     if type(value) is str and value:
         return value
@@ -115,6 +127,7 @@ def text_of(fields: dict[str, Any], path: Path) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
+        check_digits(value, path)
         return encode(value).decode()
     kind = "an object" if isinstance(value, dict) else "an array"
     raise RecordError(

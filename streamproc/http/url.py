@@ -1,7 +1,7 @@
 """URL templates: a record may fill a path segment or a query value, and nothing else.
 
-Never scheme, host or port, unless `allow_hosts` lists them. Values are percent-encoded
-(RFC 3986), and what would climb out of its segment is refused.
+Never the host, unless `allow_hosts` lists it, and scheme and port are those of that list. Values
+are percent-encoded (RFC 3986), and what would climb out of its segment is refused.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
-from streamproc.http.host import check_listed, listed, origin
+from streamproc.http.host import listed, origin, placed, split
 from streamproc.http.template import Path, Template, text_of
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
@@ -30,16 +30,22 @@ class Url:
     """A URL template, checked. `render` gives target and path for a record."""
 
     def __init__(
-        self, url: Template, query: Mapping[str, Template], allow_hosts: tuple[str, ...] = ()
+        self,
+        url: Template,
+        query: Mapping[str, Template],
+        allow_hosts: tuple[str, ...] = (),
+        auth_hosts: tuple[str, ...] = (),
     ) -> None:
         """Raises ValueError: why this URL is no good."""
         self.allow_hosts = listed(allow_hosts)
+        named = tuple(each for each in self.allow_hosts if not each.is_pattern)
+        self.auth_hosts = named + listed(auth_hosts, "auth_hosts")
         self._whole: Template | None = None
         parts: list[str | Path] = list(url.parts)
         first = parts[0] if isinstance(parts[0], str) else ""
         match = _AUTHORITY.match(first)
         if match and not (match.end() == len(first) and len(parts) > 1):
-            self.target: Target | None = Target(*origin(urlsplit(match[0])))
+            self.target: Target | None = Target(*origin(split(match[0])))
             parts[0] = first[match.end() :]
         else:
             if "@" in first.partition("://")[2].partition("/")[0]:
@@ -63,6 +69,11 @@ class Url:
         Raises `MissingFieldError`, `RecordError`.
         """
         return self._render
+
+    def is_trusted(self, target: Target) -> bool:
+        """Whether credentials may go there: the pipeline file says so, and no wildcard."""
+        at = target.scheme, target.host, target.port
+        return not target.is_from_record or any(each.matches(at) for each in self.auth_hosts)
 
     def _compile(self, target: Target) -> Render:
         """The usual case, one field, in few steps."""
@@ -105,15 +116,14 @@ class Url:
             for k, part in enumerate(self._whole.parts)
         )
         try:
-            split = urlsplit(text)
-            target = Target(*origin(split), is_from_record=True)
-            check_listed(target.host, self.allow_hosts)
+            url = split(text)
+            target = Target(*placed(origin(url), self.allow_hosts), is_from_record=True)
         except ValueError as error:
             raise RecordError("missing_field", f"the record gives no URL: {error}") from None
-        path = quote(split.path or "/", safe=_KEEP)
+        path = quote(url.path or "/", safe=_KEEP)
         if any(segment in _DOTS for segment in path.split("/")):
             raise RecordError("missing_field", "the record's URL has a segment of dots")
-        pairs = [quote(split.query, safe=_KEEP)] if split.query else []
+        pairs = [quote(url.query, safe=_KEEP)] if url.query else []
         for name, template in self._query.items():
             pairs.append(f"{quote(name, safe='')}={quote(template.fill(fields), safe='')}")
         return target, "?".join(filter(None, (path, "&".join(pairs))))

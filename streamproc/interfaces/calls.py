@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from streamproc.interfaces.corridor import Opens
 from streamproc.record import CallTally
@@ -37,6 +37,38 @@ class Timed(Protocol):
     def timeout_s(self) -> float: ...
 
 
+class Standing(Struct):
+    """What the gate of its target knows of a call: of its present start, and of earlier ones.
+
+    `serial`: how many calls had begun at the gate when it started. `failed_at`: the same when
+    its first failed attempt ended. `is_first`: nothing came of it yet. `refusals`: how often
+    the target asked it to come later, last when `refused_at` calls had begun. `probes`:
+    starts through a circuit that was not closed. `epoch`, `cuts`: of the circuit, and of the
+    adaptive limit, when it started. `is_patient`: it waits for an open circuit.
+    """
+
+    serial: int = 0
+    epoch: int = 0
+    cuts: int = 0
+    is_first: bool = True
+    failed_at: int | None = None
+    refusals: int = 0
+    refused_at: int = 0
+    probes: int = 0
+    is_patient: bool = True
+    gate: WriteGate | None = None
+
+
+class WriteGate(Protocol):
+    """Asked by a client that has to open a connection before it can write a request."""
+
+    def postpone(self, standing: Standing) -> None:
+        """The request is not written yet: others may have its token meanwhile."""
+
+    def may_write(self, standing: Standing) -> bool:
+        """Whether it may be written now; if not, the client raises `RecheckError`."""
+
+
 class Call(Protocol):
     """What one record asks of a target, as policies see it.
 
@@ -49,6 +81,7 @@ class Call(Protocol):
     is_idempotent: bool
     sent: bool
     is_negative: bool
+    standing: Standing
 
     def key(self) -> bytes:
         """The same for equal calls, and for no others."""
@@ -63,25 +96,51 @@ class Fork(Protocol):
         """Nobody waits for it any more."""
 
 
-class Flight(Protocol):
-    """A call whose answer is for more than one record."""
+class Door(Protocol):
+    """What a call needs besides its place; see `engines.places`."""
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether others than the one that makes it wait for it."""
+    def start_next(self) -> bool:
+        """Start the call that is next, with a place that it is given; False if none can start."""
+
+
+class Room(Protocol):
+    """The places, as doors see them."""
+
+    def want(self, age: int, door: Door) -> bool:
+        """A call of this age could start at `door`: whether there is a place, which it has then."""
+
+    def queue(self, age: int, door: Door) -> None:
+        """The same, and a free place waits for `fill`: it may be somebody else's."""
+
+    def fill(self) -> None:
+        """Hand out what is free, to the oldest first."""
 
 
 class Visit(Protocol):
     """A record's stay at a stage: its time limits, its place, its patience.
 
-    One visit belongs to one task; all methods are for that task only.
+    One visit belongs to one task; all methods are for that task only, `granted` apart.
     """
 
     attempts: int  # begun at this stage
     held_s: float  # time spent waiting for a target that cannot be called now
     deadline_s: float | None  # when the record has to be done, by the monotonic clock
     only: frozenset[str] | None  # the sources to call, None for all
-    leads: Flight | None  # a call of this record that others wait for, too
+    may_start: bool  # it has a place, and the run is not ending
+
+    @property
+    def age(self) -> int:
+        """Smaller for records that came earlier."""
+
+    @property
+    def room(self) -> Room:
+        """Where places come from."""
+
+    def granted(self) -> None:
+        """It has a place from here on; it had none."""
+
+    def release(self) -> None:
+        """Give the place back, if it has one."""
 
     def begin(self, timed: Timed) -> None:
         """An attempt begins; after `timed.timeout_s` the task is cancelled."""
@@ -93,31 +152,27 @@ class Visit(Protocol):
         """The attempt raised `error`: what it failed of. A shutdown's cancellation is raised."""
 
     async def pause(self, seconds: float) -> None:
-        """Wait, while another record has the place. Raises `Unfinished`."""
+        """Wait, without a place. Raises `Unfinished`."""
 
     async def wait(self, turn: asyncio.Future[Any]) -> Any:
-        """The result of `turn`; another record has the place meanwhile. Raises `Unfinished`."""
+        """The result of `turn`, waited for without a place. Raises `Unfinished`."""
 
     async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
         """As `wait`, for a call that somebody else makes: not cut short by a shutdown."""
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]], *, takes_place: bool) -> Fork:
-        """Run `job` in a task with a visit and, if it takes one, a place of its own."""
+    async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
+        """As `wait_for_call`, for a list that others may join; `send` when nobody can any more."""
+
+    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
+        """Run `job` in a task with a visit of its own, as old as this one, without a place."""
 
 
 Inner = Callable[[Any, Visit], Awaitable[Any]]
 """A call with some policies around it: takes a `Call` and the record's `Visit`."""
 
 
-class Gate:
-    """Whether the stage's targets may be called. Who waited asks again: see `RecheckError`."""
-
-    def __init__(self) -> None:
-        self.is_shut: Callable[[Hashable], bool] = lambda target: False
-
-
 class RecheckError(Exception):
-    """The circuit opened while a call waited behind it: back to the breaker."""
+    """The moment for which a start was granted has passed: back to the gate."""
 
 
 class Site(Struct, frozen=True):
@@ -128,7 +183,6 @@ class Site(Struct, frozen=True):
     counts: CallTally
     has_fallback: bool = False
     max_wait_s: float = 300.0
-    gate: Gate = field(default_factory=Gate)
 
 
 class Layer(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from streamproc.fingerprint import Place
 from streamproc.record import Batch, Failed, Note
 
 
@@ -62,7 +63,7 @@ class Sink(Opens, Protocol):
         """Bytes that were taken, exact also after an error or a cancellation."""
 
     @property
-    def place(self) -> tuple[int, int] | None:
+    def place(self) -> Place | None:
         """The open file and the offset up to which it is written, None if it is no file."""
 
     async def write(self, data: bytes) -> None:
@@ -116,6 +117,10 @@ class Finished(Protocol):
 
     unseen: int  # records finished since the writer looked last
 
+    @property
+    def counts_failures(self) -> bool:
+        """Whether the run may end over the next one: each has to be told at once."""
+
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """Line i of `batch` is done. `line` has no newline."""
 
@@ -126,7 +131,16 @@ class Finished(Protocol):
 
 
 class Work(Protocol):
-    """Where engines take their work from."""
+    """Where engines take their work from.
+
+    `is_dry`: no line can come before some of those that came are done: the input has ended, or
+    the window is full. `on_dry` is called when that begins.
+    """
+
+    on_dry: Callable[[], None]
+
+    @property
+    def is_dry(self) -> bool: ...
 
     def take(self) -> tuple[Batch, int] | None:
         """The next line, None if there is none right now."""

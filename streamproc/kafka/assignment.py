@@ -7,17 +7,22 @@ there, because confluent_kafka makes of it what no `except` catches.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from streamproc.kafka import client, positions
+from streamproc.kafka.exactly_once import Membership, membership_of
 from streamproc.kafka.settings import KafkaSourceSettings
 
 Place = tuple[str, int]  # topic and partition
 
-_REVOKE_S = 20.0  # what records in flight get when their partition moves
+_REVOKE_S = 20.0  # what records in flight get when their partition moves, at most
+_MOST_OF_POLL = 0.5  # of `max.poll.interval.ms`: who takes all of it is no member any more
+_POLL_MS = 300_000  # librdkafka's default of it
 _AGAIN_S = 0.1
-_LAG_S = 1.0  # so often it is looked at
+_LOOK_S = 1.0
 _TIMEOUT_S = 10.0
+_STABLE_S = 3.0  # until an open transaction ends: it may be our own, which ends in this thread
 
 
 class Host(Protocol):
@@ -26,8 +31,8 @@ class Host(Protocol):
     consumer: Any
     is_closing: bool
 
-    def tell_assigned(self, partitions: list[tuple[str, int, int]]) -> None:
-        """Topic, partition and the offset that is its end now."""
+    def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
+        """Topic, partition, the offset that is its end now, and the number of the lane."""
 
     def tell_leaving(self, partitions: list[Place]) -> None:
         """Nothing more will come of them, and nothing more shall be begun."""
@@ -49,16 +54,22 @@ class Host(Protocol):
 
 
 class Assignment:
-    """The partitions that are ours now."""
+    """The partitions that are ours now, each with the number of its lane: see `exactly_once`."""
 
     def __init__(self, host: Host, settings: KafkaSourceSettings) -> None:
         self._host = host
         self._settings = settings
         self._kafka = client.load()
+        poll_s = client.number(settings.properties, "max.poll.interval.ms", _POLL_MS) / 1000
+        self._revoke_s = min(_REVOKE_S, poll_s * _MOST_OF_POLL)
+        self._next = 0
         self._held: set[Place] = set()
-        self._owned: set[Place] = set()  # held, or given back as soon as what is in flight is done
+        # held, or given back as soon as what is in flight is done
+        self._owned: dict[Place, int] = {}
+        self._lost: set[Place] = set()  # librdkafka holds them, from before we were evicted
         self._paused: set[Place] = set()
-        self._measured_s = 0.0
+        self._membership: Membership | None = None
+        self._looked_s = 0.0
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
         self.lag: int | None = None  # messages that are there and not fetched
         self.has_begun = False
@@ -70,6 +81,14 @@ class Assignment:
             self.partitions[topic] = client.partitions_of(
                 self._host.consumer, self._settings.brokers, topic, timeout_s
             )
+
+    def _count_again(self) -> None:
+        """Topics grow; whoever gets an assignment may be told so by that."""
+        for topic in self._settings.topics:
+            found = self._host.consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+            if found.error is not None:
+                raise self._kafka.KafkaException(found.error)
+            self.partitions[topic] = sorted(found.partitions)
 
     def begin(self) -> None:
         """Join the group, or take all partitions."""
@@ -96,9 +115,35 @@ class Assignment:
             raise client.as_ours(error.args[0], name) from None
         self._take(ends)
 
-    def owns(self, partitions: set[Place]) -> bool:
-        """Whether all of them are still ours."""
-        return partitions <= self._owned
+    @property
+    def numbers(self) -> set[int]:
+        """Of the lanes that are still ours."""
+        return set(self._owned.values())
+
+    def look(self) -> bytes:
+        """The group's metadata now. What was ours under another membership is lost by then."""
+        metadata: bytes = self._host.consumer.consumer_group_metadata()
+        now, before = membership_of(metadata), self._membership
+        if self._settings.properties.get("group.protocol") == "consumer":
+            now = now._replace(is_static=False)  # its generations are counted otherwise
+        if self._owned and before is not None and not before.goes_on_as(now):
+            client.log.debug("kafka: %s goes on as %s: partitions are lost", before, now)
+            self._lose(list(self._owned))
+        self._membership = now
+        return metadata
+
+    def _lose(self, places: list[Place]) -> None:
+        self._lost |= self._held & set(places)
+        self._forget(places)
+        if not self._host.is_closing:
+            self._host.tell_leaving(places)
+            self._host.tell_gone(places)
+
+    def _forget(self, places: Iterable[Place]) -> None:
+        for place in places:
+            self._held.discard(place)
+            self._paused.discard(place)
+            self._owned.pop(place, None)
 
     def pause_only(self, wanted: set[Place] | None = None) -> None:
         """Pause these, by default all, and let the others go on."""
@@ -111,12 +156,14 @@ class Assignment:
             self._host.consumer.resume([self._kafka.TopicPartition(*each) for each in old])
         self._paused = set(wanted)
 
-    def measure_lag(self) -> None:
-        """Once a second, from what librdkafka knows."""
+    def look_around(self) -> None:
+        """Once a second: whether we are still who we were, and how far behind."""
         now = time.monotonic()
-        if now < self._measured_s + _LAG_S:
+        if now < self._looked_s + _LOOK_S:
             return
-        self._measured_s = now
+        self._looked_s = now
+        if self._settings.group is not None:
+            self.look()
         lag, consumer = 0, self._host.consumer
         for place in self._held:
             partition = self._kafka.TopicPartition(*place)
@@ -150,24 +197,36 @@ class Assignment:
         return ends
 
     def _take(self, ends: list[tuple[str, int, int]]) -> None:
-        new = {(topic, partition) for topic, partition, _ in ends}
-        self._held |= new
-        self._owned |= new
+        lanes = []
+        for topic, partition, end in ends:
+            self._next += 1
+            self._held.add((topic, partition))
+            self._owned[topic, partition] = self._next
+            lanes.append((topic, partition, end, self._next))
         self._has_taken = True
-        self._host.tell_assigned(ends)
+        self._host.tell_assigned(lanes)
 
     # Called back
 
     def _on_assign(self, partitions: list[Any]) -> None:
         consumer = self._host.consumer
+        self.look()
         while not self._host.is_closing:  # the broker may just be away
             try:
-                committed = consumer.committed(partitions, timeout=_TIMEOUT_S)
-                placed = positions.placed(consumer, self._settings.from_, partitions, committed)
-                ends = self._ends(partitions)
+                self._count_again()
+                # what was lost without a word, and is ours in this generation again
+                lost = set(self._lost)
+                again = [self._kafka.TopicPartition(*place) for place in lost]
+                new = [*partitions, *again]
+                committed = consumer.committed(new, timeout=_STABLE_S)
+                placed = positions.placed(consumer, self._settings.from_, new, committed)
+                ends = self._ends(new)
+                if again:
+                    consumer.incremental_unassign(again)
                 consumer.incremental_assign(placed)
-                if partitions:  # librdkafka keeps the pause of an earlier assignment
-                    consumer.resume(partitions)
+                if new:  # librdkafka keeps the pause of an earlier assignment
+                    consumer.resume(new)
+                self._lost -= lost
                 self._take(ends)
                 return
             except self._kafka.KafkaException as raised:
@@ -179,25 +238,41 @@ class Assignment:
 
     def _on_revoke(self, partitions: list[Any], *, is_lost: bool) -> None:
         places = [(each.topic, each.partition) for each in partitions]
-        which = set(places)
-        self._held -= which
-        self._paused -= which
         if is_lost:
-            self._owned -= which
+            self._lose(places)
+            self._lost.difference_update(places)
+            return
         if not self._host.is_closing:
-            self._host.tell_leaving(places)
-            if not is_lost:
-                self._wait_for(self._host.drain(places))
-            self._host.tell_gone(places)
-        self._owned -= which
-        if not is_lost:
-            try:
-                self._host.consumer.incremental_unassign(partitions)
-            except self._kafka.KafkaException as error:
-                client.log.debug("kafka: %s", error.args[0].str())
+            self.look()
+        drained = self.give_back(places)
+        if drained is not None:
+            self._wait_for(drained, set(places))
+        self.let_go(places)
+        try:
+            self._host.consumer.incremental_unassign(partitions)
+        except self._kafka.KafkaException as error:
+            client.log.debug("kafka: %s", error.args[0].str())
 
-    def _wait_for(self, drained: Any) -> None:
-        deadline = time.monotonic() + _REVOKE_S
+    def give_back(self, places: list[Place]) -> Any:
+        """Nothing more is begun of them. A future that is done when the rest is written."""
+        self._held.difference_update(places)
+        self._paused.difference_update(places)
+        self._lost.difference_update(places)
+        if self._host.is_closing:
+            return None
+        self._host.tell_leaving(places)
+        return self._host.drain(places)
+
+    def let_go(self, places: list[Place]) -> None:
+        """From here on they are somebody else's."""
+        self._forget(places)
+        if not self._host.is_closing:
+            self._host.tell_gone(places)
+
+    def _wait_for(self, drained: Any, places: set[Place]) -> None:
+        deadline = time.monotonic() + self._revoke_s
         while not drained.done() and time.monotonic() < deadline and not self._host.is_closing:
+            if not places & self._owned.keys():
+                break  # lost meanwhile
             self._host.wait_for_job(0.005)
         drained.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamproc.codec.document import Document
-from streamproc.errors import DecodeError
+from streamproc.errors import RecordError
 from streamproc.record import Batch, Cursor, Failed
 
 _SCHEMA_REGISTRY = (
@@ -59,7 +59,7 @@ def _with_meta(line: bytes, message: Any) -> bytes:
     """The line with the member `_meta`; one that is no object stays as it is."""
     try:
         document = Document(line)
-    except DecodeError:
+    except RecordError:
         return line
     kind, timestamp = message.timestamp()
     headers = [[k, _text(v)] for k, v in message.headers() or []]

@@ -49,8 +49,17 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",  # as in Java; librdkafka's own is CRC32
     "allow.auto.create.topics": False,
 }
+REFUSALS = (
+    "_AUTHENTICATION",
+    "SASL_AUTHENTICATION_FAILED",
+    "TOPIC_AUTHORIZATION_FAILED",
+    "GROUP_AUTHORIZATION_FAILED",
+    "CLUSTER_AUTHORIZATION_FAILED",
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+)
 _ASK_S, _ANSWER_S = 1.0, 1.0
 _FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
+_PAUSE_S = 0.1
 
 
 def load() -> Any:
@@ -162,7 +171,7 @@ def partitions_of(
 
     To ask waits for an answer, and hears of a wrong password only between two questions.
     """
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
 
     name = f"kafka://{brokers}/{topic}"
     deadline, try_s = time.monotonic() + timeout_s, _FIRST_S
@@ -170,16 +179,19 @@ def partitions_of(
         left_s = deadline - time.monotonic()
         try:
             found = consumer.list_topics(topic, timeout=max(0.01, min(try_s, left_s)))
-            break
-        except KafkaException as error:
+        except KafkaException as raised:
             consumer.poll(0)
             refusal = voice(brokers).refusal
             if refusal is not None or left_s <= try_s:
-                raise as_ours(refusal or error.args[0], name, is_sink=is_sink) from None
+                raise as_ours(refusal or raised.args[0], name, is_sink=is_sink) from None
             try_s *= 2
-    if found.topics[topic].error is not None:
-        raise as_ours(found.topics[topic].error, name, is_sink=is_sink)
-    return sorted(found.topics[topic].partitions)
+            continue
+        error = found.topics[topic].error
+        if error is None:
+            return sorted(found.topics[topic].partitions)
+        if error.code() != KafkaError.LEADER_NOT_AVAILABLE or left_s <= _FIRST_S:
+            raise as_ours(error, name, is_sink=is_sink)
+        time.sleep(_PAUSE_S)  # the broker has just started
 
 
 def as_ours(
@@ -195,7 +207,7 @@ def as_ours(
         return FencedError(f"{what}: another instance has taken over {whose}: {error.str()}")
     if is_refusal(error):
         return UnauthorizedError(f"{what}: not authorised: {error.str()}")
-    if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTITION):
+    if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC):
         if is_sink:
             return CreateError(f"{what}: no such topic; create it first, it is not created here")
         return InputError(f"{what}: no such topic")
@@ -211,14 +223,7 @@ def is_refusal(error: KafkaError) -> bool:
     """Whether it is for want of the right credentials, or of a right."""
     from confluent_kafka import KafkaError as Code
 
-    return error.code() in (
-        Code._AUTHENTICATION,
-        Code.SASL_AUTHENTICATION_FAILED,
-        Code.TOPIC_AUTHORIZATION_FAILED,
-        Code.GROUP_AUTHORIZATION_FAILED,
-        Code.CLUSTER_AUTHORIZATION_FAILED,
-        Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    )
+    return error.code() in {getattr(Code, each) for each in REFUSALS}
 
 
 def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,6 +239,14 @@ def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
         "debug",
     )
     return {k: v for k, v in properties.items() if k.startswith(prefixes)}
+
+
+def number(properties: Mapping[str, Any], name: str, default: int) -> int:
+    """A property that is a number; what is none is for librdkafka to complain of."""
+    try:
+        return int(properties.get(name, default))
+    except (TypeError, ValueError):
+        return default
 
 
 def topic_facts(

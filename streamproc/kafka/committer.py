@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
@@ -129,7 +130,7 @@ class Committer:
             return
         from confluent_kafka import KafkaException, TopicPartition
 
-        thread, places = self._source.thread, []
+        thread, places = self._source.thread, dict[int, Any]()
         for number, lane in self._source.numbered.items():
             if number not in lanes:
                 continue
@@ -143,14 +144,19 @@ class Committer:
             # said again until the broker confirms it, and as the last word once more
             confirmed = -1 if wait else thread.committed.get((lane.topic, lane.partition), -1)
             if following > confirmed:
-                places.append(TopicPartition(lane.topic, lane.partition, following))
+                places[number] = TopicPartition(lane.topic, lane.partition, following)
         if not places or not thread.is_alive():
             return
+
+        def commit() -> None:
+            thread.assignment.look()
+            ours = [each for number, each in places.items() if number in thread.assignment.numbers]
+            if ours:
+                thread.consumer.commit(offsets=ours, asynchronous=not wait)
+
         try:
             async with asyncio.timeout(_LAST_S):
-                await thread.submit(
-                    lambda: thread.consumer.commit(offsets=places, asynchronous=not wait)
-                )
+                await thread.submit(commit)
         except TimeoutError:
             client.log.warning("kafka: the last offsets could not be committed: no answer")
         except KafkaException as error:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamproc.codec import decode, encode
-from streamproc.errors import DecodeError
+from streamproc.errors import RecordError
+from streamproc.http.template import Template, value_of
 from streamproc.kafka.letters import Letter, as_letter
 from streamproc.record import BLANK, Batch, Failed
+from streamproc.secrets import redact
 
 _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 
@@ -95,7 +97,8 @@ def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoin
     if not note.line:
         return None
     where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
-    error = {"stage": failed.stage, "kind": failed.kind, "message": failed.message} | where
+    message = redact(failed.message)
+    error = {"stage": failed.stage, "kind": failed.kind, "message": message} | where
     word = Outgoing(batch, i, encode({"_error": error}), None)
     word.is_last_word = True
     return word
@@ -107,17 +110,18 @@ def size_of(value: bytes | None, key: bytes | None, headers: Any) -> int:
     return size + sum(len(k) + len(v or b"") + 4 for k, v in headers or ())
 
 
-def path_of(key: str | None) -> list[str] | None:
-    """The path in the template `{a.b}`."""
-    return None if key is None else key.strip("{}").split(".")
+def key_of(template: Template, value: bytes) -> bytes | None:
+    """What `template` makes of a record, None if a field is missing there.
 
-
-def key_of(path: list[str], value: bytes) -> bytes | None:
-    """What stands there in a record, None if nothing does."""
+    One field alone may be of any type: what is no text is written as JSON.
+    """
     try:
-        found: Any = decode(value)
-        for name in path:
-            found = found[name]
-    except (DecodeError, KeyError, TypeError):
+        fields = decode(value)
+        if template.field is None:
+            return template.fill(fields).encode("utf-8", "surrogatepass")
+        found = value_of(fields, template.field)
+    except RecordError:
         return None
-    return found.encode() if isinstance(found, str) else encode(found)
+    if isinstance(found, str):
+        return found.encode("utf-8", "surrogatepass")
+    return None if found is None else encode(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from streamproc.codec import original_line
+from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, OutputError
 from streamproc.kafka import client, positions
 from streamproc.kafka.letters import PREFIX, Letter, original_headers
@@ -32,6 +32,7 @@ class Replay:
         config = client.CONSUMER | group | dict(source.properties)
         self._consumer = client.made(self._kafka.Consumer, source.brokers, config)
         self._done: dict[tuple[str, int], int] = {}
+        self._at = ""  # the message that is looked at
 
     def to_topic(self, sink: KafkaSinkSettings) -> int:
         """Produce the originals with their keys and headers; returns how many."""
@@ -70,9 +71,14 @@ class Replay:
         """Write the originals as lines; returns how many."""
         count = 0
         for letter in self._letters(keep_sources=keep_sources):
-            if letter.value:
-                out.write(letter.value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
-                count += 1
+            if not letter.value:
+                continue
+            try:
+                out.write(one_line(letter.value) + b"\n")
+            except DecodeError as error:
+                self._complain(f"{self._at}: {error.message}; -o kafka://... takes it as it is")
+                continue
+            count += 1
         out.flush()
         self._commit()
         return count
@@ -82,6 +88,7 @@ class Replay:
             for message in self._messages():
                 place = message.topic(), message.partition()
                 self._done[place] = message.offset() + 1
+                self._at = f"{place[0]}/{place[1]}/{message.offset()}"
                 letter = self._letter(message, keep_sources=keep_sources)
                 if letter is not None:
                     yield letter
@@ -96,8 +103,7 @@ class Replay:
         try:  # annotated output
             line = original_line(message.value() or b"", keep_sources=keep_sources)
         except DecodeError as error:
-            where = f"{message.topic()}/{message.partition()}/{message.offset()}"
-            self._complain(f"{where}: {error.message}")
+            self._complain(f"{self._at}: {error.message}")
             return None
         return None if line is None else Letter(line, message.key(), headers)
 

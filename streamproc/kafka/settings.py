@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from msgspec import Struct
 
 from streamproc.errors import UsageError
+from streamproc.http.template import Template
 from streamproc.secrets import hide
 from streamproc.units import Seconds
 
@@ -38,6 +39,7 @@ class KafkaSourceSettings(
     properties: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
+        _check_brokers(self.brokers)
         begin = self.from_
         if begin is None or begin in ("committed", "beginning", "end") or _LAST.fullmatch(begin):
             return
@@ -57,11 +59,16 @@ class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     brokers: str
     topic: str
-    key: str | None = None
+    key: Template | None = None
     partition: Literal["auto", "key", "same"] = "auto"
     exactly_once: bool = False
     transaction_interval: Seconds = cast("Seconds", 0.1)
     properties: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _check_brokers(self.brokers)
+        if self.key is not None and self.key.is_literal:
+            raise ValueError(f'key: no {{field}} in "{self.key}": all records would have one key')
 
 
 class SourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +86,14 @@ class SinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def is_secret(name: str) -> bool:
     """Whether the property of that name is never printed, wherever it was given."""
     return _SECRET.search(name) is not None
+
+
+def _check_brokers(brokers: str) -> None:
+    if "@" in brokers:
+        raise ValueError(
+            "brokers: no user and password there; they are properties: sasl.username, and "
+            'sasl.password = "${VAR}"'
+        )
 
 
 def hide_secrets(address: str) -> None:
@@ -101,6 +116,10 @@ def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
     """
     hide_secrets(address)
     parts = urlsplit(address)
+    try:
+        _check_brokers(parts.netloc)
+    except ValueError as error:
+        raise UsageError(f"{address}: {error}") from None
     topics = [unquote(topic) for topic in parts.path.strip("/").split(",") if topic]
     if not parts.netloc or not topics:
         raise UsageError(f"{address}: expected kafka://HOST:PORT/TOPIC")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from streamproc.errors import CreateError, StreamprocError
+from streamproc.errors import CreateError, StreamprocError, UnavailableError
 from streamproc.kafka import client
+from streamproc.kafka.exactly_once import Call, Then, row_of
 from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
@@ -17,15 +18,15 @@ from streamproc.kafka.outgoing import (
     last_word,
     letter_of,
     messages,
-    path_of,
     size_of,
 )
+from streamproc.kafka.output_topic import OutputTopic
 from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.record import Batch, Cursor, Failed, Note, dead_letters
 
-_DEFAULT_MAX_BYTES = 1_048_588
 _SHORT_S = 0.002
+_OVERHEAD_BYTES = 1000  # of a batch, at most
 
 
 class KafkaSink:
@@ -46,32 +47,27 @@ class KafkaSink:
         self.name = f"kafka://{settings.brokers}/{settings.topic}"
         self.letters: KafkaSink | None = None  # where dead letters go, if to a topic: maybe here
         self.written_bytes = 0
+        self.topic = OutputTopic(settings, connect_timeout_s)
         self._connect_timeout_s = connect_timeout_s
         self._max_wait_s = max_wait_s
-        # set by who joins it with a source and a run: the count of an input topic's
-        # partitions, and what becomes of a record that is refused
-        self.partitions_of: Callable[[str], int] = lambda topic: 0
+        # set by who joins it with a run: what becomes of a record that is refused
         self.refuse: Callable[[Failed, Batch, int], Note] | None = None
         self._config = config or {}
-        self._count = 0  # partitions
-        self._max_bytes = _DEFAULT_MAX_BYTES
         self._groups: set[Group] = set()
         self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
-        self._key = path_of(settings.key)
+        self._key = settings.key
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
-        code = self._kafka.KafkaError
-        self._faults = {code.MSG_SIZE_TOO_LARGE, code.INVALID_RECORD, code.INVALID_MSG}
         self._voice = client.voice(self.settings.brokers)
         self._reports = Reports(lambda: self.producer, self._voice, self.settings.topic)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._connect)
+        await self.topic.connect()
         if not self.is_shared:
             self.producer = self._new_producer()
             self._reports.start()
+        self._watching = asyncio.create_task(self.topic.watch())
         return self
 
     async def __aexit__(
@@ -80,12 +76,16 @@ class KafkaSink:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._watching.cancel()
         await self._reports.stop()
 
     def _new_producer(self) -> Any:
         config = client.PRODUCER | self._config | dict(self.settings.properties)
-        config.setdefault("message.max.bytes", max(self._max_bytes, 1000))
-        config.setdefault("batch.size", max(1, min(1_000_000, self._max_bytes - 1000)))
+        limits = [self.topic.max_bytes]
+        if self.letters is not None and self.letters.is_shared:
+            limits.append(self.letters.topic.max_bytes)
+        config.setdefault("message.max.bytes", max(*limits, 1000))
+        config.setdefault("batch.size", max(1, min(1_000_000, min(limits) - _OVERHEAD_BYTES)))
         if "transactional.id" not in config:  # else it is the transaction's
             config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
         return client.made(self._kafka.Producer, self.settings.brokers, config)
@@ -132,9 +132,7 @@ class KafkaSink:
         origin = message.batch.messages[message.i] if message.batch.messages else None
         if message.letter is not None:
             assert self.letters is not None
-            letter = message.letter
-            place = self.letters._partition(origin, letter.key)
-            await self.letters._produce(group, *letter, origin, place, message)
+            await self.letters._produce(group, *message.letter, origin, message, is_same_key=True)
             return
         key = headers = None
         if origin is not None:
@@ -143,18 +141,9 @@ class KafkaSink:
         is_same_key = self._key is None or not value.strip()  # what deletes a key, keeps it
         if self._key is not None and not is_same_key:
             key = key_of(self._key, value)
-        place = self._partition(origin, key, is_same_key=is_same_key)
-        await self._produce(group, message.value, key, headers, origin, place, message)
-
-    def _partition(self, origin: Any, key: bytes | None, *, is_same_key: bool = True) -> int | None:
-        """Where it goes, None for the partitioner of all clients."""
-        if origin is None or self.settings.partition == "key":
-            return None
-        if self.settings.partition == "same" or key is None:
-            return int(origin.partition()) % self._count
-        if is_same_key and self.partitions_of(origin.topic()) == self._count:
-            return int(origin.partition())
-        return None
+        await self._produce(
+            group, message.value, key, headers, origin, message, is_same_key=is_same_key
+        )
 
     async def _produce(
         self,
@@ -163,12 +152,13 @@ class KafkaSink:
         key: bytes | None,
         headers: Any,
         origin: Any,
-        partition: int | None,
         message: Outgoing,
+        *,
+        is_same_key: bool,
     ) -> None:
         size = size_of(value, key, headers)
-        if size > self._max_bytes:
-            text = f"{size} bytes, the topic {self.settings.topic} takes {self._max_bytes}"
+        if size > self.topic.max_bytes:
+            text = f"{size} bytes, the topic {self.settings.topic} takes {self.topic.max_bytes}"
             if message.is_last_word:
                 group.refused.append((message, text))
             elif (instead := self._instead(message, text)) is not None:
@@ -177,13 +167,15 @@ class KafkaSink:
         more: dict[str, Any] = {}
         if headers:
             more["headers"] = headers
-        if partition is not None:
-            more["partition"] = partition
         if origin is not None and origin.timestamp()[0]:  # else it is not available
             more["timestamp"] = origin.timestamp()[1]
         group.sending()
         report = group.reported
+        until_s: float | None = None
         while True:
+            place = self.topic.place(origin, key, is_same_key=is_same_key)
+            if place is not None:
+                more["partition"] = place
             try:
                 self.producer.produce(
                     self.settings.topic,
@@ -195,8 +187,17 @@ class KafkaSink:
             except BufferError:
                 await asyncio.sleep(_SHORT_S)
                 continue
-            except self._kafka.KafkaException as error:
-                group.reported(error.args[0], message)
+            except self._kafka.KafkaException as raised:
+                error, now = raised.args[0], asyncio.get_running_loop().time()
+                until_s = until_s or now + self._max_wait_s
+                then = row_of(Call.PRODUCE, error).then
+                if then is Then.STOP:
+                    raise self._as_ours(error) from None
+                if then is Then.ASK and now < until_s:
+                    more.pop("partition", None)
+                    await self.topic.learn(self.producer)
+                    continue
+                group.reported(error, message)
             self.written_bytes += len(value or b"")
             return
 
@@ -222,18 +223,32 @@ class KafkaSink:
             async with self._alone:
                 while self._groups:  # noqa: ASYNC110 - reports come from a thread
                     await asyncio.sleep(_SHORT_S)
-                for message, error in refused:
-                    reason = self._reason(error)
-                    if not isinstance(error, str):
-                        alone = await self._send_alone(message)
-                        if not alone.refused:
-                            continue
-                        reason = self._reason(alone.refused[0][1])
-                    await self._fail(message, reason)
+                for each in refused:
+                    await self._settle(*each)
             self._accept(group)
         except StreamprocError as raised:
             if not group.receipt.done():
                 group.receipt.set_exception(raised)
+
+    async def _settle(self, message: Outgoing, error: Any) -> None:
+        """Once more, without others; what is refused again fails."""
+        until_s = asyncio.get_running_loop().time() + self._max_wait_s
+        was_alone = isinstance(error, str)
+        while True:
+            reason = self._reason(error)
+            if not isinstance(error, str) and row_of(Call.REPORT, error).then is Then.ASK:
+                if asyncio.get_running_loop().time() > until_s:
+                    raise UnavailableError(f"{self.name}: {reason}")
+                sink = self._sink_of(message)
+                await sink.topic.learn(sink.producer)
+            elif was_alone:
+                return await self._fail(message, reason)
+            else:
+                was_alone = True
+            alone = await self._send_alone(message)
+            if not alone.refused:
+                return None
+            error = alone.refused[0][1]
 
     async def _send_alone(self, message: Outgoing) -> Group:
         alone = Group([], lambda each: each.receipt.set_result(None))
@@ -249,7 +264,7 @@ class KafkaSink:
         """Why a record is refused. Raises what is not the record's fault."""
         if isinstance(error, str):
             return error
-        if error.code() not in self._faults:
+        if row_of(Call.REPORT, error).then not in (Then.SETTLE, Then.ASK):
             why = self._voice.refusal or self._reports.fatal or error
             raise self._as_ours(why)
         return str(error.str())
@@ -260,9 +275,12 @@ class KafkaSink:
         if instead is not None and (await self._send_alone(instead)).refused:
             raise self._unheard(instead, reason)
 
+    def _sink_of(self, message: Outgoing) -> KafkaSink:
+        return self if message.letter is None or self.letters is None else self.letters
+
     def _unheard(self, message: Outgoing, reason: str) -> CreateError:
         where = f"{message.batch.cursor.file}/{message.batch.cursor.line + message.i}"
-        name = self.name if message.letter is None or self.letters is None else self.letters.name
+        name = self._sink_of(message).name
         return CreateError(f"{name}: not even the error of {where} is taken: {reason}")
 
     def _instead(self, message: Outgoing, reason: str) -> Outgoing | None:
@@ -274,15 +292,3 @@ class KafkaSink:
         note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
         batch.notes[i] = note
         return last_word(batch, i, failed, letters=self.letters is not None)
-
-    # In a thread of its own, before all else
-
-    def _connect(self) -> None:
-        settings = self.settings
-        self._count, limit = client.topic_facts(
-            settings.brokers,
-            settings.properties,
-            settings.topic,
-            self._connect_timeout_s,
-        )
-        self._max_bytes = limit or _DEFAULT_MAX_BYTES

@@ -23,6 +23,7 @@ MOST_READY = 10_000  # messages that are fetched and not admitted yet
 _MOST_OF_LANE = 2_000  # the same for one partition, while the others go on
 _PATIENCE_S = 0.5
 _LEAVE_S = 10.0
+_HEARTBEAT_MS = 3000  # librdkafka's default
 
 
 class Corridor(Protocol):
@@ -78,7 +79,6 @@ class KafkaSource:
         self._leaving: dict[tuple[str, int], Lane] = {}
         self.numbered: dict[int, Lane] = {}  # those also that are just being given back
         self._turn: deque[Lane] = deque()
-        self._next = 0
         self._error: StreamprocError | None = None
         self._ready_lines = 0
         self._wake: asyncio.Future[None] | None = None
@@ -125,6 +125,17 @@ class KafkaSource:
         """Messages of the assigned partitions that are not admitted yet; None if not known."""
         fetched = None if self.thread is None else self.thread.assignment.lag
         return None if fetched is None else fetched + self._ready_lines
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a partition waits for what was begun of it to be written."""
+        return bool(self._leaving)
+
+    @property
+    def heartbeat_s(self) -> float:
+        """So often the group hears of us, and we of it."""
+        ms = client.number(self.settings.properties, "heartbeat.interval.ms", _HEARTBEAT_MS)
+        return ms / 1000
 
     def count_partitions(self, topic: str) -> int:
         """Of an input topic."""
@@ -207,11 +218,10 @@ class KafkaSource:
                 full.append((lane.topic, lane.partition))
         return full
 
-    def assigned(self, partitions: Sequence[tuple[str, int, int]]) -> None:
+    def assigned(self, partitions: Sequence[tuple[str, int, int, int]]) -> None:
         """New lanes."""
-        for topic, partition, end in partitions:
-            self._next += 1
-            lane = Lane(self._next, topic, partition, end)
+        for topic, partition, end, number in partitions:
+            lane = Lane(number, topic, partition, end)
             self._lanes[topic, partition] = self.numbered[lane.number] = lane
             self._turn.append(lane)
         self._notify()

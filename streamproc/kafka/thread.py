@@ -10,8 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
@@ -22,7 +21,6 @@ from streamproc.kafka.settings import KafkaSourceSettings
 MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
 _IDLE_S = 0.02
-_BACK_OFF_S = 0.1
 
 
 class Listener(Protocol):
@@ -35,8 +33,8 @@ class Listener(Protocol):
     def full_partitions(self) -> Sequence[tuple[str, int]]:
         """Partitions that have been full while others are not. Called by the thread."""
 
-    def assigned(self, partitions: Sequence[tuple[str, int, int]]) -> None:
-        """Topic, partition, and the offset that is its end now."""
+    def assigned(self, partitions: Sequence[tuple[str, int, int, int]]) -> None:
+        """Topic, partition, the offset that is its end now, and the number of its lane."""
 
     def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
         """Messages in order; partitions of which the end is reached, and its offset."""
@@ -102,30 +100,6 @@ class KafkaThread(threading.Thread):
     def _end(self) -> StreamprocError:
         return self._failure or UnavailableError("kafka: the connection is closed")
 
-    async def do_all(self, steps: Iterable[Callable[[], None]], *, is_patient: bool = True) -> None:
-        """All steps, one after the other, in this thread. Raises what they raise.
-
-        What can be repeated is, until the broker is back, if we are patient. In between the
-        thread goes on with what it does all day: it stays in the group.
-        """
-        left = deque(steps)
-
-        def work_off() -> None:
-            while left:
-                left[0]()
-                left.popleft()
-
-        while left:
-            try:
-                await self.submit(work_off)
-            except self._kafka.KafkaException as raised:
-                error = raised.args[0]
-                is_final = error.fatal() or error.txn_requires_abort() or not error.retriable()
-                if is_final or not is_patient:
-                    raise
-                client.log.debug("kafka: %s, again", error.str())
-                await asyncio.sleep(_BACK_OFF_S)
-
     def close(self) -> None:
         """End; the group hears of it."""
         self._jobs.put(self._stop)
@@ -177,7 +151,7 @@ class KafkaThread(threading.Thread):
             self._hold()
             return
         self._full_since = None
-        self.assignment.measure_lag()
+        self.assignment.look_around()
         self.assignment.pause_only(set(self._listener.full_partitions()))
         first = self.consumer.poll(_IDLE_S)
         if first is not None:
@@ -237,7 +211,7 @@ class KafkaThread(threading.Thread):
             good = [each for each in places if each.error is None]
             self.committed |= {(each.topic, each.partition): each.offset for each in good}
 
-    def tell_assigned(self, partitions: list[tuple[str, int, int]]) -> None:
+    def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
         """See `Host`."""
         self._post(self._listener.assigned, partitions)
 

@@ -1,15 +1,14 @@
 """Exactly once, Kafka to Kafka: output, dead letters and offsets become visible together.
 
 KIP-98 and KIP-447. What is finished stays in memory until its transaction has committed: after
-an abort the same bytes are produced again, and no stage is called twice.
+an abort the same bytes are produced again, and no stage is called twice. `exactly_once` says what
+is done when, and why; this does it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable, Iterable
+import math
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -17,21 +16,19 @@ from uuid import uuid4
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
+from streamproc.kafka.calls import TransactionCalls
+from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, NotOursError, Then
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
-from streamproc.kafka.thread import KafkaThread
-from streamproc.record import Batch
 
-TIMEOUT_MS = 15_000
-_CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
+TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
+_FLUSH_S = 5.0
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
-_FENCED_S, _FENCED = 300.0, 3  # so often in that time: somebody else has our name
-
-
-class NotOursError(Exception):
-    """A partition with output in the transaction went elsewhere."""
+_MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
+_LOOK_S = 0.1
+_HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
 
 class TransactionalSink(KafkaSink):
@@ -44,28 +41,29 @@ class TransactionalSink(KafkaSink):
         name = f"streamproc-{group}-{instance or uuid4()}"
         config = {
             "transactional.id": name,
-            "transaction.timeout.ms": TIMEOUT_MS,
+            "transaction.timeout.ms": TIMEOUT_MS + int(settings.transaction_interval * 1000),
             # else offsets are sent for ever to a coordinator that is no more: librdkafka #5511
             "metadata.recovery.strategy": "none",
         }
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
+        self._calls = TransactionCalls(source, connect_timeout_s)
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
         # by batch and line number, what a broker refused: together with others, and alone
         self._suspects: set[tuple[int, int]] = set()
         self._refused: set[tuple[int, int]] = set()
-        self._fences: deque[float] = deque()
+        self._fences = Fences()
         self._broken: BaseException | None = None  # why nothing is committed any more
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            await self._thread.do_all(self._begin_steps(), is_patient=False)
-        except self._kafka.KafkaException as error:
-            refusal = self._voice.refusal or error.args[0]
-            raise self._as_ours(refusal) from None
+            until_s = asyncio.get_running_loop().time() + self._connect_timeout_s
+            await self._begin_with(self.producer, until_s=until_s)
+        except FailedCallError as failed:
+            raise self._as_ours(self._voice.refusal or failed.error) from None
         self._ticking = asyncio.create_task(self._tick())
         return self
 
@@ -79,7 +77,7 @@ class TransactionalSink(KafkaSink):
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
             with suppress(Exception):  # there may be no broker, and no transaction
-                await self._thread.submit(self._abort_step)
+                await self._calls.abort_once()
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
@@ -89,9 +87,12 @@ class TransactionalSink(KafkaSink):
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
         async with self._lock:  # a lane may have gone elsewhere while we waited for it
-            self._check()
+            if isinstance(self._broken, Exception):
+                raise self._broken
+            if self._broken is not None:
+                raise UnavailableError(f"{self.name}: the transaction was given up")
             try:
-                return await super().send([span for span in spans if not span[0].is_dropped])
+                return await super().send(self._ours(spans))
             except BaseException as error:
                 self._break(error)
                 raise
@@ -109,13 +110,19 @@ class TransactionalSink(KafkaSink):
     def _completed(self, group: Group) -> None:
         """All is reported; what that is worth is known when the transaction ends."""
         self._groups.discard(group)
-        if not group.spans and not group.receipt.done():
-            group.receipt.set_result(None)
+        if not group.spans:
+            self._accept(group)
 
     async def _tick(self) -> None:
+        """Commit in time, and at once when somebody waits for it."""
+        loop, interval_s = asyncio.get_running_loop(), self.settings.transaction_interval
+        due_s = loop.time() + interval_s
         while True:
-            await asyncio.sleep(self.settings.transaction_interval)
-            await self._commit()
+            await asyncio.sleep(min(_LOOK_S, max(0.0, due_s - loop.time())))
+            is_awaited = self._source.is_leaving or len(self._open) >= _MOST_OPEN
+            if is_awaited or loop.time() >= due_s:
+                await self._commit()
+                due_s = loop.time() + interval_s
 
     async def _commit(self) -> None:
         async with self._lock:
@@ -129,8 +136,8 @@ class TransactionalSink(KafkaSink):
 
     def _break(self, error: BaseException) -> None:
         """What is open is not whole: it is never committed, nor what would come after it."""
-        if isinstance(error, self._kafka.KafkaException):
-            error = self._as_ours(error.args[0])
+        if isinstance(error, FailedCallError):
+            error = self._as_ours(error.error)
         self._broken = self._broken or error
         groups, self._open = self._open, []
         for group in groups:
@@ -138,73 +145,109 @@ class TransactionalSink(KafkaSink):
                 group.receipt.cancel()
             elif not group.receipt.done():
                 group.receipt.set_exception(error)
-
-    def _check(self) -> None:
-        if isinstance(self._broken, Exception):
-            raise self._broken
-        if self._broken is not None:
-            raise UnavailableError(f"{self.name}: the transaction was given up")
+                group.receipt.exception()  # who sends the last one hears of it from `send`
 
     async def _commit_open(self) -> None:
-        wait_s = _BACK_OFF_S
-        while True:
-            error: Any = None
+        wait_s = 0.0
+        while self._open:
+            failed: FailedCallError | None = None
             try:
-                if any(batch.is_dropped for batch, _, _ in self._spans()):
-                    raise NotOursError
-                self._check_letters()
-                await self._thread.do_all(self._commit_steps(self._offsets()))
-                break
+                await asyncio.sleep(wait_s)
+                wait_s = min(max(_BACK_OFF_S, wait_s * 2), _LONGEST_S)
+                self._check_whole()
+                lanes = {batch.lane for batch, _, _ in self._spans()}
+                await self._calls.commit(self._offsets(self._spans()), lanes)
+                self._committed()
+                return
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
-            except self._kafka.KafkaException as raised:
-                error = raised.args[0]
-                if client.is_refusal(error):
-                    raise
-            while not await self._begin_again(error):
+            except FailedCallError as raised:
+                failed = raised
+            if failed is not None and failed.call is Call.BEGIN:
+                self._committed()
+            while not await self._begin_again(failed):  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, _LONGEST_S)
+            if failed is not None and await self._was_committed(failed):
+                self._committed()
             await self._redo()
+
+    def _committed(self) -> None:
         groups, self._open = self._open, []
         self._suspects.clear()
         self._refused.clear()
         for group in groups:
-            group.receipt.set_result(None)
+            self._accept(group)
 
-    async def _begin_again(self, error: Any) -> bool:
+    def _check_whole(self) -> None:
+        """Raises what keeps the open transaction from being committed."""
+        if len(self._ours(self._spans())) < len(self._spans()):
+            raise NotOursError
+        failures = []
+        for message, error in [each for group in self._open for each in group.refused]:
+            if isinstance(error, str):  # nothing is left that could be sent instead
+                raise self._unheard(message, error)
+            failures.append(FailedCallError(Call.REPORT, error))
+        if failures:
+            raise max(failures, key=lambda each: each.then)
+
+    async def _begin_again(self, failed: FailedCallError | None) -> bool:
         """Abort what is open, or take another producer; False: once more."""
-        if error is not None:
-            client.log.debug("kafka: transaction: %s", error.str())
+        if failed is not None:
+            client.log.debug("kafka: transaction: %s", failed)
+            if failed.then is Then.STOP:
+                raise failed
         try:
-            if error is not None and error.fatal():
-                await self._replace_producer(error)
+            if failed is not None and failed.then is Then.REPLACE:
+                await self._replace_producer(failed)
             else:
-                await self._abort()
-        except self._kafka.KafkaException as raised:
-            if raised.args[0].fatal():
-                await self._replace_producer(raised.args[0])
-            else:
-                client.log.debug("kafka: transaction: %s", raised.args[0].str())
-                return False
+                await self._calls.abort()
+        except FailedCallError as again:
+            client.log.debug("kafka: transaction: %s", again)
+            if again.then is Then.STOP:
+                raise
+            return again.then is Then.REPLACE and await self._begin_again(again)
         return True
 
-    def _spans(self) -> Iterable[tuple[Batch, int, int]]:
+    async def _replace_producer(self, failed: FailedCallError) -> None:
+        """By one that ends the old one's transaction, whoever has fenced it."""
+        loop, instance = asyncio.get_running_loop(), self._source.settings.instance
+        if not self._fences.add(loop.time()):
+            if instance is not None:
+                raise self._as_ours(failed.error)
+            raise UnavailableError(f"{self.name}: fenced again and again: {failed}")
+        if instance is not None:  # our consumer is told if it has no such name any more
+            await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
+        self.producer = self._new_producer()
+        await self._begin_with(self.producer)
+
+    async def _begin_with(self, producer: Any, *, until_s: float = math.inf) -> None:
+        if self.letters is not None:
+            self.letters.producer = producer
+        await self._calls.begin_with(producer, until_s=until_s)
+
+    async def _was_committed(self, failed: FailedCallError) -> bool:
+        """Whether a commit that failed has happened nevertheless."""
+        if failed.call is not Call.COMMIT:
+            return False
+        held = self._calls.thread.assignment.numbers
+        ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
+        return bool(ours) and await self._calls.are_committed(self._offsets(ours))
+
+    def _spans(self) -> Spans:
         return [span for group in self._open for span in group.spans]
 
-    def _offsets(self) -> list[Any]:
+    def _ours(self, spans: Spans) -> Spans:
+        known = self._source.numbered
+        return [span for span in spans if not span[0].is_dropped and span[0].lane in known]
+
+    def _offsets(self, spans: Spans) -> list[Any]:
         """Counted per lane: `position()` would cover what is still in flight."""
         following: dict[tuple[str, int], int] = {}
-        for batch, _, stop in self._spans():
+        for batch, _, stop in spans:
             lane = self._source.numbered[batch.lane]
             place = lane.topic, lane.partition
             following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
         return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
-
-    def _check_letters(self) -> None:
-        for group in self._open:
-            for message, reason in group.refused:
-                if isinstance(reason, str):  # nothing is left that could be sent instead
-                    raise self._unheard(message, reason)
 
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         place = id(message.batch), message.i
@@ -219,7 +262,7 @@ class TransactionalSink(KafkaSink):
 
     async def _try_alone(self, group: Group, message: Outgoing) -> None:
         """Without neighbours, which are refused together with it."""
-        await self._reports.flush(_CALL_S)
+        await self._reports.flush(_FLUSH_S)
         alone = await self._send_alone(message)
         place = id(message.batch), message.i
         if not alone.refused:
@@ -227,7 +270,7 @@ class TransactionalSink(KafkaSink):
             return
         group.refused += alone.refused
         error = alone.refused[0][1]
-        if isinstance(error, str) or error.code() in self._faults:
+        if isinstance(error, str) or FailedCallError(Call.REPORT, error).then is Then.SETTLE:
             if message.is_last_word:
                 raise self._unheard(message, str(error))
             self._suspects.discard(place)
@@ -236,63 +279,21 @@ class TransactionalSink(KafkaSink):
     async def _redo(self) -> None:
         """The same bytes once more, without those of lanes that are somebody else's now."""
         before, self._open = self._open, []
+        grown: set[KafkaSink] = set()
         for message, error in [each for old in before for each in old.refused]:
-            if not isinstance(error, str) and error.code() in self._faults:
+            then = FailedCallError(Call.REPORT, error).then
+            if then is Then.SETTLE:
                 self._suspects |= {(id(message.batch), message.i)} - self._refused
+            elif then is Then.ASK:
+                grown.add(self._sink_of(message))
+        for sink in grown:
+            await sink.topic.learn(sink.producer)
         for old in before:
-            spans = [span for span in old.spans if not span[0].is_dropped]
+            spans = self._ours(old.spans)
+            if not spans:
+                self._accept(old)
+                continue
             new = Group(spans, self._completed)
             new.receipt = old.receipt
             self._open.append(new)
             await self._produce_all(new)
-
-    async def _abort(self) -> None:
-        await self._thread.do_all([self._abort_step, self.producer.begin_transaction])
-
-    # In the Kafka thread
-
-    @property
-    def _thread(self) -> KafkaThread:
-        assert self._source.thread is not None
-        return self._source.thread
-
-    def _commit_steps(self, offsets: list[Any]) -> list[Callable[[], None]]:
-        metadata: list[Any] = []  # of the first try: a later generation is not that of the records
-
-        def send_offsets() -> None:
-            thread = self._thread
-            if not thread.assignment.owns({(each.topic, each.partition) for each in offsets}):
-                raise NotOursError
-            if not metadata:
-                metadata.append(thread.consumer.consumer_group_metadata())
-            self.producer.send_offsets_to_transaction(offsets, metadata[0], _CALL_S)
-
-        def commit() -> None:
-            self.producer.commit_transaction(_CALL_S)
-
-        return [send_offsets, commit, self.producer.begin_transaction]
-
-    def _abort_step(self) -> None:
-        self.producer.abort_transaction(_CALL_S)
-
-    def _begin_steps(self) -> list[Callable[[], None]]:
-        if self.letters is not None:
-            self.letters.producer = self.producer
-
-        def init() -> None:
-            self.producer.init_transactions(self._connect_timeout_s)
-
-        return [init, self.producer.begin_transaction]
-
-    async def _replace_producer(self, error: Any) -> None:
-        """Fenced: by another instance of our name, or because the transaction was too long."""
-        if self._source.settings.instance is not None:
-            raise self._as_ours(error)
-        now = time.monotonic()
-        self._fences.append(now)
-        while self._fences[0] < now - _FENCED_S:
-            self._fences.popleft()
-        if len(self._fences) > _FENCED:
-            raise UnavailableError(f"{self.name}: {len(self._fences)} times fenced: {error.str()}")
-        self.producer = self._new_producer()
-        await self._thread.do_all(self._begin_steps())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 
 from streamproc.record import Batch
@@ -26,6 +26,20 @@ class Channel:
         self._size = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self._is_held_up = False
+        self.on_dry: Callable[[], None] = lambda: None
+
+    @property
+    def is_dry(self) -> bool:
+        """See `Work`."""
+        is_empty = self._next == self._size and self._queue.empty()
+        return is_empty and (self._closed or self._is_held_up)
+
+    def hold_up(self, is_held_up: bool) -> None:
+        """Whether nothing can be sent before lines that were taken are done."""
+        self._is_held_up = is_held_up
+        if self.is_dry:
+            self.on_dry()
 
     async def send(self, batch: Batch) -> None:
         """Queue a batch; waits while the queue is full."""
@@ -41,6 +55,8 @@ class Channel:
         """No more batches; waiters see the end when everything is taken."""
         self._closed = True
         self._wake(len(self._waiters))
+        if self.is_dry:
+            self.on_dry()
 
     def take(self) -> tuple[Batch, int] | None:
         """The next line, None if there is none right now."""

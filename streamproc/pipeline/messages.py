@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 
 from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
@@ -24,10 +24,9 @@ class MessageWriter(Writer):
         sink: MessageSink,
         dead_letters: Sink | None,
         tally: Tally,
-        on_written: Callable[[], None],
         keeper: Keeper | None = None,
     ) -> None:
-        super().__init__(reorder, window, sink, dead_letters, tally, on_written, keeper)
+        super().__init__(reorder, window, sink, dead_letters, tally, keeper)
         self._messages = sink
         self._sending: list[Span] = []
         self._sent: dict[asyncio.Future[None], list[Span]] = {}
@@ -74,7 +73,6 @@ class MessageWriter(Writer):
             self._count(span)
         if self._keeper is not None:
             self._keeper.flushed()
-        self._on_written()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 

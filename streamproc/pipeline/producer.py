@@ -133,7 +133,9 @@ class Producer:
         while self._rest:
             batch, failed, _ = self._rest[0]
             count = 0 if failed is not None else batch.n_bytes
+            self._channel.hold_up(not self._window.has_room(len(batch), count))
             room = await self._window.reserve(len(batch), count)
+            self._channel.hold_up(False)
             if not self._rest:
                 return  # its lane was dropped meanwhile
             head = self._place(room)

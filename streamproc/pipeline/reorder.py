@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from streamproc.record import Batch, Note
+from streamproc.record import FAILURES, Batch, Note
 
 
 class Span(NamedTuple):
@@ -27,6 +27,18 @@ class Reorder:
         self._closed = False
         self._interruption: BaseException | None = None
         self.unseen = 0
+        self._failures_left = 0
+        self._on_last_failure: Callable[[Batch, int, Note], None] = lambda batch, i, note: None
+
+    @property
+    def counts_failures(self) -> bool:
+        """See `Finished`."""
+        return self._failures_left > 0
+
+    def count_failures(self, most: int, on_last: Callable[[Batch, int, Note], None]) -> None:
+        """`on_last` hears of the failure number `most`, in the moment when it is known."""
+        self._failures_left = most
+        self._on_last_failure = on_last
 
     def admit(self, batch: Batch) -> None:
         """From here on the batch has its place in its lane."""
@@ -37,6 +49,8 @@ class Reorder:
         batch.results[i] = line
         if note is not None:
             batch.notes[i] = note
+            if self._failures_left:
+                self._count_failures(batch, {i: note})
         batch.open -= 1
         self.unseen += 1
         if self._waiter is not None:
@@ -47,11 +61,21 @@ class Reorder:
     ) -> None:
         """The lines of `batch` from `start` on are done."""
         batch.results[start : start + len(lines)] = lines
-        batch.notes.update(notes)
+        if notes:
+            batch.notes.update(notes)
+            if self._failures_left:
+                self._count_failures(batch, notes)
         batch.open -= len(lines)
         self.unseen += len(lines)
         if self._waiter is not None:
             self._wake()
+
+    def _count_failures(self, batch: Batch, notes: dict[int, Note]) -> None:
+        for i, note in notes.items():
+            if note.status in FAILURES and self._failures_left:
+                self._failures_left -= 1
+                if not self._failures_left:
+                    self._on_last_failure(batch, i, note)
 
     def close(self) -> None:
         """Nothing more will be finished."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
@@ -31,6 +32,8 @@ from streamproc.record import (
     Progress,
     Tally,
 )
+
+log = logging.getLogger("streamproc")
 
 QUEUE_BATCHES = 64  # the window is the real bound; this one keeps single lines from piling up
 FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
@@ -93,7 +96,6 @@ class Run:
         self.forms = forms
         self._shutdown = shutdown
         self._keeper = keeper
-        self._max_errors = max_errors
         self._stopped = False
         self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
@@ -110,9 +112,9 @@ class Run:
             selection,
         )
         kind: Any = MessageWriter if sink.takes_messages else Writer
-        self._writer: Writer = kind(
-            self._reorder, window, sink, dead_letters, self.tally, self._check_errors, keeper
-        )
+        self._writer: Writer = kind(self._reorder, window, sink, dead_letters, self.tally, keeper)
+        if max_errors is not None:
+            self._reorder.count_failures(max_errors, self._last_failure)
         self.lanes = Lanes(
             self._producer, self._channel, self._reorder, self._writer, window, self.tally
         )
@@ -182,7 +184,8 @@ class Run:
                 return False
             if engine in done:
                 if self._is_open():
-                    self._shutdown.abort()  # it was wound down: nothing comes of waiting longer
+                    if not self._stopped:
+                        self._shutdown.abort()  # it was wound down: nothing comes of waiting longer
                     return False
                 self._reorder.close()
         return True
@@ -194,10 +197,12 @@ class Run:
             for batch, i in self._reorder.leftovers()
         )
 
-    def _check_errors(self) -> None:
-        if self._max_errors is not None and self.tally.errors >= self._max_errors:
-            self._stopped = True
-            self._producer.stop()
+    def _last_failure(self, batch: Batch, i: int, note: Note) -> None:
+        """As many records have failed as may: no call is begun any more, what is begun ends."""
+        self._stopped = True
+        log.error("stopped at %s, line %d: %s", batch.cursor.file, batch.cursor.line + i, note.why)
+        self._producer.stop()
+        self.engine.wind_down()
 
     async def _abort(
         self,
@@ -236,7 +241,7 @@ class Run:
         if self._keeps_rest:
             self._reorder.close()
             return
-        failed = Failed("shutdown", "shutdown", "not finished when the run was aborted", 0)
+        failed = Failed("shutdown", "shutdown", "not finished when the run ended early", 0)
         for batch, i in list(self._reorder.leftovers()):
             if batch.results[i] is None:
                 note = self._abandon(failed, batch, i, to_stdout=True)
@@ -244,7 +249,8 @@ class Run:
         self._reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
-        if not batch.lines[i].strip(WHITESPACE):
+        # with a note it is a line whose end is known already, maybe a too-long one
+        if not batch.lines[i].strip(WHITESPACE) and batch.notes.get(i, BLANK_NOTE).status == BLANK:
             return BLANK_NOTE
         if self._keeps_rest:
             return Note(UNPROCESSED)

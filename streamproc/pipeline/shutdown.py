@@ -35,6 +35,7 @@ class Shutdown:
         self.level = Level.NONE
         self.asked = Level.NONE
         self.signal: int | None = None
+        self.is_over = False  # the run has ended: there is nothing left to abort
 
     def listen(
         self,
@@ -90,3 +91,4 @@ class Shutdown:
         for timer in self._timers:
             timer.cancel()
         self._loop = None
+        self.is_over = True

@@ -30,14 +30,18 @@ class Window:
         A quarter of the window is waited for at most: to admit single lines as single
         credits come back would cost a queue operation each.
         """
-        enough = min(records, max(1, self.limit_records // 4))
-        while self.used_records and (
-            self.limit_records - self.used_records < enough
-            or self.limit_bytes - self.used_bytes < n_bytes
-        ):
+        while not self.has_room(records, n_bytes):
             self._room = asyncio.get_running_loop().create_future()
             await self._room
         return min(records, self.limit_records - self.used_records)
+
+    def has_room(self, records: int, n_bytes: int) -> bool:
+        """Whether `reserve` would not wait."""
+        enough = min(records, max(1, self.limit_records // 4))
+        return not self.used_records or (
+            self.limit_records - self.used_records >= enough
+            and self.limit_bytes - self.used_bytes >= n_bytes
+        )
 
     def is_open(self, lane: int) -> bool:
         """Whether there is room for more of `lane`: none of many takes more than a quarter."""

@@ -6,7 +6,7 @@ after it was written, and not when somebody meant to write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import cast
 
 from streamproc.interfaces import Keeper, MessageSink, Sink
@@ -27,7 +27,6 @@ class Writer:
         sink: Sink,
         dead_letters: Sink | None,
         tally: Tally,
-        on_written: Callable[[], None],
         keeper: Keeper | None = None,
     ) -> None:
         self._reorder = reorder
@@ -35,7 +34,6 @@ class Writer:
         self._sink = sink
         self._dead_letters = dead_letters
         self._tally = tally
-        self._on_written = on_written
         self._keeper = keeper
         self._group: list[Span] = []
         self._queue: list[Span] = []
@@ -118,7 +116,6 @@ class Writer:
         self._group = []
         if self._keeper is not None:
             self._keeper.flushed()
-        self._on_written()
 
     def _count(self, run: Span) -> None:
         batch, start, stop = run

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Annotated, Any, ClassVar, cast
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from streamproc.errors import RecordError
-from streamproc.interfaces import Fork, Inner, Site, Visit
+from streamproc.interfaces import Inner, Site, Standing, Visit
 from streamproc.units import Seconds
 
 
@@ -21,6 +21,7 @@ class Many(Struct):
     is_idempotent: bool
     sent: bool = False
     is_negative: bool = False
+    standing: Standing = field(default_factory=Standing)
 
 
 class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Gathering:
-    """A record that waits for its list lends its place; the call with the list takes one."""
+    """The records that wait for their list, which is sent when nobody can join it any more."""
 
     def __init__(self, batch: Batch, inner: Inner) -> None:
         self._size = batch.size
@@ -50,24 +51,22 @@ class _Gathering:
         self._inner = inner
         self._gathered: list[tuple[Any, Visit, asyncio.Future[Any]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._fork: Callable[..., Fork] | None = None
 
     async def one(self, call: Any, visit: Visit) -> Any:
         """The record's part of the answer. Raises what the call raised."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._gathered.append((call, visit, answer))
-        self._fork = visit.fork
         if len(self._gathered) >= self._size:
-            self._flush()
+            self._send()
         elif self._timer is None:
-            self._timer = loop.call_later(self._wait_s, self._flush)
-        result = await visit.wait_for_call(answer)
+            self._timer = loop.call_later(self._wait_s, self._send)
+        result = await visit.gather(answer, self._send)
         if isinstance(result, RecordError):
             raise result
         return result
 
-    def _flush(self) -> None:
+    def _send(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -75,20 +74,26 @@ class _Gathering:
         gathered = [each for each in gathered if not each[2].done()]  # some may be cancelled
         if not gathered:
             return
-        assert self._fork is not None
-        first = gathered[0][0]
+        first, visit, _ = gathered[0]
         many = Many([call for call, _, _ in gathered], first.target, first.is_idempotent)
 
         async def all_at_once(own: Visit) -> list[Any]:
             try:
                 results: list[Any] = await self._inner(many, own)
             finally:
-                for _, visit, _ in gathered:
-                    visit.attempts = own.attempts
+                for _, each, _ in gathered:
+                    each.attempts = own.attempts
             return results
 
-        fork = self._fork(all_at_once, takes_place=True)
+        fork = visit.fork(all_at_once)
         answers = [answer for _, _, answer in gathered]
+
+        def stop_if_unwanted(_: object) -> None:
+            if not fork.answer.done() and all(answer.done() for answer in answers):
+                fork.cancel()
+
+        for answer in answers:
+            answer.add_done_callback(stop_if_unwanted)
         fork.answer.add_done_callback(lambda done: _hand_out(done, answers))
 
 

@@ -45,6 +45,10 @@ class Bucket:
         self._tokens = tokens - cost
         return True
 
+    def give_back(self) -> None:
+        """The token that was taken last was not used."""
+        self._tokens += 1.0
+
     def wait_s(self, now: float, cost: float = 1.0) -> float:
         """How long until `take` succeeds, if nobody else takes."""
         tokens = self._tokens
@@ -71,6 +75,11 @@ class StrictBucket:
             return False
         taken.append(now)
         return True
+
+    def give_back(self) -> None:
+        """The token that was taken last was not used."""
+        if self._taken:
+            self._taken.pop()
 
     def wait_s(self, now: float, count: int = 1) -> float:
         """How long until `count` tokens are there, if nobody else takes."""

@@ -1,6 +1,17 @@
-"""The state machine of a circuit breaker. Time is an argument; nothing here waits.
+"""The state machine of a circuit breaker: is the *target* down? Time is an argument.
 
 After M. Nygard, "Release It!" (2007), with the sliding window of resilience4j.
+
+             ten different calls in a row, or half of a window
+    CLOSED ────────────────────────────────────────────▶ OPEN ◀──┐
+       ▲                                                   │     │ three failures
+       │ three successes                   its time is over│     │ without a success
+       └───────────────────── HALF_OPEN ◀──────────────────┘     │
+                                  └──────────────────────────────┘
+
+Evidence is one outcome per call: its first attempt, or a probe. A record that a target always
+refuses is tried several times, and says nothing new; `policies.gate` knows which outcome is
+evidence, this file what it means.
 """
 
 from __future__ import annotations
@@ -9,12 +20,9 @@ import random
 from collections import deque
 from enum import Enum
 
-PROBES = 3  # calls that a half-open circuit lets through, and successes that close it
+PROBES = 3  # calls that a half-open circuit lets through, successes that close it, failures in turn
 _SLICES = 30  # of the window
 _JITTER = 0.2
-# What ended within this time is in no order: the loop hears of answers first, and of resets after
-# them, so that one failure in five looks like ten in a row.
-_TOGETHER_S = 0.025
 
 
 class State(Enum):
@@ -28,15 +36,16 @@ class State(Enum):
 class Circuit:
     """One target's circuit.
 
-    A call that was admitted belongs to an `epoch`; what it reports counts only while that
-    lasts. `open_since` is when the outage began, None while the circuit is closed;
-    `openings` is how often it opened.
+    A call that was let through belongs to an `epoch`; what it reports counts only while that
+    lasts. `openings` is how often it opened; `opens_at` when an open one becomes half-open.
+    Calls are numbered as they begin, and `best` is the latest one that was answered well.
     """
 
     __slots__ = (
-        "_calls", "_consecutive", "_failure_ratio", "_failures", "_first_open_s", "_good_at",
-        "_in_row", "_max_open_s", "_min_calls", "_open_s", "_past", "_slice_end", "_slice_s",
-        "_successes", "delay_s", "epoch", "is_closed", "open_since", "openings", "permits", "state",
+        "_begun", "_calls", "_consecutive", "_ended", "_failure_ratio", "_failures",
+        "_first_open_s", "_in_turn", "_max_open_s", "_min_calls", "_open_s", "_past", "_row",
+        "_slice_end", "_slice_s", "_successes", "epoch", "is_closed", "openings", "opens_at",
+        "permits", "state",
     )  # fmt: skip
 
     def __init__(
@@ -59,91 +68,118 @@ class Circuit:
         self.is_closed = True  # the same, at a third of the price
         self.epoch = 0
         self.openings = 0
-        self.open_since: float | None = None
-        self.delay_s = 0.0  # how long the circuit stays open this time
+        self.opens_at = 0.0
         self.permits = 0
         self._successes = 0
+        self._in_turn = 0  # failures of probes since the last success
         self._past: deque[tuple[float, int, int]] = deque()  # slices: when begun, calls, failures
         self._forget()
 
     def _forget(self) -> None:
         self._past.clear()
-        self._in_row = self._calls = self._failures = 0
-        self._good_at = -_TOGETHER_S
+        self._row: list[int] = []  # numbers of calls that failed, after the best one
+        self._begun = self._ended = self._calls = self._failures = 0
         self._slice_end = 0.0  # of the present slice; its calls and failures are not in `_past`
 
-    def admit(self) -> bool:
-        """Whether a call may go through now; takes one of the permits of a half-open circuit."""
-        if self.is_closed:
-            return True
-        if self.state is State.HALF_OPEN and self.permits:
-            self.permits -= 1
-            return True
-        return False
+    def began(self) -> None:
+        """A call begins."""
+        self._begun += 1
 
-    def succeeded(self, epoch: int, now: float) -> bool:
-        """A call came back. Returns whether this closed the circuit."""
+    @property
+    def can_admit(self) -> bool:
+        """Whether it is half-open, with a permit left."""
+        return self.state is State.HALF_OPEN and self.permits > 0
+
+    def admit(self) -> bool:
+        """A call goes through one that is not closed; returns whether there was a permit for it.
+
+        Who goes without one owes it: what its end gives back lets nobody else through.
+        """
+        had_permit = self.can_admit
+        self.permits -= self.state is State.HALF_OPEN
+        return had_permit
+
+    def succeeded(self, epoch: int, number: int, now: float, *, is_first: bool) -> bool:
+        """Call `number` was answered. Returns whether this closed the circuit."""
         if epoch != self.epoch:
             return False
         if self.is_closed:
             if now >= self._slice_end:
                 self._next_slice(now)
-            self._in_row = 0
-            self._good_at = now
+            if self._row:
+                self._row = [other for other in self._row if other > number]
             self._calls += 1
+            if is_first:
+                self._ended += 1
             return False
+        self._open_s = self._first_open_s
+        if self.state is State.OPEN:  # it was let through all the same
+            self.half_open()
+            return False
+        self.permits += 1 + self._in_turn
+        self._in_turn = 0
         self._successes += 1
         if self._successes < PROBES:
             return False
         self.state = State.CLOSED
         self.is_closed = True
         self.epoch += 1
-        self.open_since = None
-        self._open_s = self._first_open_s
         self._forget()
         return True
 
-    def failed(self, epoch: int, now: float) -> bool:
-        """A call failed. Returns whether this opened the circuit, for `delay_s`."""
+    def failed(self, epoch: int, number: int, best: int, begun: int, now: float) -> bool:
+        """Call `number` of the `begun` ones failed: evidence. Returns whether this opened it."""
         if epoch != self.epoch:
             return False
         if self.is_closed:
             if now >= self._slice_end:
                 self._next_slice(now)
-            self._in_row += 1
+            self._ended += 1
             self._calls += 1
             self._failures += 1
-            is_row = self._in_row >= self._consecutive and now - self._good_at >= _TOGETHER_S
-            if not is_row and not self._is_failing():
+            if number > best:
+                self._row.append(number)
+            if not (self._is_row(begun - best) or self._is_failing()):
                 return False
-            self.open_since = now
-        self.state = State.OPEN
-        self.is_closed = False
-        self.epoch += 1
-        self.openings += 1
-        self.delay_s = self._open_s * random.uniform(1 - _JITTER, 1 + _JITTER)
-        self._open_s = min(self._open_s * 2, self._max_open_s)
+        elif self.state is State.HALF_OPEN:
+            self._in_turn += 1  # its permit waits for a success: a dead target gets three calls
+            if self._in_turn < PROBES:
+                return False
+        else:
+            return False
+        self._open(now)
         return True
 
-    def gave_up(self, epoch: int) -> bool:
-        """A call ended without saying anything; returns whether its permit is free again."""
-        if epoch != self.epoch or self.state is not State.HALF_OPEN:
+    def gave_up(self, epoch: int, *, is_first: bool) -> bool:
+        """A call ended without saying anything; returns whether a permit is free again."""
+        if epoch != self.epoch:
             return False
-        self.permits += 1
-        return True
+        if self.state is State.HALF_OPEN:
+            self.permits += 1
+            return True
+        self._ended += is_first
+        return False
 
     def is_untroubled(self, now: float) -> bool:
         """Whether it is closed and knows of no failure, or of none within its window."""
         if not self.is_closed or now >= self._slice_end + self._slice_s * _SLICES:
             return self.is_closed
-        return not (self._in_row or self._failures or any(failed for _, _, failed in self._past))
+        return not (self._row or self._failures or any(failed for _, _, failed in self._past))
 
     def half_open(self) -> None:
-        """The time is over: let some calls through."""
+        """Its time is over: let some calls through."""
         self.state = State.HALF_OPEN
         self.epoch += 1
         self.permits = PROBES
-        self._successes = 0
+        self._successes = self._in_turn = 0
+
+    def _open(self, now: float) -> None:
+        self.state = State.OPEN
+        self.is_closed = False
+        self.epoch += 1
+        self.openings += 1
+        self.opens_at = now + self._open_s * random.uniform(1 - _JITTER, 1 + _JITTER)
+        self._open_s = min(self._open_s * 2, self._max_open_s)
 
     def _next_slice(self, now: float) -> None:
         slice_s = self._slice_s
@@ -154,7 +190,18 @@ class Circuit:
         self._calls = self._failures = 0
         self._slice_end = now + slice_s
 
+    def _is_row(self, begun: int) -> bool:
+        """Many in a row, and at least half of those that began after the best one.
+
+        A fast failure overtakes answers that are on their way: that alone is no row.
+        """
+        return len(self._row) >= self._consecutive and 2 * len(self._row) >= begun
+
     def _is_failing(self) -> bool:
-        calls = self._calls + sum(calls for _, calls, _ in self._past)
+        """Half of the calls of the window, those in flight being good ones."""
         failures = self._failures + sum(failures for _, _, failures in self._past)
-        return calls >= self._min_calls and failures >= self._failure_ratio * calls
+        if failures < self._failure_ratio * self._min_calls:
+            return False
+        calls = self._calls + sum(calls for _, calls, _ in self._past)
+        in_flight = self._begun - self._ended
+        return calls >= self._min_calls and failures >= self._failure_ratio * (calls + in_flight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+import asyncio
 from typing import Any
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ class Deadline(Struct, frozen=True):
         """`inner` with this policy around it."""
 
         async def limited(call: Any, visit: Visit) -> Any:
-            visit.deadline_s = monotonic() + self.limit
+            visit.deadline_s = asyncio.get_running_loop().time() + self.limit
             try:
                 value = await inner(call, visit)
                 visit.end()

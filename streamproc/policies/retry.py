@@ -2,13 +2,13 @@
 
 "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause uniform in
 [0, min(max_delay, base x 2^n)] spreads clients best. A throttled call does not use up
-attempts: its target is alive, only the elapsed time bounds it.
+attempts: its target is alive. It fails when it was refused often *and* long enough.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from time import monotonic
 from typing import Annotated, Any, cast
 
 from msgspec import Meta, Struct
@@ -19,11 +19,15 @@ from streamproc.units import Seconds
 
 _THROTTLED_FACTOR = 2.0  # 1 s where a transient error has 0.5 s
 _MOST_DOUBLINGS = 64
+_REFUSALS = 10  # of one record, before time counts
+_JITTER = 0.1  # on top of what the target asked for
+_MAX_JITTER_S = 1.0
 _HALF_DONE = ("reset", "timeout")  # the target may have done what was asked
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`attempts` in all. Waits for a paused or open target count for nothing.
+    """`attempts` in all. Waits for a target that cannot be called count for nothing, only
+    what a throttled record waits for counts: `max_elapsed` from its first attempt.
 
     `idempotent`: repeating a POST or PATCH does no harm. `when`: JMESPath over `status` and
     `body` of an answer that looked good; true means that it has to be asked for again.
@@ -45,35 +49,42 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 return await inner(call, visit)
             except CallError as error:
                 failure = error
-            begun_s = monotonic()
-            failed = throttled = 0
+            now = asyncio.get_running_loop().time
+            begun_s = now()
+            failed = refused = 0
             while True:
                 failed += not failure.throttled
-                throttled += failure.throttled
+                refused += failure.throttled
                 if not _helps(failure, call) or failed >= self.attempts:
                     raise failure
-                limit_s = self.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)
+                now_s = now()
+                elapsed_s = now_s - begun_s
                 if failure.throttled:
-                    limit_s = (
-                        self.base * _THROTTLED_FACTOR * 2.0 ** min(throttled - 1, _MOST_DOUBLINGS)
-                    )
-                pause_s = random.uniform(0.0, min(self.max_delay, limit_s))
-                if failure.after_s is not None:
-                    pause_s = 0.0  # the target's pause is longer, and everybody's
-                now_s = monotonic()
-                if now_s + pause_s - begun_s - visit.held_s > self.max_elapsed:
-                    raise failure
+                    if failure.after_s:  # for the others that is the gate's pause
+                        jitter_s = min(failure.after_s * _JITTER, _MAX_JITTER_S)
+                        pause_s = failure.after_s + random.uniform(0.0, jitter_s)
+                    else:
+                        pause_s = self._pause_s(refused, _THROTTLED_FACTOR)
+                    if refused >= _REFUSALS and elapsed_s + pause_s > self.max_elapsed:
+                        raise failure
+                else:
+                    pause_s = self._pause_s(failed, 1.0)
+                    if elapsed_s - visit.held_s + pause_s > self.max_elapsed:
+                        raise failure
                 if visit.deadline_s is not None and now_s + pause_s > visit.deadline_s:
                     raise failure
                 counts.retries += 1
-                if pause_s:
-                    await visit.pause(pause_s)
+                await visit.pause(pause_s)
                 try:
                     return await inner(call, visit)
                 except CallError as error:
                     failure = error
 
         return persistent
+
+    def _pause_s(self, times: int, factor: float) -> float:
+        limit_s = self.base * factor * 2.0 ** min(times - 1, _MOST_DOUBLINGS)
+        return random.uniform(0.0, min(self.max_delay, limit_s))
 
 
 def _helps(failure: CallError, call: Any) -> bool:

@@ -1,9 +1,17 @@
-"""Where answers are kept: in memory, or in a SQLite file that runs and workers share."""
+"""Where answers are kept: in memory, or in a SQLite file that runs and workers share.
+
+Neither shows what was asked: keys are hashes that take a secret of the store's own, so that
+nobody can guess a password, or a record, and compare.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
+from contextlib import closing, suppress
+from hashlib import blake2b
+from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Protocol
 
 from streamproc.errors import CreateError
@@ -12,6 +20,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 _OVERHEAD_BYTES = 200  # of an entry in memory, besides its key and value
+_SECRET_BYTES = 32
+_TOUCHED_S = 60.0  # that an entry was used is written down once a minute: a hit costs no write
+_PAGE_BYTES = 4096
+_LEAST_PAGES = 16  # an empty file has five
 
 
 Kept = tuple[bytes, float]
@@ -22,13 +34,16 @@ A plain tuple: the garbage collector does not look at it again and again.
 
 
 class Store(Protocol):
-    """Keys are digests. Nothing here waits long enough to be async."""
+    """Keys are what `key` makes of the digest of a call. Nothing here waits long."""
 
     def open(self) -> None:
         """Raises `CreateError`."""
 
     def close(self) -> None:
         """Needed no more."""
+
+    def key(self, digest: bytes) -> bytes:
+        """What answers to a call with that digest are kept under. Only once it is open."""
 
     def get(self, key: bytes) -> Kept | None:
         """What is kept, also when it is no longer good."""
@@ -45,9 +60,14 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[bytes, Kept] = OrderedDict()
         self._bytes = 0
+        self._secret = token_bytes(_SECRET_BYTES)
 
     def open(self) -> None:
         """Nothing to open."""
+
+    def key(self, digest: bytes) -> bytes:
+        """See `Store`."""
+        return blake2b(digest, key=self._secret, digest_size=32).digest()
 
     def close(self) -> None:
         """Forget all."""
@@ -80,29 +100,42 @@ class SqliteStore:
     """One table in a file. An answer that was put is there after a `kill -9`, too.
 
     The write-ahead log without an fsync per commit loses nothing when a process dies; when
-    the machine dies, the last answers may have to be asked for again.
+    the machine dies, the last answers may have to be asked for again. Least recently used
+    entries go first, to within a minute. Only its owner may read the file, and the secret
+    of its keys, which lies beside it.
     """
 
-    def __init__(self, path: str, *, keeps_expired: bool) -> None:
+    def __init__(self, path: str, *, max_entries: int, max_bytes: int, keeps_expired: bool) -> None:
         self._path = path
+        self._max_entries = max_entries
+        self._max_pages = max(max_bytes // _PAGE_BYTES, _LEAST_PAGES)
         self._keeps_expired = keeps_expired
+        self._secret = b""
         self._database: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """See `Store`."""
         import sqlite3
 
+        self._secret = _secret(f"{self._path}.key")
         try:
-            self._database = sqlite3.connect(self._path, timeout=30.0, isolation_level=None)
+            _create(self._path)
+            # an absolute path: some others mean something to SQLite
+            path = os.path.abspath(self._path)
+            self._database = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            # a log of a fourth of the file; no table of earlier versions, whose keys had no secret
             self._database.executescript(
+                f"PRAGMA page_size = {_PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;"
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                "CREATE TABLE IF NOT EXISTS answers"
-                " (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires_s REAL NOT NULL)"
-                " WITHOUT ROWID;"
+                f"PRAGMA wal_autocheckpoint = {min(1000, self._max_pages // 4)};"
+                f"PRAGMA journal_size_limit = {self._max_pages // 4 * _PAGE_BYTES};"
+                f"{_SCHEMA}"
             )
             if not self._keeps_expired:
-                self._database.execute("DELETE FROM answers WHERE expires_s < ?", (time.time(),))
-        except sqlite3.Error as error:
+                self._database.execute("DELETE FROM kept WHERE expires_s < ?", (time.time(),))
+            self._make_room()
+            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+        except (OSError, sqlite3.Error) as error:
             raise CreateError(f"{self._path}: cannot be used as a cache: {error}") from error
 
     def close(self) -> None:
@@ -111,16 +144,52 @@ class SqliteStore:
             self._database.close()
             self._database = None
 
+    def key(self, digest: bytes) -> bytes:
+        """See `Store`."""
+        return blake2b(digest, key=self._secret, digest_size=32).digest()
+
     def get(self, key: bytes) -> Kept | None:
         """See `Store`."""
-        assert self._database is not None
-        query = "SELECT value, expires_s FROM answers WHERE key = ?"
+        query = "SELECT value, expires_s, used_s FROM kept WHERE key = ?"
         row = self._run(query, (key,)).fetchone()
-        return (row[0], row[1]) if row is not None else None
+        if row is None:
+            return None
+        value, expires_s, used_s = row
+        now_s = time.time()
+        if not used_s <= now_s < used_s + _TOUCHED_S:
+            self._run("UPDATE kept SET used_s = ? WHERE key = ?", (now_s, key))
+        return value, expires_s
 
     def put(self, key: bytes, kept: Kept) -> None:
         """See `Store`."""
-        self._run("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, *kept))
+        pages = (len(kept[0]) + _OVERHEAD_BYTES) // _PAGE_BYTES + 1
+        if pages + _LEAST_PAGES // 2 > self._max_pages:
+            return
+        self._make_room(pages)
+        self._run(
+            "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            " value = excluded.value, expires_s = excluded.expires_s, used_s = excluded.used_s",
+            (key, *kept, time.time()),
+        )
+        self._make_room()
+
+    def _make_room(self, new_pages: int = 0) -> None:
+        """Let the oldest go until the file holds no more than it may, with some new pages."""
+        while True:
+            entries = self._number("SELECT entries FROM counts")
+            pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
+            over = max(entries - self._max_entries, pages + new_pages - self._max_pages)
+            if over <= 0 or not entries:
+                return
+            # a few: how many pages they had is seen when they are gone
+            batch = min(over, max(entries - self._max_entries, 1 + entries // 64))
+            self._run(
+                "DELETE FROM kept WHERE key IN (SELECT key FROM kept ORDER BY used_s LIMIT ?)",
+                (batch,),
+            )
+
+    def _number(self, query: str) -> int:
+        return int(self._run(query, ()).fetchone()[0])
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         import sqlite3
@@ -130,3 +199,52 @@ class SqliteStore:
             return self._database.execute(statement, values)
         except sqlite3.Error as error:
             raise CreateError(f"{self._path}: the cache failed: {error}") from error
+
+
+_SCHEMA = """
+BEGIN IMMEDIATE;
+DROP TABLE IF EXISTS answers;
+CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL,
+    expires_s REAL NOT NULL, used_s REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS kept_used ON kept (used_s);
+CREATE TABLE IF NOT EXISTS counts (entries INTEGER NOT NULL);
+INSERT INTO counts SELECT 0 WHERE NOT EXISTS (SELECT * FROM counts);
+CREATE TRIGGER IF NOT EXISTS kept_in AFTER INSERT ON kept
+    BEGIN UPDATE counts SET entries = entries + 1; END;
+CREATE TRIGGER IF NOT EXISTS kept_out AFTER DELETE ON kept
+    BEGIN UPDATE counts SET entries = entries - 1; END;
+COMMIT;
+"""
+
+
+def _create(path: str) -> None:
+    """An empty file that is only ours, unless there is one; SQLite's others are made like it."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _secret(path: str) -> bytes:
+    """What is in `path`; 32 random bytes if there was no such file. Raises `CreateError`.
+
+    It appears as a whole, so that of several who want to make it all have the same.
+    """
+    try:
+        if not os.path.lexists(path):
+            own = f"{path}.{token_hex(8)}"
+            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+            with open(os.open(own, flags, 0o600), "wb") as file:
+                file.write(token_bytes(_SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                with suppress(FileExistsError):
+                    os.link(own, path)
+            finally:
+                os.unlink(own)
+        with closing(open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")) as file:
+            secret = file.read(_SECRET_BYTES + 1)
+    except OSError as error:
+        raise CreateError(f"{path}: the key of the cache: {error.strerror}") from error
+    if len(secret) != _SECRET_BYTES:
+        raise CreateError(f"{path}: not the key of a cache; remove it, and the cache with it")
+    return secret

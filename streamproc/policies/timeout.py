@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from streamproc.errors import CallError, RecordError, Retry, described
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Inner, RecheckError, Site, Visit
 
 
 class Timeout(Struct, frozen=True):
@@ -29,6 +29,11 @@ class Timeout(Struct, frozen=True):
             try:
                 value = await inner(call, visit)
                 visit.end()
+            except RecheckError:  # nothing was asked yet
+                counts.requests -= 1
+                visit.attempts -= 1
+                visit.end()
+                raise
             except BaseException as error:
                 failure = visit.end_failed(error)
                 counts.took(perf_counter() - begun_s)

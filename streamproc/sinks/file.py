@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import logging
 import os
+import zlib
+from io import FileIO
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from streamproc.errors import CreateError, OutputError, ReaderGoneError
-from streamproc.fingerprint import is_file
+from streamproc.codec import decode
+from streamproc.errors import CreateError, DecodeError, OutputError, ReaderGoneError
+from streamproc.fingerprint import Place, checksum, is_file, last_line
+
+log = logging.getLogger("streamproc")
 
 
 class FileSink:
     """Writes a file, in a thread so that a slow disk does not stop the loop.
 
     After an error the file ends with the last whole write: a disk that is full leaves no
-    torn line behind.
+    torn line behind. A file that is appended to gets the newline that its last line lacks;
+    with `repeats`, when what was written last is written again, a torn line is taken off.
+    `known` is an offset and the CRC-32 of what stands before it, None if nobody wants to
+    know that of the `place`.
     """
 
     takes_messages = False
 
-    def __init__(self, path: str | int, *, append: bool = False, name: str | None = None) -> None:
-        """`path`: a name, or the number of a descriptor that is open and stays so."""
+    def __init__(
+        self,
+        path: str | int,
+        *,
+        append: bool = False,
+        repeats: bool = False,
+        name: str | None = None,
+        permissions: int = 0o666,
+    ) -> None:
+        """`path`: a name, or the number of a descriptor that is open and stays so.
+
+        `permissions` are those of a file that is new, less the umask.
+        """
         self.path = path
         self.append = append
+        self.known: tuple[int, int] | None = None
+        self._repeats = repeats
+        self._permissions = permissions
         self._file: Any = None
+        self._raw: _Summed
         self._begin: int | None = None  # where writing begins, None in what is no regular file
         self.name = name or str(path)
         self.written_bytes = 0
 
     async def __aenter__(self) -> Self:
-        import aiofiles
-
-        mode: Literal["ab", "wb"] = "ab" if self.append else "wb"
-        is_open = isinstance(self.path, int)
-        try:
-            self._file = await aiofiles.open(self.path, mode, buffering=0, closefd=not is_open)
-        except OSError as error:
-            raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
-        fd = self._file.fileno()
-        if is_file(fd):
-            appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
-            self._begin = os.lseek(fd, 0, os.SEEK_END if appends else os.SEEK_CUR)
+        # a thread, because opening a named pipe waits for its reader
+        await asyncio.get_running_loop().run_in_executor(None, self._open)
         return self
 
     async def __aexit__(
@@ -54,15 +69,27 @@ class FileSink:
             await self._file.close()
 
     @property
-    def place(self) -> tuple[int, int] | None:
+    def place(self) -> Place | None:
         """The open file and the offset up to which it is written, None if it is no file."""
         if self._begin is None:
             return None
-        return self._file.fileno(), self._begin + self.written_bytes
+        return Place(self._raw.fileno(), self._begin + self.written_bytes, self._raw.crc32)
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`, or nothing of it. Raises `OutputError`, `ReaderGoneError`."""
-        begun = self.written_bytes
+        if self._begin is None:
+            await self._write(data)
+            return
+        # a file takes what is on its way, whoever waits no longer: so its size is known
+        writing = asyncio.ensure_future(self._write(data))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            raise
+
+    async def _write(self, data: bytes) -> None:
+        begun, crc32 = self.written_bytes, self._raw.crc32
         left = memoryview(data)
         try:
             while left:
@@ -73,10 +100,63 @@ class FileSink:
             raise ReaderGoneError(f"the reader of {self.name} went away") from None
         except OSError as error:
             self._take_back(self.written_bytes - begun)
-            self.written_bytes = begun
+            self.written_bytes, self._raw.crc32 = begun, crc32
             raise OutputError(self.name, error.strerror or str(error)) from error
 
     def _take_back(self, count: int) -> None:
-        fd = self._file.fileno()
         if count and self._begin is not None:
+            fd = self._raw.fileno()
             os.ftruncate(fd, os.fstat(fd).st_size - count)
+
+    def _open(self) -> None:
+        from aiofiles.threadpool import wrap
+
+        try:
+            if isinstance(self.path, int):
+                fd = self.path
+            else:
+                mode = os.O_APPEND if self.append else os.O_TRUNC
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | mode
+                fd = os.open(self.path, flags, self._permissions)
+            self._raw = _Summed(fd, "wb", closefd=not isinstance(self.path, int))
+            self._file = wrap(self._raw)
+            if not is_file(fd):
+                return
+            if self.append:
+                _end_last_line(fd, self.name, repeats=self._repeats)
+            appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+            begin = os.lseek(fd, 0, os.SEEK_END if appends else os.SEEK_CUR)
+            if self.known is not None:
+                known = self.known if self.known[0] <= begin else (0, 0)
+                self._raw.crc32 = checksum(fd, begin, known)
+            self._begin = begin
+        except OSError as error:
+            raise CreateError(f"cannot create {self.name}: {error.strerror}") from error
+
+
+class _Summed(FileIO):
+    """`crc32`, unless it is None, goes on with what is written, in the thread that writes."""
+
+    crc32: int | None = None
+
+    def write(self, data: Any, /) -> int:
+        count = super().write(data)
+        if self.crc32 is not None:
+            self.crc32 = zlib.crc32(data[:count], self.crc32)
+        return count
+
+
+def _end_last_line(fd: int, name: str, *, repeats: bool) -> None:
+    """Before more is appended: the process that wrote it may have died over it."""
+    tail = last_line(fd)
+    if not tail:
+        return
+    try:
+        is_torn = not isinstance(decode(tail), dict)
+    except DecodeError:
+        is_torn = True
+    if is_torn and repeats:
+        log.warning("%s ends in a torn line: its %d bytes are taken off", name, len(tail))
+        os.ftruncate(fd, os.fstat(fd).st_size - len(tail))
+    else:
+        os.write(fd, b"\n")

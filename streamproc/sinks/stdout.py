@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from streamproc.errors import OutputError, ReaderGoneError
+from streamproc.fingerprint import Place
 from streamproc.sinks.file import FileSink
 
 
@@ -28,6 +29,7 @@ class StdoutSink:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.known: tuple[int, int] | None = None  # see `FileSink`
         self._own: int | None = None
         self._socket: socket.socket | None = None
         self._epoll: select.epoll | None = None
@@ -48,7 +50,9 @@ class StdoutSink:
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self._own = self._reopen()
         if self._socket is None and self._own is None:
-            self._blocking = await FileSink(self.fd, name=self.name).__aenter__()
+            self._blocking = FileSink(self.fd, name=self.name)
+            self._blocking.known = self.known
+            await self._blocking.__aenter__()
         return self
 
     async def __aexit__(
@@ -72,7 +76,7 @@ class StdoutSink:
         return self._blocking.written_bytes if self._blocking else self._written
 
     @property
-    def place(self) -> tuple[int, int] | None:
+    def place(self) -> Place | None:
         """The open file and the offset up to which it is written, None if it is no file."""
         return self._blocking.place if self._blocking else None
 

@@ -64,6 +64,11 @@ class LineCutter:
         self._keep(rest)
         return out
 
+    @property
+    def has_tail(self) -> bool:
+        """Whether there are bytes after the last newline."""
+        return bool(self._tail) or self._oversized is not None
+
     def finish(self) -> list[tuple[Batch, Failed | None]]:
         """At the end of input: a last line without its newline."""
         if self._oversized is not None:

@@ -6,9 +6,23 @@ import asyncio
 import os
 import select
 import stat
+from collections.abc import Callable
+from io import FileIO
 from typing import Any
 
 CHUNK_BYTES = 128 * 1024  # larger ones make memory peaks, smaller ones system calls
+
+
+class _Heard(FileIO):
+    """A file whose chunks somebody else gets, too, in the thread that reads."""
+
+    on_chunk: Callable[[bytes], None] | None = None
+
+    def read(self, size: int | None = -1, /) -> Any:
+        chunk = super().read(size)
+        if self.on_chunk is not None and chunk:
+            self.on_chunk(chunk)
+        return chunk
 
 
 class Descriptor:
@@ -19,8 +33,10 @@ class Descriptor:
     are always ready; they are read in a thread, so that a slow disk does not stop the loop.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, on_chunk: Callable[[bytes], None] | None = None) -> None:
+        """`on_chunk` gets each chunk of a file, in the thread that has read it."""
         self._fd = fd
+        self._on_chunk = on_chunk
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._file: Any = None
         self._ready: asyncio.Future[None] | None = None
@@ -30,9 +46,11 @@ class Descriptor:
         """The next bytes, empty at the end. Cancelling it loses nothing. Raises OSError."""
         if self._is_file:
             if self._file is None:
-                import aiofiles
+                from aiofiles.threadpool import wrap
 
-                self._file = await aiofiles.open(self._fd, "rb", buffering=0, closefd=False)
+                raw = _Heard(self._fd, "rb", closefd=False)
+                raw.on_chunk = self._on_chunk
+                self._file = wrap(raw)
             return bytes(await self._file.read(CHUNK_BYTES))
         while True:
             await self._readable()

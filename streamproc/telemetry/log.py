@@ -7,35 +7,41 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from streamproc.codec import encode
-from streamproc.secrets import redact
+from streamproc.shown import MOST, as_json, one_line, short, traceback_lines
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        record.message = f"streamproc: {record.levelname.lower()}: {record.getMessage()}"
-        text = record.message
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return redact(text)
+        record.message = f"streamproc: {record.levelname.lower()}: {one_line(record.getMessage())}"
+        return "\n".join([record.message, *_traceback(record)])
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return encode({key: redact(value) for key, value in entry.items()}).decode()
+        entry = _entry(record, MOST)
+        if traceback := _traceback(record):
+            entry["traceback"] = "\n".join(traceback)
+        return as_json(encode(entry).decode())
 
 
-def json_line(message: str, level: int) -> str:
-    """One line of a log in JSON, for what is said beside the log."""
-    name = "streamproc"
-    return _Json().format(logging.LogRecord(name, level, "", 0, message, None, None))
+def _traceback(record: logging.LogRecord) -> list[str]:
+    error = record.exc_info[1] if record.exc_info else None
+    return [] if error is None else traceback_lines(error)
+
+
+def json_line(message: str, level: int, most: int) -> str:
+    """One line of a log in JSON, for what is said beside the log; `most` characters of it."""
+    record = logging.LogRecord("streamproc", level, "", 0, message, None, None)
+    return as_json(encode(_entry(record, most)).decode())
+
+
+def _entry(record: logging.LogRecord, most: int) -> dict[str, str]:
+    return {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": short(record.getMessage(), most),
+    }
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -84,9 +84,11 @@ def test_what_cannot_be_given_back(tmp_path: Path) -> None:
 
 def test_failed_only(tmp_path: Path) -> None:
     """With `--failed-only` a record remembers which of its sources failed."""
-    (tmp_path / "a.jsonl").write_bytes(b'{"n":1.0,"x":2,"_error":{"kind":"k","sources":{"b":1}}}\n')
+    error = b'{"stage":"s","kind":"k","sources":{"b":{"kind":"k"}}}'
+    (tmp_path / "a.jsonl").write_bytes(b'{"n":1.0,"x":2,"_error":%b}\n' % error)
     done = streamproc(tmp_path, "replay", "--failed-only", "a.jsonl")
-    assert done.stdout == b'{"n":1.0,"x":2,"_error":{"sources":{"b":1}}}\n'
+    mark = b'{"stage":"s","sources":{"b":{"kind":"k"}}}'
+    assert done.stdout == b'{"n":1.0,"x":2,"_error":%b}\n' % mark
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["no-such-file"], 66), (["."], 66)])
@@ -96,3 +98,57 @@ def test_errors(tmp_path: Path, arguments: list[str], code: int) -> None:
     assert (done.returncode, done.stdout) == (code, b"")
     assert b"Traceback" not in done.stderr
     assert done.stderr
+
+
+def test_damaged_letters_do_not_end_it(tmp_path: Path) -> None:
+    """Each is reported with its place; all others are given back."""
+    damaged = [b'{"_error":{},"raw_base64":"?"}', b'{"a":1,"_error":{"added":[{}]}}', b"\xff"]
+    lines = [each for bad in damaged for each in (bad, b'{"n":1,"_error":{}}')]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    done = streamproc(tmp_path, "replay", "a.jsonl")
+    assert (done.returncode, done.stdout) == (3, b'{"n":1}\n' * len(damaged))
+    assert [line.split(b": ")[1] for line in done.stderr.splitlines()] == [
+        b"a.jsonl, line 1", b"a.jsonl, line 3", b"a.jsonl, line 5"
+    ]  # fmt: skip
+
+
+def test_one_letter_is_one_line(tmp_path: Path) -> None:
+    """A record that was written over several lines is one; other text with newlines is reported."""
+    record = rb'{"_error":{},"raw":"{\n\"n\":\n1}"}'
+    three = rb'{"_error":{},"raw":"{\"n\":1}\n{\"n\":2}\n{\"n\":3}"}'
+    done = streamproc(tmp_path, "replay", "-", stdin=record + b"\n" + three)
+    assert (done.returncode, done.stdout) == (3, b'{ "n": 1}\n')
+    assert b"<stdin>" in done.stderr or b"-, line 2" in done.stderr
+
+
+def test_a_file_that_grows(tmp_path: Path) -> None:
+    """What its reader adds to it is not read: with its own dead letters a run comes to an end."""
+    letters = tmp_path / "dead.jsonl"
+    letters.write_bytes(b'{"_error":{},"raw":"{\\"bad\\":1}"}\n' * 20_000)
+    (tmp_path / "score.py").write_text(SCORE)
+    replay = [sys.executable, "-m", "streamproc", "replay", "dead.jsonl"]
+    run = [sys.executable, "-m", "streamproc", "-e", "score.py:score", "--on-error", "dead-letter"]
+    with subprocess.Popen(
+        replay, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as first:
+        second = subprocess.run(
+            [*run, "--dead-letter", "dead.jsonl"], cwd=tmp_path, stdin=first.stdout, check=False
+        )
+        assert first.stderr is not None
+        said = first.stderr.read()
+    assert (first.returncode, second.returncode) == (0, 3)
+    assert len(letters.read_bytes().splitlines()) == 40_000
+    assert b"has grown" in said
+
+
+def test_the_output_is_no_input(tmp_path: Path) -> None:
+    """It would read what it writes."""
+    letters = tmp_path / "dead.jsonl"
+    letters.write_bytes(b'{"n":1,"_error":{}}\n')
+    with letters.open("ab") as file:
+        command = [sys.executable, "-m", "streamproc", "replay", "dead.jsonl"]
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    assert letters.read_bytes() == b'{"n":1,"_error":{}}\n'

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.codec import Document, decode, original_line
+from streamproc.codec import Document, Outline, decode, one_line, original_line
 from streamproc.codec.failure import as_annotated, as_dead_letter
 from streamproc.errors import DecodeError
 from streamproc.record import Failed
@@ -184,12 +184,99 @@ def test_details_that_are_no_json_are_shown(value: Any) -> None:
     assert (error["more"], error["line"], error["message"]) == (repr(value), 7, "no")
 
 
+SOURCES = b'{"b":{"kind":"timeout","message":"late"}}'
+
+
 def test_keep_sources() -> None:
-    """With `keep_sources` a record remembers which sources are to be asked again."""
-    line = b'{"a": 1.0,"x":2,"_error":{"kind":"timeout","sources":{"b":"down"},"added":["x"]}}'
-    kept = original_line(line, keep_sources=True)
-    assert kept == b'{"a": 1.0,"x":2,"_error":{"sources":{"b":"down"}}}'
-    assert original_line(line) == b'{"a": 1.0}'
+    """With `keep_sources` a record remembers which sources of which stage are to be asked again."""
+    line = b'{"a": 1.0,"x":2,"_error":{"stage":"s","kind":"timeout","sources":%b,"added":["x"]}}'
+    kept = original_line(line % SOURCES, keep_sources=True)
+    mark = b'{"stage":"s","sources":%b,"added":["x"]}' % SOURCES
+    assert kept == b'{"a": 1.0,"x":2,"_error":%b}' % mark
+    assert original_line(line % SOURCES) == b'{"a": 1.0}'
+
+
+def test_keep_sources_of_a_dead_letter() -> None:
+    """A letter also holds what the record was by then, and that is what is gone on with."""
+    raw = b'{ "a": 1.0 }'
+    document = Document(raw)
+    document.put(("x",), 2)
+    failed = Failed("s", "timeout", "b: late", 1, {"sources": decode(SOURCES)})
+    letter = as_dead_letter(failed, raw, document)
+    assert original_line(letter) == raw
+    kept = original_line(letter, keep_sources=True)
+    mark = b'{"stage":"s","sources":%b,"added":["x"]}' % SOURCES
+    assert kept == b'{ "a": 1.0 ,"x":2,"_error":%b}' % mark
+    again = Document(kept)
+    assert again.failed_sources == ("s", frozenset({"b"}))
+    again.begin_again()
+    assert (again.line, again.original) == (b'{ "a": 1.0 ,"x":2}', raw)
+
+
+def test_keep_sources_of_what_a_transform_made() -> None:
+    """Others may have been made of the same record: all of it is done again."""
+    raw = b'{"a":1}'
+    failed = Failed("s", "timeout", "b: late", 1, {"sources": decode(SOURCES)})
+    letter = as_dead_letter(failed, raw, Document(raw).replace({"part": 1}))
+    assert original_line(letter, keep_sources=True) == raw
+
+
+@pytest.mark.parametrize("sources", [b"{}", b'{"b":1}', b"[]", b"null"])
+def test_sources_that_are_none(sources: bytes) -> None:
+    """What is called sources by somebody else marks nothing: the record is given back as it was."""
+    line = b'{"a":1,"_error":{"stage":"s","kind":"k","sources":%b}}' % sources
+    assert original_line(line, keep_sources=True) == b'{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"_error":{},"raw_base64":"eA="}',
+        b'{"_error":{},"raw_base64":"eyJhIjo$$xfQ=="}',
+        b'{"_error":{"raw_base64":"\xc3\xa9"}}',
+        rb'{"_error":{},"raw":"\ud800"}',
+        b'{"a":1,"_error":{"added":[{}]}}',
+        b'{"a":1,"_error":{"added":["a",[]]}}',
+        b'{"a":1,"_error":{"x":%b}}' % (b"9" * 60_000),
+    ],
+)
+def test_damaged_letters(line: bytes) -> None:
+    """What was damaged is said to be, and nothing else is given back in its place."""
+    with pytest.raises(DecodeError):
+        original_line(line)
+
+
+def test_one_line() -> None:
+    """A message may be written over several lines; in a file it is one."""
+    assert one_line(b'{\n  "a": 1\r\n}') == b'{   "a": 1\r }'
+    assert one_line(b"x\ry") == b"x\ry"
+    for original in (b'{"a":1}\n{"a":2}', b"x\ny", b'{"a":"\n"}', b"\n"):
+        with pytest.raises(DecodeError, match="newlines"):
+            one_line(original)
+
+
+def test_an_error_of_somebody_else_is_kept() -> None:
+    """A record that had an `_error` and fails has ours in its place, and is given back."""
+    raw = b'{"_error":"theirs","a":1}'
+    line = as_annotated(FAILED, raw, Document(raw))
+    assert decode(line)["_error"]["kind"] == "exception"
+    assert line.startswith(b'{"a":1,')
+    assert original_line(line) == raw
+    assert original_line(as_annotated(FAILED, raw, Outline.of(raw))) == raw
+
+
+@pytest.mark.parametrize("raw", RECORDS)
+def test_records_that_were_not_decoded(raw: bytes) -> None:
+    """An outline is enough to annotate a record."""
+    line = as_annotated(FAILED, raw, Outline.of(raw))
+    assert line == as_annotated(FAILED, raw, Document(raw))
+
+
+@pytest.mark.parametrize("raw", [r for r in NO_RECORDS if r != b'{"_error":'])
+def test_what_has_no_outline(raw: bytes) -> None:
+    """An outline is made of records only."""
+    with pytest.raises(DecodeError):
+        Outline.of(raw)
 
 
 def test_a_dead_letter_of_bytes() -> None:

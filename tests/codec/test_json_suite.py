@@ -139,7 +139,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     source=st.sampled_from([b'{"v":%b}' % each for each in ACCEPTED if len(each) < 60]),
     at=st.integers(0, 80),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asking import World, good, outcome
+from asking import PATIENCE_S, World, good, outcome
 from servers.running import HOST
 from servers.sockets import until
 
@@ -229,6 +229,8 @@ def any_name(monkeypatch: pytest.MonkeyPatch) -> None:
         return [(2, HOST)]
 
     monkeypatch.setattr("streamproc.http.addresses._ask", ask)
+    for module in ("lean", "aiohttp_connection"):  # hundreds at once, on a busy machine
+        monkeypatch.setattr(f"streamproc.http.{module}.CONNECT_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.mark.parametrize("kind", ["lean"])  # aiohttp closes idle connections by the clock

@@ -75,7 +75,8 @@ STEP = st.tuples(st.sampled_from(["GET", "POST", "PUT"]), st.sampled_from([*PATH
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEP, max_size=8))
 def test_any_conversation_is_the_same(worlds: list[World], steps: list[tuple[str, str]]) -> None:

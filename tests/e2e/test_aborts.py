@@ -49,7 +49,7 @@ def until(happened: Callable[[], bool]) -> None:
     patience = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < patience, "it hangs"
-        os.sched_yield()
+        time.sleep(0.001)
 
 
 def numbers(out: bytes) -> list[int]:
@@ -158,6 +158,8 @@ def test_abort_while_the_reader_stalls(start: Any, folder: Path, to_file: bool) 
         "-e", "stages.py:seen", "--summary", "json", "--dead-letter", "dead", "-j", "4", *arguments
     )
     sent, line = 0, b'{"pad":"%s"}\n' % (b"x" * 1000)
+    process.stdin.write(line)
+    until((folder / "seen").exists)
     os.set_blocking(process.stdin.fileno(), False)
     quiet = 0
     while quiet < 20:  # until it takes no more

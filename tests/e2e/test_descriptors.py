@@ -176,7 +176,7 @@ def test_a_file_that_is_both(folder: Path, command: str) -> None:
     (folder / "link").symlink_to("a")
     done = shell(folder, f"streamproc -e none {command}")
     assert done.returncode == 2
-    assert b"is also an input" in done.stderr
+    assert b"both an input and the output" in done.stderr
     assert (folder / "a").read_bytes() == b"{}\n"
 
 

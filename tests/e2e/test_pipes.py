@@ -51,7 +51,9 @@ def test_tee_and_timeout(folder: Path) -> None:
     """`timeout` sends SIGTERM: a clean drain, and all that was written is whole."""
     done = shell(
         folder,
-        """yes '{"a":1}' | timeout 1 streamproc -e none | tee copy | tail -1
+        """{ until [ -s copy ]; do sleep 0.05; done; kill $(cat pid); } &
+        yes '{"a":1}' | (sh -c 'echo $PPID' > pid; exec timeout 60 streamproc -e none) |
+        tee copy | tail -1
         echo ${PIPESTATUS[1]}""",
     )
     last, code = done.stdout.splitlines()

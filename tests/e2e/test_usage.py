@@ -55,6 +55,38 @@ def test_environment_lies_between_file_and_flags(run: Any, folder: Path) -> None
     assert run("-c", "p.toml", "--on-error", "drop", stdin=bad, env=env).stdout == b""
 
 
+SAME = {
+    "checkpoint and output": ("--checkpoint", "x", "-o", "x"),
+    "checkpoint and output, not there yet": ("--checkpoint", "y", "-o", "./y"),
+    "checkpoint and dead letters": ("--checkpoint", "x", "--dead-letter", "link"),
+    "checkpoint and input": ("--checkpoint", "x", "x"),
+    "next checkpoint and output": ("--checkpoint", "y", "-o", "y.new"),
+    "dead letters and output": ("--dead-letter", "x", "-o", "x"),
+    "dead letters and input": ("--dead-letter", "x", "x"),
+    "cache and output": ("-c", "p.toml", "-o", "x"),
+    "key of the cache and output": ("-c", "p.toml", "-o", "x.key"),
+    "pipeline file and output": ("-c", "p.toml", "-o", "p.toml"),
+    "code and output": ("-e", "stages.py:plain", "-o", "stages.py"),
+    "acknowledgements and stdout": ("--ack-fd", "1"),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_one_file_for_two_things(what: str, run: Any, folder: Path) -> None:
+    """Refused before anything is opened for writing, by whatever names."""
+    (folder / "x").write_bytes(b'{"precious":true}\n')
+    (folder / "link").symlink_to("x")
+    (folder / "p.toml").write_text(
+        '[[stage]]\nname = "a"\nhttp = { url = "http://127.0.0.1:9/" }\n'
+        'cache = { ttl = "1h", path = "x" }\n'
+    )
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    done = run(*SAME[what], stdin=b"{}\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"is both" in done.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_help_and_version_everywhere(run: Any) -> None:
     """-h and -V answer on stdout with code 0."""
     for arguments in (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import records, summary
+from tests.conftest import PATIENCE_S, records, summary
 
 STAGES = """
 import asyncio, os, signal, time
@@ -44,6 +44,20 @@ def pid(record):
 async def slow(record):
     await asyncio.sleep(record.get("s", 0))
     return {"ok": True}
+
+def forking(record):
+    if not os.path.exists("forked"):
+        open("forked", "w").close()
+        if os.fork() == 0:  # as a process pool does; it keeps open what the worker has open
+            while not os.path.exists("over"):
+                time.sleep(0.01)
+            os._exit(0)
+    return pid(record)
+
+async def unavailable(record):
+    from streamproc.errors import UnavailableError
+    if record["n"] == 70:
+        raise UnavailableError("gone for good")
 
 class Broken:
     async def __aenter__(self):
@@ -125,7 +139,7 @@ def test_a_record_that_kills_its_worker(run: Any, stage: str) -> None:
 
 def test_a_plain_def_that_hangs(run: Any) -> None:
     """It is killed with its worker after the timeout."""
-    done = run(*WORKERS, "--timeout", "0.5", "-e", "stages.py:hang", stdin=INPUT)
+    done = run(*WORKERS, "--timeout", "2", "-e", "stages.py:hang", stdin=INPUT)
     out = records(done.stdout)
     assert [each["n"] for each in out] == list(range(200))
     [error] = [each["_error"] for each in out if "_error" in each]
@@ -231,3 +245,28 @@ def test_a_function_that_cannot_be_imported(folder: Path) -> None:
         [sys.executable, "-c", script], cwd=folder, capture_output=True, check=False
     )
     assert b"has to be importable" in done.stderr
+
+
+def test_what_a_stage_forks_does_not_hide_a_death(start: Any, folder: Path) -> None:
+    """The death is seen though the worker's wire stays open, and so is the end of the run."""
+    (folder / "in").write_bytes(INPUT * 5)
+    with open(folder / "stderr", "wb") as stderr:
+        process = start(*WORKERS, "-e", "stages.py:forking", "-o", "out", "in", stderr=stderr)
+    try:
+        while not (folder / "forked").exists():
+            assert process.poll() is None
+        time.sleep(0.05)
+        for worker in children(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        assert process.wait(PATIENCE_S) == 0
+        assert len(records((folder / "out").read_bytes())) == 1000
+    finally:
+        (folder / "over").touch()
+
+
+def test_a_fatal_end_has_an_account(run: Any) -> None:
+    """Whatever worker ends the run, what became of each record is said, and why, once."""
+    done = run(*WORKERS, "-e", "stages.py:unavailable", "--summary", "json", stdin=INPUT)
+    assert done.returncode == 69
+    assert done.stderr.count(b"gone for good") == 1
+    assert summary(done.stderr)["exit_code"] == 69

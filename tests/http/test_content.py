@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import importlib.util
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -16,7 +18,12 @@ from hypothesis import strategies as st
 
 from streamproc.errors import CallError
 from streamproc.http import content
-from streamproc.http.content import accepted_encodings, inflate
+from streamproc.http.content import (
+    ManyStreamsError,
+    accepted_encodings,
+    inflate,
+    inflate_aside,
+)
 
 MIB = 1 << 20
 FACTS = ("", "bad_answer", "answer_too_large")
@@ -140,6 +147,40 @@ def test_a_bomb_in_many_members_or_frames_is_one_too() -> None:
     assert len(inflate(frame * 2, "zstd", MIB)) == MIB
     assert kind_of(frame * 3, "zstd") == "answer_too_large"
     assert kind_of(frame + frame[:-1], "zstd") == "bad_answer"
+
+
+STREAMS = {"gzip": gzip.compress(b""), "zstd": streamed_zstd(b"")}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("count", [1, 999, 1500, 30_000])
+def test_any_number_of_streams_comes_back(name: str, count: int) -> None:
+    """In a thread, if there are many: the loop has something else to do."""
+    parts = [STREAMS[name], ENCODE[name][1](b"x"), STREAMS[name]]
+    body = b"".join(parts[:1] * (count - 2) + parts[:2]) if count > 1 else parts[1]
+    if count < 1000:
+        assert inflate(body, name, 1) == b"x"
+    else:
+        with pytest.raises(ManyStreamsError):
+            inflate(body, name, 1)
+    assert asyncio.run(inflate_aside(body, name, 1)) == b"x"
+
+
+def test_decoding_aside_ends_when_nobody_waits() -> None:
+    """A process that ends joins its threads."""
+    body = STREAMS["gzip"] * 500_000
+
+    async def main() -> None:
+        task = asyncio.create_task(inflate_aside(body, "gzip", 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await inflate_aside(STREAMS["gzip"], "gzip", 1) == b""
+
+    before_s = time.process_time()
+    asyncio.run(main())
+    assert time.process_time() - before_s < 1  # 2.3 s for all of it
 
 
 def test_a_bomb_within_another_encoding_is_one_too() -> None:

@@ -139,6 +139,31 @@ def test_of_several_quotas_the_one_that_is_used_up_counts() -> None:
     assert after(**resets) == 360
 
 
+@pytest.mark.parametrize(
+    ("remaining", "reset"),
+    [
+        ("X_RateLimit_Remaining", "X_RateLimit_Reset"),
+        ("RateLimit_Remaining", "RateLimit_Reset"),
+        ("X_Rate_Limit_Remaining", "X_Rate_Limit_Reset"),
+        ("X_RateLimit_Remaining", "X_RateLimit_Reset_After"),
+        ("x_ratelimit_remaining_requests", "x_ratelimit_reset_requests"),
+        ("x_ratelimit_remaining_tokens", "x_ratelimit_reset_tokens"),
+    ],
+)
+def test_a_quota_that_has_something_left_is_not_the_reason(remaining: str, reset: str) -> None:
+    """Services send these headers with every answer, with a 503 of another cause too."""
+    for left in ("1", "4987", "0.5"):
+        assert after(**{remaining: left, reset: "30s"}) is None
+        assert after(**{remaining: left, reset: "30s"}, Retry_After="7") == 7
+    for left in ("0", "0.0", " 0 ", "nonsense", "-1"):
+        assert after(**{remaining: left, reset: "30s"}) == 30
+    assert after(**{reset: "30s"}) == 30
+
+
+def test_one_familys_rest_says_nothing_of_another() -> None:
+    assert after(X_RateLimit_Remaining="5", X_RateLimit_Reset="9", RateLimit_Reset="30") == 30
+
+
 NAMES = [b"Date", b"Retry-After", b"retry-after-ms", b"x-ratelimit-reset", b"ratelimit",
          b"x-ratelimit-reset-after", b"x-ratelimit-reset-requests"]  # fmt: skip
 VALUES = st.one_of(

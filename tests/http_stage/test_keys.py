@@ -33,14 +33,20 @@ DIFFERENT = [
     f'{URL}, form = {{ n = "{{n}}" }}',
     f'{URL}, json = {{ n = "{{n}}" }}',
     f'{URL}, select = "a"',
+    f"{URL}, redirects = true",
+    f"{URL}, tls = {{ dangerously_accept_any_certificate = true }}",
+    f'{URL}, tls = {{ ca = "other.pem" }}',
+    f'{URL}, tls = {{ cert = "mine.pem" }}',
 ]
 
 
-def key(http: str, /, q: str = "1", n: Any = 1, **variables: str) -> bytes:
+def key(
+    http: str, /, q: str = "1", n: Any = 1, share: Any = "credential", **variables: str
+) -> bytes:
     table = tomllib.loads(f"[[stage]]\nname = 'x'\nhttp = {{ {http} }}")
     (stage,) = resolve(table, environment=variables).stage
     assert stage.http is not None
-    builder = RequestBuilder(stage.http, "x")
+    builder = RequestBuilder(stage.http, "x", shares=share)
     assert builder.problems == []
     call = builder.build({"q": q, "n": n})
     assert call is not None
@@ -48,13 +54,24 @@ def key(http: str, /, q: str = "1", n: Any = 1, **variables: str) -> bytes:
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-def test_a_key_has_the_name_of_a_credential_and_not_its_value(credential: str) -> None:
+def test_another_credential_has_other_keys(credential: str) -> None:
+    """Whoever has not the right one does not get the answers of who had."""
     http = f"{URL}, {credential}"
-    assert key(http, KEY="january") == key(http, KEY="february")
-    assert key(http, KEY="k") == key(http.replace("written down", "another"), KEY="k")
+    assert key(http, KEY="k") == key(http, KEY="k")
+    another = http.replace("written down", "another")
+    assert key(http, KEY="january") != key(another, KEY="february")
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_a_key_may_have_the_name_of_a_credential(credential: str) -> None:
+    """With share = "credential-name"; one that was rotated keeps its answers."""
+    http, share = f"{URL}, {credential}", "credential-name"
+    assert key(http, share=share, KEY="january") == key(http, share=share, KEY="february")
+    another = http.replace("written down", "another")
+    assert key(http, share=share, KEY="k") == key(another, share=share, KEY="k")
     if "KEY" in credential:
         other = http.replace("KEY", "OTHER")
-        assert key(other, OTHER="january") != key(http, KEY="january")
+        assert key(other, share=share, OTHER="k") != key(http, share=share, KEY="k")
 
 
 def test_each_way_to_send_a_credential_has_keys_of_its_own() -> None:
@@ -71,10 +88,19 @@ def test_what_is_asked_differently_has_another_key() -> None:
 def test_a_value_is_never_taken_for_a_variable() -> None:
     """What stands for a credential in a key is a name; a record that says it is another one."""
     http = f'{URL}, headers = {{ A = "${{KEY}}{{n}}" }}'
-    assert key(http, n="1", KEY="k") == key(http, n="1", KEY="other")
-    assert key(http, n="1", KEY="k") != key(f'{URL}, headers = {{ A = "{{n}}" }}', n="${KEY}1")
+    share = "credential-name"
+    assert key(http, n="1", share=share, KEY="k") == key(http, n="1", share=share, KEY="other")
+    written = key(f'{URL}, headers = {{ A = "{{n}}" }}', n="${KEY}1", share=share)
+    assert key(http, n="1", share=share, KEY="k") != written
 
 
 def test_the_order_of_a_query_does_not_matter() -> None:
     there, back = 'url = "http://h/x?a=1&b={n}"', 'url = "http://h/x?b={n}&a=1"'
     assert key(there) == key(back)
+
+
+def test_the_order_of_equal_names_in_a_query_matters() -> None:
+    """A route from Paris to Rome is not one from Rome to Paris."""
+    there = 'url = "http://h/x?point=Paris&point={n}&a=1"'
+    assert key(there, n="Rome") == key('url = "http://h/x?a=1&point=Paris&point={n}"', n="Rome")
+    assert key(there, n="Rome") != key('url = "http://h/x?point={n}&point=Paris&a=1"', n="Rome")

@@ -70,7 +70,9 @@ def other(record):
 def fails(record):
     raise ValueError("not me")
 """
+CLOCK_S = 0.05  # what the loop's clock may be behind
 QUICK = 'retry = { base = "1ms" }\n'
+FIVE = 'batch = { size = 5, wait = "1s" }'
 TEN = [{"n": n} for n in range(10)]
 
 
@@ -95,11 +97,6 @@ def nobody() -> Iterator[str]:
 
 def arrivals(server: Server, path: str) -> list[float]:
     return [at for at, where, _ in server.stats()["arrivals"] if where == path]
-
-
-def most_within(times: list[float], seconds: float) -> int:
-    """How many of `times` are in the fullest window of this length."""
-    return max(sum(at <= other < at + seconds for other in times) for at in times)
 
 
 # retry
@@ -139,7 +136,7 @@ def test_broken_connections(
     """They are tried again; a POST that was sent is not."""
     stage = f"""http = {{ url = "SERVER/%s", client = "{client}"{http} }},
         retry = {{ attempts = 3, base = "1ms" }}, timeout = """.replace("\n", "")
-    limits = {path: "0.2s" if path == "never" else "20s" for path in BROKEN}
+    limits = {path: "0.5s" if path == "never" else "20s" for path in BROKEN}
     stages = {f"s{k}": f"{stage % path}'{limits[path]}'" for k, path in enumerate(BROKEN)}
     (error,) = enrich(together(stages)).errors
     for k, path in enumerate(BROKEN):
@@ -348,42 +345,38 @@ def test_an_open_breaker_leaves_it_to_the_fallback(enrich: Any, server: Server) 
 
 
 def test_rate(enrich: Any, server: Server) -> None:
+    """A busy machine bunches arrivals, but makes no run shorter."""
     given = [{"n": n} for n in range(45)]
     outcome = enrich('http.url = "SERVER/ok"\nrate = "30/s"', *given)
     assert outcome.counts["ok"] == 45
-    # 30, a burst of 3, and what a busy machine delays and then does at once
-    assert most_within(arrivals(server, "/ok"), 1.0) <= 33 + 7
-
-
-def span(times: list[float]) -> float:
-    return max(times) - min(times)
+    assert outcome.counts["seconds"] >= (45 - 3) / 30 - CLOCK_S  # the first 3 at once
 
 
 def test_every_attempt_pays(enrich: Any, server: Server) -> None:
-    """15 attempts at 20/s, the first two at once, take 0.65 s."""
     text = 'http.url = "SERVER/status/500"\nrate = "20/s"\nbreaker = false\n' + QUICK
     outcome = enrich(text, *TEN[:3])
     assert outcome.counts["requests"] == 15
-    assert span(arrivals(server, "/status/500")) > 0.3
+    assert outcome.counts["seconds"] >= (15 - 2) / 20 - CLOCK_S  # the first 2 at once
 
 
 def test_a_strict_rate(enrich: Any, server: Server) -> None:
     text = 'http.url = "SERVER/ok"\nrate = { limit = "10/s", strict = true }'
-    assert enrich(text, *[{"n": n} for n in range(21)]).code == 0
-    assert most_within(arrivals(server, "/ok"), 0.7) <= 10
+    outcome = enrich(text, *[{"n": n} for n in range(21)])
+    assert outcome.code == 0
+    assert outcome.counts["seconds"] >= 2 - CLOCK_S  # 10 in each second
 
 
 def test_rate_of_the_command_line(enrich: Any, server: Server) -> None:
     outcome = enrich('http.url = "SERVER/ok"', *TEN, args=("--rate", "20/s"))
     assert (outcome.code, outcome.counts["rate_limited"] > 0) == (0, True)
-    assert span(arrivals(server, "/ok")) > 0.2
+    assert outcome.counts["seconds"] >= (10 - 2) / 20 - CLOCK_S  # the first 2 at once
 
 
 # concurrency
 
 
 def test_fixed_concurrency(enrich: Any, server: Server) -> None:
-    enrich('http.url = "SERVER/delay?s=0.2"\nconcurrency = 3', *TEN[:9])
+    enrich('http.url = "SERVER/delay?until=3&s=0.2"\nconcurrency = 3', *TEN[:9])
     assert server.stats()["max_in_progress"]["overall"] == 3
 
 
@@ -399,7 +392,7 @@ def test_adaptive_concurrency(enrich: Any, server: Server) -> None:
 
 
 def test_concurrency_rises_to_what_a_stage_wants(enrich: Any, server: Server) -> None:
-    text = 'http.url = "SERVER/delay?s=1"\nconcurrency = 80'
+    text = 'http.url = "SERVER/delay?until=80"\nconcurrency = 80'
     enrich(text, *[{"n": n} for n in range(80)])
     assert server.stats()["max_in_progress"]["overall"] == 80
 
@@ -470,7 +463,7 @@ def test_two_runs_share_a_file(enrich: Any, server: Server) -> None:
 def test_a_rotated_credential_keeps_the_cache(enrich: Any, server: Server) -> None:
     """The key has the name of the credential, never its value."""
     text = """http = { url = "SERVER/ok", auth = { bearer = "${KEY}" } }
-        cache = { ttl = "1h", path = "answers.db" }"""
+        cache = { ttl = "1h", path = "answers.db", share = "credential-name" }"""
     enrich(text, KEY="january-key")
     assert enrich(text, KEY="february-key").counts["cache_hits"] == 1
 
@@ -479,7 +472,7 @@ def test_another_credential_is_another_key(enrich: Any, server: Server) -> None:
     text = """http = { url = "SERVER/ok", auth = { bearer = "${NAME}" } }
         cache = { ttl = "1h", path = "answers.db" }"""
     for name in ("A_KEY", "B_KEY"):
-        enrich(text.replace("NAME", name), A_KEY="same", B_KEY="same")
+        enrich(text.replace("NAME", name), A_KEY="one-key", B_KEY="another")
     assert server.stats()["total"] == 2
 
 
@@ -594,7 +587,7 @@ def test_without_a_mark_nothing_is_added(enrich: Any) -> None:
 
 
 def test_timeout(enrich: Any, server: Server) -> None:
-    text = 'http.url = "SERVER/never"\ntimeout = "0.2s"\nretry = { attempts = 2, base = "1ms" }'
+    text = 'http.url = "SERVER/never"\ntimeout = "0.5s"\nretry = { attempts = 2, base = "1ms" }'
     (error,) = enrich(text).errors
     assert (error["kind"], error["attempts"], server.stats()["total"]) == ("timeout", 2, 2)
 
@@ -602,9 +595,9 @@ def test_timeout(enrich: Any, server: Server) -> None:
 def test_deadline(enrich: Any, server: Server) -> None:
     """Of a call, of a pause that would be longer, and of one that the target asks for."""
     text = """all = [
-        { name = "a", deadline = "0.3s", http = { url = "SERVER/never" } },
-        { name = "b", deadline = "0.3s", retry = { base = "900s", max_delay = "900s" }, FAILS },
-        { name = "c", deadline = "0.3s", http = { url = "SERVER/429?after=60" } } ]"""
+        { name = "a", deadline = "1s", http = { url = "SERVER/never" } },
+        { name = "b", deadline = "1s", retry = { base = "900s", max_delay = "900s" }, FAILS },
+        { name = "c", deadline = "1s", http = { url = "SERVER/429?after=60" } } ]"""
     text = text.replace("FAILS", 'http = { url = "SERVER/status/500" }')
     (error,) = enrich(text).errors
     kinds = {name: each["kind"] for name, each in error["sources"].items()}
@@ -640,7 +633,7 @@ def test_only_what_failed_is_asked_again(
     (folder / "out.jsonl").write_bytes(first.stdout)
     again = run("replay", "--failed-only", "out.jsonl")
     assert again.returncode == 0
-    second = enrich(text, again.stdout)
+    second = enrich(text, again.stdout, args=("--incoming-errors", "redo"))
     assert second.code == 0
     assert server.stats()["paths"] == {"/company/x": 1, "/company/y": 1, "/company/z": 1,
                                        "/429": 5, "/ok": 1}  # fmt: skip
@@ -658,23 +651,6 @@ def test_replay_without_the_flag_gives_the_originals(enrich: Any, run: Any, fold
     assert run("replay", "out.jsonl").stdout == line
 
 
-@pytest.mark.parametrize("on_error", ["annotate", "dead-letter"])
-def test_failed_sources_that_fail_again(
-    enrich: Any, run: Any, folder: Path, server: Server, on_error: str
-) -> None:
-    """A second pass that fails, too, still has what the first one kept and the original line."""
-    text = """all = [ { name = "a", http = { url = "SERVER/ok" } },
-        { name = "b", http = { url = "SERVER/status/400" } } ]"""
-    (folder / "out.jsonl").write_bytes(enrich(text).stdout)
-    again = run("replay", "--failed-only", "out.jsonl").stdout
-    outcome = enrich(text, again, args=("--on-error", on_error, "--dead-letter", "dead"))
-    assert outcome.code == 3
-    assert server.stats()["paths"]["/ok"] == 1
-    if on_error == "annotate":
-        assert outcome.out[0]["a"]["path"] == "/ok"
-        assert list(outcome.out[0]["_error"]["sources"]) == ["b"]
-
-
 # batch
 
 
@@ -689,7 +665,7 @@ def test_a_batch_is_one_request(enrich: Any, server: Server) -> None:
 
 def test_a_batch_by_key(enrich: Any, server: Server) -> None:
     text = """http = { url = "SERVER/bulk/shuffled", json = { id = "{n}" } }
-        batch = { size = 10, wait = "0.2s", key = "id" }"""
+        batch = { size = 10, wait = "1s", key = "id" }"""
     outcome = enrich(text, *[{"n": n} for n in range(20)])
     assert [result["id"] for result in outcome.results] == list(range(20))
     assert server.stats()["total"] == 2
@@ -697,11 +673,11 @@ def test_a_batch_by_key(enrich: Any, server: Server) -> None:
 
 def test_a_batch_with_answers_missing(enrich: Any, server: Server) -> None:
     """By position nobody knows whose answer is missing; by key all others have theirs."""
-    text = 'http = { url = "SERVER/bulk/short", json = { id = "{n}" } }\nbatch = 5\n'
+    text = 'http = { url = "SERVER/bulk/short", json = { id = "{n}" } }\n' + FIVE
     outcome = enrich(text, *TEN[:5])
     assert [error["kind"] for error in outcome.errors] == ["bad_answer"] * 5
     text = """http = { url = "SERVER/bulk/short", json = { i = "{n}" } }
-        batch = { size = 5, key = "i" }"""
+        batch = { size = 5, wait = "1s", key = "i" }"""
     outcome = enrich(text, *TEN[:5])
     assert [error["kind"] for error in outcome.errors] == ["bad_answer"]
     assert [result["i"] for result in outcome.results[:-1]] == [0, 1, 2, 3]
@@ -709,10 +685,10 @@ def test_a_batch_with_answers_missing(enrich: Any, server: Server) -> None:
 
 def test_a_batch_that_fails(enrich: Any, server: Server) -> None:
     """It is a POST: repeated only if that does no harm."""
-    text = 'http = {{ url = "SERVER/status/500", json = "{{n}}" }}\nbatch = 5\nretry = {}\n'
-    outcome = enrich(text.format('{ base = "1ms" }'), *TEN[:5])
+    text = 'http = { url = "SERVER/status/500", json = "{n}" }\n' + FIVE + "\nretry = "
+    outcome = enrich(text + '{ base = "1ms" }', *TEN[:5])
     assert [(e["kind"], e["attempts"]) for e in outcome.errors] == [("http_status", 1)] * 5
-    outcome = enrich(text.format('{ base = "1ms", idempotent = true, attempts = 3 }'), *TEN[:5])
+    outcome = enrich(text + '{ base = "1ms", idempotent = true, attempts = 3 }', *TEN[:5])
     assert [(e["kind"], e["attempts"]) for e in outcome.errors] == [("http_status", 3)] * 5
     assert server.stats()["total"] == 4
 
@@ -723,7 +699,8 @@ def test_a_batch_with_fields_in_its_url_is_an_error(enrich: Any) -> None:
 
 
 def test_a_batch_with_a_cache(enrich: Any, server: Server) -> None:
-    text = 'http = { url = "SERVER/bulk", json = "{n}" }\nbatch = 3\ncache = { path = "a.db" }'
+    text = 'http = { url = "SERVER/bulk", json = "{n}" }\ncache = { path = "a.db" }\n'
+    text += 'batch = { size = 3, wait = "1s" }'
     enrich(text, *TEN[:3])
     outcome = enrich(text, *TEN[:6])
     assert [result["got"] for result in outcome.results] == list(range(6))
@@ -769,7 +746,7 @@ def test_python_with_a_cache(enrich: Any, user: Path) -> None:
 def test_python_with_a_rate(enrich: Any, user: Path) -> None:
     outcome = enrich('python = "user.py:simple"\nrate = "20/s"', *[{"k": n} for n in range(10)])
     assert outcome.code == 0
-    assert span([at for at, _ in notes(user, "simple")]) > 0.2
+    assert outcome.counts["seconds"] >= (10 - 2) / 20 - CLOCK_S  # the first 2 at once
 
 
 def test_python_with_a_breaker(enrich: Any, user: Path) -> None:

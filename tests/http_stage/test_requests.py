@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import pytest
 from servers.running import Server
@@ -417,7 +417,7 @@ def test_a_listed_host_that_is_private_is_refused(enrich: Any, server: Server) -
         "127.0.0.1", "localhost", "[::1]", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
         "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "[fe80::1]", "[fd00::1]",
     ]  # fmt: skip
-    text = 'http = { url = "{url}", allow_hosts = ["*"] }\nretry = false'
+    text = f'http = {{ url = "{{url}}", allow_hosts = ["http://*:{server.port}"] }}\nretry = false'
     given = [{"url": f"http://{host}:{server.port}/ok"} for host in hosts]
     outcome = enrich(text, *given)
     assert len(outcome.errors) == len(hosts)
@@ -459,6 +459,36 @@ def test_redirects_are_followed_if_that_is_wished(enrich: Any, server: Server) -
     assert enrich(text.replace("true", "1"), {"n": 2}).errors[0]["kind"] == "bad_answer"
 
 
+@pytest.mark.parametrize(
+    "to",
+    [
+        "/status/429",
+        "/status/408",
+        "/status/503?after=0",
+        "/429?after=0",
+        "http://127.0.0.1:1/",
+        "/close/before",
+        "/ok",
+    ],
+)
+@pytest.mark.parametrize("code", [303, 307])
+def test_what_was_redirected_is_not_sent_again(
+    enrich: Any, server: Server, to: str, code: int
+) -> None:
+    """A POST that was answered with a redirect was done, whatever comes of the redirect."""
+    text = f"""http = {{ url = "SERVER/redirect/to?url={quote(to)}&code={code}", method = "POST",
+    json = {{}}, redirects = true }}
+    retry = {{ base = "1ms", when = "status == `200`" }}""".replace("\n    json", " json")
+    outcome = enrich(text)
+    assert len(outcome.errors) == 1
+    assert outcome.errors[0]["attempts"] == 1
+    assert server.stats()["paths"]["/redirect/to"] == 1
+    if to == "/status/408":
+        server.reset()
+        enrich(text.replace('"1ms",', '"1ms", attempts = 2, idempotent = true,'))
+        assert server.stats()["paths"]["/redirect/to"] == 2
+
+
 def test_redirects_in_a_circle(enrich: Any, server: Server) -> None:
     outcome = enrich('http = { url = "SERVER/redirect/loop", redirects = true }')
     assert outcome.errors[0]["kind"] == "bad_answer"
@@ -470,7 +500,7 @@ def test_redirects_and_hosts_that_are_listed(enrich: Any, server: Server) -> Non
     text = """http = { url = "SERVER/redirect/to?url={to}", redirects = true, allow_hosts =
     ["*.example.com"] }\nretry = false""".replace("\n   ", "")
     outcome = enrich(text, {"to": f"http://localhost:{server.port}/ok"}, {"to": "/ok"})
-    assert "localhost is not in allow_hosts" in outcome.errors[0]["message"]
+    assert f"http://localhost:{server.port} is not in allow_hosts" in outcome.errors[0]["message"]
     assert outcome.results[1]["path"] == "/ok"
     assert enrich('http = { url = "SERVER/ok", client = "lean", redirects = 1 }').code == 78
 
@@ -528,7 +558,7 @@ def test_a_proxy_from_the_environment(enrich: Any, run: Any, pipeline: Any, serv
 def test_no_proxy_asks_private_addresses_for_a_record(enrich: Any, server: Server) -> None:
     env = {"HTTP_PROXY": server.url, "http_proxy": server.url, "NO_PROXY": "", "no_proxy": ""}
     hosts = ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::1]", "localhost", "2130706433"]
-    text = 'http = { url = "{url}", allow_hosts = ["*"] }\nretry = false'
+    text = 'http = { url = "{url}", allow_hosts = ["http://*"] }\nretry = false'
     outcome = enrich(text, *[{"url": f"http://{host}/ok"} for host in hosts], **env)
     assert server.stats()["paths"] == {}
     assert len(outcome.errors) == len(hosts)

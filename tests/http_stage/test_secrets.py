@@ -114,10 +114,11 @@ def test_no_dead_letter_shows_a_secret(enrich: Any, folder: Path, on_error: str)
     assert leaks(SECRET, outcome.stdout, outcome.stderr, letters) == []
 
 
-def test_the_server_got_the_secret(enrich: Any) -> None:
-    """So that the other tests prove something."""
+@pytest.mark.parametrize("workers", [(), ("-w", "2")])
+def test_the_server_got_the_secret(enrich: Any, workers: tuple[str, ...]) -> None:
+    """So that the other tests prove something; workers know it, too."""
     http = 'url = "SERVER/echo", ' + CALLER % BODIES[2]
-    outcome = enrich(f"http = {{ {http} }}".replace("\n   ", ""), API_KEY=SECRET)
+    outcome = enrich(f"http = {{ {http} }}".replace("\n   ", ""), args=workers, API_KEY=SECRET)
     echo = outcome.results[0]
     headers = {name: value.encode("latin-1").decode() for name, value in echo["headers"]}
     assert headers["Authorization"] == f"Bearer {SECRET}"
@@ -276,3 +277,20 @@ def test_a_cache_file_has_no_secret_in_it(enrich: Any, folder: Path) -> None:
     files = [path.read_bytes() for path in folder.glob("answers.db*")]
     assert files
     assert leaks(PLAIN, *files) == []
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        'url = "SERVER/status/400?body=LITERAL&x=1", auth = { bearer = "LITERAL" }',
+        'url = "SERVER/status/400?api_key=LITERAL&n={n}"',
+        'url = "SERVER/status/500?n={n}", query = { access_token = "LITERAL" }',
+        'url = "SERVER/redirect/to?url=http://me:LITERAL@h/&n={n}", redirects = true',
+    ],
+)
+def test_what_is_written_out_is_not_shown_either(enrich: Any, http: str) -> None:
+    """A secret may stand in the pipeline file itself."""
+    text = f"http = {{ {http} }}\nretry = false".replace("LITERAL", PLAIN)
+    outcome = enrich(text, args=("--log-level", "debug"))
+    assert outcome.errors[0]["kind"] in ("http_status", "bad_answer")
+    assert leaks(PLAIN, outcome.stdout, outcome.stderr) == []

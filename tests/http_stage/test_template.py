@@ -85,6 +85,15 @@ def test_an_integer_that_python_would_not_write() -> None:
     assert text == "1" + "0" * 4999 + "7"
 
 
+def test_an_integer_has_a_limit() -> None:
+    """Writing one takes time that grows with the square of its digits."""
+    assert len(Template.parse("{n}").fill({"n": 10**49_990})) == 49_991
+    for number in (10**50_001, -(10**50_001), 1 << 2_000_000):
+        with pytest.raises(RecordError, match="50000 digits") as caught:
+            Template.parse("x{n}").fill({"n": number})
+        assert caught.value.kind == "bad_number"
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_keep_their_value(number: float) -> None:
     assert float(Template.parse("{n}").fill({"n": number})) == number

@@ -72,9 +72,8 @@ def test_no_value_changes_where_it_goes(shape: str, a: str, b: str) -> None:
     assert len(segments) == len(wanted)
     assert {".", ".."}.isdisjoint(segments)
     for segment, template in zip(segments, wanted, strict=True):
-        assert unquote(segment, errors="strict") == template.replace("{a}", "\0\1").replace(
-            "{b}", b
-        ).replace("\0\1", a)
+        filled = re.sub(r"\{([ab])\}", lambda match: {"a": a, "b": b}[match[1]], template)
+        assert unquote(segment, errors="strict") == filled
     pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
     assert [name for name, _ in pairs][-1] == "more"
     assert pairs[-1][1] == a
@@ -158,12 +157,50 @@ def test_hosts_go_out_in_ascii(written: str, sent: str) -> None:
     """Those of a pipeline file, and those that records name, whole or in part."""
     assert url(f"https://{written}:81/ü").target == Target("https", sent, 81)
     named = Target("https", sent, 81, is_from_record=True)
-    hosts = ("*.example", "*.example.", "2001:*")
+    hosts = ("*.example:81", "*.example.:81", "[2001:*]:81")
     assert rendered(url("{u}", hosts=hosts), u=f"https://{written}:81/ü") == (named, "/%C3%BC")
     if "%" not in written and "[" not in written:
         assert rendered(url("https://{h}:81/x", hosts=hosts), h=written) == (named, "/x")
         last = rendered(url("https://www.{h}:81/x", hosts=hosts), h=written)
         assert last == (Target("https", f"www.{sent}", 81, is_from_record=True), "/x")
+
+
+PLACES = [
+    (["*.example.com"], "https://a.example.com/x", "https://a.example.com"),
+    (["*.example.com"], "http://a.example.com/x", "https://a.example.com"),
+    (["*.example.com"], "http://a.example.com:80/x", "https://a.example.com"),
+    (["*.example.com"], "http://a.example.com:8080/x", None),
+    (["*.example.com"], "https://a.example.com:22/x", None),
+    (["HTTP://*.example.com"], "http://a.example.com/x", "http://a.example.com"),
+    (["http://*.example.com"], "https://a.example.com/x", None),
+    (["http://*.example.com:8080"], "http://a.example.com:8080/x", "http://a.example.com:8080"),
+    (["http://*.example.com:8080"], "http://a.example.com/x", "http://a.example.com:8080"),
+    (["a.example.com:8443"], "https://a.example.com/x", "https://a.example.com:8443"),
+    (["a.example.com:8443"], "http://a.example.com:8443/x", "https://a.example.com:8443"),
+    (["a.example.com:8443", "*.example.com"], "https://a.example.com", "https://a.example.com"),
+    (["http://*.example.com", "*.example.com"], "http://a.example.com", "http://a.example.com"),
+    (["https://[2001:db8::1]"], "https://[2001:db8::1]/", "https://[2001:db8::1]"),
+    (["2001:db8::1"], "https://[2001:db8::1]:443/", "https://[2001:db8::1]"),
+    (["[2001:db8::1]:81"], "https://[2001:db8::1]/", "https://[2001:db8::1]:81"),
+]
+
+
+@pytest.mark.parametrize(("hosts", "written", "asked"), PLACES)
+def test_scheme_and_port_are_those_of_the_list(
+    hosts: list[str], written: str, asked: str | None
+) -> None:
+    """A record chooses among hosts; never plain HTTP, nor another service of the host."""
+    found = rendered(url("{u}", hosts=tuple(hosts)), u=written)
+    assert (found and found[0].name) == asked
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "ftp://a", "a/b", "http://", "u@a", "a:0", "a:65536", "https://a/", "[::1]x", "a b"],
+)
+def test_entries_that_are_none(entry: str) -> None:
+    with pytest.raises(ValueError, match="allow_hosts"):
+        url("{u}", hosts=(entry,))
 
 
 def test_listed_hosts_may_be_written_as_they_are_read() -> None:

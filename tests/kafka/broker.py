@@ -47,8 +47,10 @@ PROPERTIES = {
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",  # what lasts longer than a session is to be tested
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default is a third of the heap
+    "log.retention.ms": "-1",  # messages with old timestamps would be gone after half a minute
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",

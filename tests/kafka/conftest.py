@@ -22,6 +22,8 @@ from confluent_kafka import (
 from copies import PARTITIONS, STAGES, Copy
 from mock_broker import MockBroker
 
+from tests.conftest import NO_BROKER
+
 
 class Message(NamedTuple):
     """What came back; the timestamp in milliseconds."""
@@ -34,33 +36,21 @@ class Message(NamedTuple):
 
 
 NEEDED = missing() if os.environ.get("KAFKA_TESTS") != "mock" else "KAFKA_TESTS=real"
-not_run: list[str] = []
 
 
-@pytest.fixture(autouse=True)
-def enough(request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(tryfirst=True)  # before a fixture starts a broker
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without Java only those run to which a mock cluster is broker enough."""
-    if not NEEDED or request.node.get_closest_marker("mock_will_do"):
+    if not NEEDED or item.get_closest_marker("mock_will_do"):
         return
     if os.environ.get("CI"):
         pytest.fail(f"no broker without {NEEDED}")
-    not_run.append(request.node.nodeid)
-    pytest.skip(f"for a broker, install {NEEDED}")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was not run, and what to install."""
-    if not_run:
-        terminalreporter.section("Kafka")
-        terminalreporter.write_line(f"{len(not_run)} tests need a real broker and were not run:")
-        for name in not_run:
-            terminalreporter.write_line(f"  {name}")
-        terminalreporter.write_line(f"To run them, install {NEEDED}.")
+    pytest.skip(f"{NO_BROKER}{NEEDED}")
 
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """For tests that start brokers of their own: see `enough`."""
+    """For tests that start brokers of their own: without Java they are not run."""
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ async def slow(record):
     return {"ok": True}
 
 async def gate(record):
-    while record.get("wait") and not os.path.exists("open"):
+    wait = record.get("wait")
+    while wait and not os.path.exists("open" if wait is True else wait):
         await asyncio.sleep(0.01)
     return {"ok": True}
 

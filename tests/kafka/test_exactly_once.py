@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
+from broker import Broker, until
 
 from tests.conftest import summary
 
-COUNT, PATIENCE_S = 2000, 90.0
+COUNT, PATIENCE_S = 2000, 300.0
 STAGE = """
 import asyncio, os, random
 calls = os.open("calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 async def enrich(record):
     os.write(calls, b"%d\\n" % record["n"])
-    await asyncio.sleep(random.random() * 0.01)
+    if name := os.environ.get("MEMBER"):
+        open(name, "w").close()
+    await asyncio.sleep(0.2 if os.path.exists("slowly") else random.random() * 0.01)
 """
 
 
@@ -95,9 +97,10 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_take(
     assert [line for line in warnings if "are back" in line] == warnings[1:]
 
 
-def test_a_transaction_that_took_too_long(copy: Copy, folder: Path, start: Any) -> None:
-    """Fenced for having slept: a new producer, and the same bytes again."""
-    process = start(*copy.arguments(sink="&transaction.timeout.ms=1000"))
+@pytest.mark.parametrize("name", ["", "&instance=one&heartbeat.interval.ms=300"])
+def test_a_transaction_that_took_too_long(copy: Copy, folder: Path, start: Any, name: str) -> None:
+    """Fenced for having slept: a new producer, and the same bytes again. Nobody took its name."""
+    process = start(*copy.arguments(source=name, sink="&transaction.timeout.ms=1000"))
     copy.wait_for(bool)
     process.send_signal(signal.SIGSTOP)
     time.sleep(3.5)  # what is tested is this long, and less than the session
@@ -114,7 +117,10 @@ def test_a_rebalance_with_records_in_flight(copy: Copy, folder: Path, start: Any
     eager = copy.arguments(source="&heartbeat.interval.ms=300")  # to hear of a new member
     first = start(*eager, "-j", "2")
     copy.wait_for(lambda found: len(found) > 100)
-    second = start(*eager, "-j", "2")
+    (folder / "slowly").touch()  # so that the second one comes in time
+    second = start(*eager, "-j", "2", env={"MEMBER": "second"})
+    until((folder / "second").exists, "the second member's first record")
+    (folder / "slowly").unlink()
     found = copy.wait_for(everything)
     (code, counts, _), (other_code, other_counts, _) = ended(first), ended(second)
     assert len(found) == COUNT

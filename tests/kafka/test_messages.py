@@ -194,6 +194,28 @@ def test_keys_of_a_file(topic: Any, run: Any, url: Any, consume_all: Any) -> Non
     assert len(found) == 4  # the bad one, annotated; a blank line is no message
 
 
+def test_a_key_with_text_around_fields(topic: Any, run: Any, url: Any, consume_all: Any) -> None:
+    """It is the same template as in a URL: text, several fields, literal braces."""
+    target = topic(3)
+    lines = b'{"id":7,"a":["x"]}\n{"id":7}\n{"id":"\xc3\xa4","a":[true]}\n'
+    done = run("-e", "none", "-o", url(target, key="tenant-{id}/{{{a.0}}}"), stdin=lines)
+    assert done.returncode == 0, done.stderr
+    found = {each.value: each.key for each in consume_all(target)}
+    assert sorted(map(repr, found.values())) == sorted(
+        map(repr, [b"tenant-7/{x}", None, "tenant-ä/{true}".encode()])
+    )
+    assert found[b'{"id":7}'] is None
+
+
+@pytest.mark.mock_will_do
+@pytest.mark.parametrize("key", ["id", "{", "{a..b}"])
+def test_a_key_that_is_no_template(run: Any, key: str) -> None:
+    """One key for all records, or a mistake: it is said before anything is opened."""
+    done = run("-e", "none", "-o", f"kafka://127.0.0.1:1/t?key={key}", stdin=b"{}\n")
+    assert (done.returncode, done.stderr.count(b"\n")) == (78, 1)
+    assert b"sink.kafka" in done.stderr
+
+
 @pytest.mark.parametrize("exactly_once", ["true", "false"])
 def test_poison(
     topic: Any, produce: Any, consume_all: Any, copy: Any, url: Any, exactly_once: str

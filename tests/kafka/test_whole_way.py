@@ -150,8 +150,10 @@ def test_dead_letters_and_back(
     assert [(m.value, m.key, m.headers) for m in consume_all(back)] == [
         (b"bad \n%d" % n, b"k", headers) for n in range(3)
     ]
-    done = run("replay", url(broker, letters))
-    assert done.stdout == b"bad  0\nbad  1\nbad  2\n"
+    produce(letters, [{"value": b'{"n":\n1,"_error":{}}'}, {"value": b'{"n":2,"_error":{}}'}])
+    done = run("replay", url(broker, letters))  # one letter is one line, as it was or not at all
+    assert (done.returncode, done.stdout) == (3, b'{"n": 1}\n{"n":2}\n')
+    assert done.stderr.count(b"the original has newlines") == 3
 
 
 @pytest.mark.mock_will_do

@@ -3,106 +3,78 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from simulated import Asked, Stay, now, simulate, site
+from simulated import (
+    Asked,
+    Named,
+    Server,
+    SlowingServer,
+    Stay,
+    ask,
+    load,
+    now,
+    results,
+    simulate,
+    site,
+    start,
+)  # fmt: skip
 
 from streamproc.errors import CallError
+from streamproc.policies.admission import Admission
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
 
-BUSY = CallError("throttled", "429", again=True, throttled=True)
-
-
-class Server:
-    """Takes `seconds`; refuses what is above its capacity at once."""
-
-    def __init__(self, capacity: Any, seconds: float = 0.1) -> None:
-        self._capacity = capacity
-        self._seconds = seconds
-        self._began = now()
-        self.in_progress = self.most = self.good = self.refused = 0
-
-    @property
-    def capacity(self) -> int:
-        return int(
-            self._capacity(now() - self._began) if callable(self._capacity) else self._capacity
-        )
-
-    async def call(self, call: Any, visit: Any) -> str:
-        visit.begin(None)
-        if self.in_progress >= self.capacity:
-            self.refused += 1
-            await asyncio.sleep(0.001)
-            raise BUSY
-        self.in_progress += 1
-        self.most = max(self.most, self.in_progress)
-        try:
-            await asyncio.sleep(self._seconds)
-        finally:
-            self.in_progress -= 1
-        self.good += 1
-        return "ok"
-
-
-async def load(call: Any, count: int, until: float) -> None:
-    async def consumer() -> None:
-        while now() < until:
-            await call(Asked(), Stay())
-
-    await asyncio.gather(*[consumer() for _ in range(count)])
+PATIENT = Retry(attempts=1000, max_elapsed=1e9)
+OVERLOAD = CallError("http_status", "503", again=True, is_outage=True, status=503)
 
 
 def test_a_fixed_limit() -> None:
-    """Never more than the limit, and no slot is wasted."""
+    """Never more than the limit, and no permit is wasted."""
 
     async def main() -> None:
         server = Server(1000)
-        call = FixedConcurrency(7).wrap(server.call, site())
-        await load(call, 50, now() + 100)
+        await load(FixedConcurrency(7).wrap(server.call, site()), 50, now() + 100)
         assert server.most == 7
         assert server.good >= 7 * 1000
 
     simulate(main())
 
 
-def test_slots_come_back_whatever_happens() -> None:
-    """After errors and cancellations, in flight and in the line, all slots are there."""
+def test_permits_come_back_whatever_happens() -> None:
+    """After errors and cancellations, in flight and in the line, all are there."""
 
     async def main() -> None:
         server = Server(4, 10)
         call = FixedConcurrency(5).wrap(server.call, site())
-        tasks = [asyncio.create_task(call(Asked(), Stay())) for _ in range(20)]
+        tasks = start(call, 20)
         await asyncio.sleep(0.5)
         for task in tasks[::2]:
             task.cancel()
         await asyncio.wait(tasks)
-        again = [asyncio.create_task(call(Asked(), Stay())) for _ in range(4)]
         begun = now()
-        assert await asyncio.gather(*again) == ["ok"] * 4
+        assert await results(start(call, 4)) == ["ok"] * 4
         assert now() - begun == pytest.approx(10)
 
     simulate(main())
 
 
-@pytest.mark.parametrize("minutes", [1, 30])
-def test_it_finds_the_capacity(minutes: int) -> None:
-    """-j 256, capacity 50, 100 ms: at least 85% of it is used, at most 5% of calls refused."""
+@pytest.mark.parametrize(("minutes", "takes_s"), [(1, 0.2), (10, 2.0)])
+def test_it_finds_the_capacity(minutes: int, takes_s: float) -> None:
+    """-j 256, capacity 50: at least 85% of it is used, at most 5% of calls refused."""
 
     async def main() -> None:
-        server = Server(50)
-        layers = [Retry(max_elapsed=1e9), Concurrency(max=256)]
-        call = stack(layers, server.call, site())
+        server = Server(50, takes_s)
+        call = stack([PATIENT, Concurrency(max=256)], server.call, site())
         began = now()
         task = asyncio.create_task(load(call, 256, began + 60 * minutes))
         await asyncio.sleep(30)
-        good, refused, at = server.good, server.refused, now()
+        good, bad, at = server.good, server.bad, now()
         await asyncio.sleep(60 * minutes - 31)
-        good, refused = server.good - good, server.refused - refused
-        assert good / (50 / 0.1 * (now() - at)) >= 0.85
-        assert refused / (good + refused) <= 0.05
+        good, bad = server.good - good, server.bad - bad
+        assert good / (server.per_second * (now() - at)) >= 0.85
+        assert bad / (good + bad) <= 0.05
         await task
 
     simulate(main())
@@ -115,15 +87,15 @@ def test_it_follows_a_capacity_that_changes() -> None:
         def capacity(at: float) -> int:
             return 50 if at < 60 else 20 if at < 120 else 80
 
-        server = Server(capacity)
-        call = stack([Retry(max_elapsed=1e9), Concurrency(max=256)], server.call, site())
+        server = Server(capacity, 0.3)
+        call = stack([PATIENT, Concurrency(max=256)], server.call, site())
         task = asyncio.create_task(load(call, 256, now() + 240))
         shares = []
         for _ in range(3):
             await asyncio.sleep(30)
-            good, at, size = server.good, now(), server.capacity
+            good, at, per_second = server.good, now(), server.per_second
             await asyncio.sleep(29)
-            shares.append((server.good - good) / (size / 0.1 * (now() - at)))
+            shares.append((server.good - good) / (per_second * (now() - at)))
             await asyncio.sleep(1)
         assert min(shares) >= 0.6
         await task
@@ -132,46 +104,64 @@ def test_it_follows_a_capacity_that_changes() -> None:
 
 
 def test_timeouts_are_overload_too() -> None:
-    """A target that gets slow instead of refusing is not flooded."""
+    """A target that gets slow instead of refusing is not flooded: in time from 40 at once on."""
 
     async def main() -> None:
-        in_progress = most_late = 0
-        began = now()
-
-        async def call(asked: Any, visit: Any) -> str:
-            nonlocal in_progress, most_late
-            visit.begin(None)
-            in_progress += 1
-            if now() - began > 60:
-                most_late = max(most_late, in_progress)
-            try:
-                await asyncio.sleep(0.1)
-                if in_progress > 40:
-                    await asyncio.sleep(0.9)
-                    raise CallError("timeout", "no result within 1 s", again=True, is_outage=True)
-            finally:
-                in_progress -= 1
-            return "ok"
-
-        limited = stack([Retry(attempts=1000, max_elapsed=1e9), Concurrency(max=200)], call, site())
-        await load(limited, 200, began + 120)
-        assert most_late <= 80
+        server = SlowingServer(40)
+        call = stack([PATIENT, Concurrency(max=500)], server.call, site())
+        task = asyncio.create_task(load(call, 250, now() + 40))
+        await asyncio.sleep(20)
+        server.most = 0
+        await task
+        assert server.most <= 220
 
     simulate(main())
 
 
+def test_503_is_overload_too() -> None:
+    """With a 503 as with a 429 the limit shrinks; a 500 is no reason for that."""
+
+    async def main(error: CallError) -> int | None:
+        named = Named()
+        layer = Admission(concurrency=Concurrency(max=100))
+        call = layer.wrap(named, site())
+        await results(ask(call, "good"))
+        named.errors = {"bad": error}
+        for _ in range(5):
+            await results(ask(call, "bad"))
+            await asyncio.sleep(10)
+        return layer.limits["t"]
+
+    assert simulate(main(OVERLOAD)) == 5
+    error = CallError("http_status", "500", again=True, is_outage=True, status=500)
+    assert simulate(main(error)) == 10
+
+
 def test_it_does_not_grow_when_nobody_needs_it() -> None:
-    """Eight at once never use 80% of more than ten."""
+    """Five at once never use 80% of more than ten."""
 
     async def main() -> None:
         server = Server(1000)
-        wrapped = Concurrency(max=200)
-        call = wrapped.wrap(server.call, site())
+        layer = Admission(concurrency=Concurrency(max=200))
+        call = layer.wrap(server.call, site())
         await load(call, 5, now() + 60)
-        burst = [asyncio.create_task(call(Asked(), Stay())) for _ in range(100)]
+        assert layer.limits == {"t": 10}
+        burst = start(call, 100)
         await asyncio.sleep(0.05)
-        assert server.in_progress <= 20
+        assert server.in_progress == 10
         await asyncio.gather(*burst)
+
+    simulate(main())
+
+
+def test_a_target_without_a_limit() -> None:
+    """What has no concurrency says so."""
+
+    async def main() -> None:
+        layer = Admission()
+        assert layer.limits == {}
+        await layer.wrap(Named(), site())(Asked(), Stay())
+        assert layer.limits == {"t": None}
 
     simulate(main())
 

@@ -12,17 +12,18 @@ from simulated import BUSY, OUTAGE, Asked, Stay, now, settle, simulate, site
 
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Layer
+from streamproc.policies.admission import Admission
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
-from streamproc.policies.rate_limit import RateLimit, Throttle
+from streamproc.policies.rate_limit import RateLimit
 from streamproc.targets import MAX_TARGETS, Targets
 from streamproc.units import Rate
 
 LAYERS: dict[str, Callable[[], Layer]] = {
     "breaker": CircuitBreaker,
-    "rate": lambda: Throttle(RateLimit(limit=Rate(1000))),
-    "strict rate": lambda: Throttle(RateLimit(limit=Rate(1000), strict=True)),
-    "pause": lambda: Throttle(None),
+    "rate": lambda: Admission(rate=RateLimit(limit=Rate(1000))),
+    "strict rate": lambda: Admission(rate=RateLimit(limit=Rate(1000), strict=True)),
+    "pause": Admission,
     "slots": lambda: FixedConcurrency(3),
     "adaptive": lambda: Concurrency(max=100),
 }
@@ -140,7 +141,7 @@ def test_failures_are_counted_on() -> None:
 def test_a_pause_goes_on() -> None:
     async def main() -> None:
         moody = Moody()
-        call = Throttle(None).wrap(moody, site())
+        call = Admission().wrap(moody, site())
         moody.errors["busy"] = CallError("throttled", "429", throttled=True, after_s=100.0)
         with pytest.raises(CallError):
             await ask(call, "busy")
@@ -157,7 +158,7 @@ def test_a_pause_goes_on() -> None:
 def test_a_token_is_spent_once(strict: bool) -> None:
     async def main() -> None:
         moody = Moody()
-        call = Throttle(RateLimit(limit=Rate(0.01, 100.0), strict=strict)).wrap(moody, site())
+        call = Admission(rate=RateLimit(limit=Rate(0.01, 100.0), strict=strict)).wrap(moody, site())
         await ask(call, "paid")
         began = now()
         await ask_many(call)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from simulated import Asked, Stay, counted, now, simulate, site
 
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
+from streamproc.policies.admission import Admission
 from streamproc.policies.bucket import Bucket, StrictBucket
-from streamproc.policies.rate_limit import RateLimit, Throttle
+from streamproc.policies.rate_limit import RateLimit
 from streamproc.units import Rate
 
 
@@ -36,7 +37,7 @@ def test_the_rate_is_kept_and_used(rate: str, count: int) -> None:
         limit = RateLimit(limit=Rate.parse(rate))
         inner, begun = counted(instant)
         where = site()
-        await run_all(Throttle(limit).wrap(inner, where), count)
+        await run_all(Admission(rate=limit).wrap(inner, where), count)
         burst = max(1.0, limit.limit * 0.1)
         assert (begun[-1] - begun[0]) * limit.limit == pytest.approx(count - burst, rel=0.01, abs=1)
         assert most_in_window(begun) <= limit.limit + burst + 1
@@ -54,7 +55,7 @@ def test_first_come_first_served() -> None:
         async def inner(call: Any, visit: Any) -> None:
             order.append(call.key())
 
-        call = Throttle(RateLimit(limit=Rate(10))).wrap(inner, site())
+        call = Admission(rate=RateLimit(limit=Rate(10))).wrap(inner, site())
         tasks = []
         for k in range(30):
             tasks.append(asyncio.create_task(call(Asked(key=b"%d" % k), Stay())))
@@ -70,7 +71,7 @@ def test_who_is_cancelled_takes_nothing() -> None:
 
     async def main() -> None:
         inner, begun = counted(instant)
-        call = Throttle(RateLimit(limit=Rate(10))).wrap(inner, site())
+        call = Admission(rate=RateLimit(limit=Rate(10))).wrap(inner, site())
         tasks = [asyncio.create_task(call(Asked(), Stay())) for _ in range(41)]
         await asyncio.sleep(0.001)
         for task in tasks[1::2]:
@@ -82,7 +83,7 @@ def test_who_is_cancelled_takes_nothing() -> None:
     simulate(main())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(1, 20),
     period_s=st.sampled_from([0.5, 1.0, 60.0]),
@@ -132,7 +133,7 @@ def test_a_pause_is_for_everybody() -> None:
             return "ok"
 
         visits = [Stay() for _ in range(20)]
-        call = Throttle(None).wrap(inner, site())
+        call = Admission().wrap(inner, site())
         with pytest.raises(CallError):
             await call(Asked(), Stay())
         until = now() + 30
@@ -155,7 +156,7 @@ def test_a_pause_that_is_too_long() -> None:
         async def inner(call: Any, visit: Any) -> str:
             raise CallError("throttled", "429", again=True, throttled=True, after_s=after_s)
 
-        call = Throttle(None).wrap(inner, site(**more))
+        call = Admission().wrap(inner, site(**more))
         with pytest.raises(CallError):
             await call(Asked(), Stay())
         await call(Asked(), Stay())
@@ -178,7 +179,7 @@ def test_a_pause_stops_the_bucket() -> None:
                 raise CallError("throttled", "429", again=True, throttled=True, after_s=10.0)
             return "ok"
 
-        call = Throttle(RateLimit(limit=Rate(10), burst=1)).wrap(inner, site())
+        call = Admission(rate=RateLimit(limit=Rate(10), burst=1)).wrap(inner, site())
         tasks = [asyncio.create_task(call(Asked(), Stay())) for _ in range(30)]
         await asyncio.wait(tasks)
         assert len(calls) == 30

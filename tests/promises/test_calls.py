@@ -104,7 +104,7 @@ def test_blocking_timeout_goes_on() -> None:
             release.wait(60)
         return {"ok": True}
 
-    out, _ = process([block], [{"hang": 1}, {"n": 1}], timeout="50ms", concurrency=1)
+    out, _ = process([block], [{"hang": 1}, {"n": 1}], timeout="500ms", concurrency=1)
     release.set()
     assert out[0]["_error"]["kind"] == "timeout"
     assert out[1] == {"n": 1, "ok": True}
@@ -114,7 +114,7 @@ def test_batches() -> None:
     """A batched function gets full lists as long as there are records, and the rest at last."""
     sizes = []
 
-    @enricher(batch=10, wait_s=0.01)
+    @enricher(batch=10, wait_s=1)
     async def gather(records: list[dict[str, Any]]) -> list[Any]:
         sizes.append(len(records))
         await asyncio.sleep(0)
@@ -128,7 +128,7 @@ def test_batches() -> None:
 def test_batch_failures() -> None:
     """A list that fails, times out or comes back with another length fails all its records."""
 
-    @enricher(batch=2, wait_s=0.005)
+    @enricher(batch=2, wait_s=60)
     async def wrong(records: list[dict[str, Any]]) -> list[Any]:
         match records[0]["how"]:
             case "short":

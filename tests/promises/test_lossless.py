@@ -61,7 +61,7 @@ LINES = st.one_of(
     st.lists(objects(VALUE).map(str.encode), min_size=1, max_size=12),
     st.lists(USUAL, min_size=1, max_size=40),  # whole batches of them take shorter ways
 )
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 
 
 def run(stages: list[Any], lines: list[bytes]) -> list[bytes]:

@@ -44,7 +44,7 @@ def test_blocking_calls_that_never_return(loop: Any, hanging: int) -> None:
         return {"ok": True}
 
     sink = MemorySink()
-    pipeline = Pipeline([block], timeout=0.05, concurrency=2)
+    pipeline = Pipeline([block], timeout=0.3, concurrency=2)
     source = MemorySource([{"hang": 1}] * hanging + [{"n": 1}] * 5)
 
     async def main() -> Summary:
@@ -77,7 +77,7 @@ def test_a_thread_that_comes_back_is_used_again(loop: Any) -> None:
         return {"ok": True}
 
     out = MemorySink()
-    pipeline = Pipeline([block], timeout=0.05, concurrency=1)
+    pipeline = Pipeline([block], timeout=0.3, concurrency=1)
     with asyncio.Runner(loop_factory=loop) as runner:
         summary = runner.run(pipeline.run(MemorySource({"n": n} for n in range(6)), out))
     assert (summary.failed, summary.ok, summary.exit_code) == (5, 1, 3)

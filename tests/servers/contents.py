@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import zlib
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +26,7 @@ def library(name: str) -> Any:
 brotli = library("brotli")
 zstandard = library("zstandard")
 MEGABYTE = 1_000_000
+PATIENCE_S = 30
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 routes = Routes()
@@ -63,6 +65,12 @@ async def status(x: Exchange) -> None:
 
 @routes("/delay")
 async def delay(x: Exchange) -> None:
+    """`s` seconds; with `until`, from when so many requests were in progress at a time."""
+    enough = x.board.recall("delay", first=asyncio.Event())
+    if x.board.max_in_progress >= x.request.whole("until", 0):
+        enough.set()
+    with suppress(TimeoutError):  # a count that is never reached is for the test to see
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
     await pause(x, 0.1)
     await x.answer()
 

@@ -174,6 +174,7 @@ def test_no_answer(server: Server) -> None:
         never.sendall(request("/never"))
         switch.sendall(request("/switch"))
         assert switch.recv(65536).startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+        until(lambda: server.stats()["in_progress"] == 2)
         switch.settimeout(0.1)
         never.settimeout(0.1)
         for connection in (never, switch):

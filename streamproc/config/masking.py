@@ -1,0 +1,82 @@
+"""Secrets that stand in a pipeline file: where they are, by the names of what they are for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamproc.kafka.settings import is_secret
+
+_NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
+_BY_NAME = ("headers", "query", "form", "json")  # of an http table: names that the user chose
+_OF_AUTH = ("bearer", "basic", "value")
+_PARAMETER = re.compile(r"([?&][^=&#?]*=)([^&#]*)")
+_FIELD = re.compile(r"\{[^{}]*\}")
+_SCHEMES = ("", "bearer", "basic", "token")
+_LEAST = 8  # a shorter one may be a word that messages need
+
+Mask = Callable[[str], str]
+
+
+def masked(value: Any, mask: Mask) -> Any:
+    """`value`, a table of a pipeline file, with `mask(text)` in the place of each secret.
+
+    What comes from `${VAR}` or from a field of the record is no secret of the file.
+    """
+    if isinstance(value, list | tuple):
+        return [masked(each, mask) for each in value]
+    if not isinstance(value, dict):
+        return value
+    out = {name: masked(each, mask) for name, each in value.items()}
+    for name in _BY_NAME:
+        if name in out:
+            out[name] = _by_name(value[name], mask)
+    if isinstance(out.get("auth"), dict):
+        auth = value["auth"].items()
+        out["auth"] = {k: _literal(v, mask) if k in _OF_AUTH else v for k, v in auth}
+    if isinstance(out.get("properties"), dict):
+        properties = value["properties"].items()
+        out["properties"] = {k: _literal(v, mask) if is_secret(k) else v for k, v in properties}
+    if isinstance(out.get("url"), str):
+        out["url"] = _PARAMETER.sub(lambda found: _of_parameter(found, mask), out["url"])
+    return out
+
+
+def literal_secrets(table: Any) -> Iterator[str]:
+    """Those that messages are without: the long ones, and the password in `user:password`."""
+    found: list[str] = []
+
+    def note(text: str) -> str:
+        found.append(text)
+        return text
+
+    masked(table, note)
+    for text in found:
+        if len(text) >= _LEAST:
+            yield text
+            password = text.partition(":")[2]
+            if len(password) >= _LEAST:
+                yield password
+
+
+def _by_name(value: Any, mask: Mask) -> Any:
+    if isinstance(value, list | tuple):
+        return [_by_name(each, mask) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _literal(each, mask) if _NAME(name) and isinstance(each, str)
+        else _by_name(each, mask)
+        for name, each in value.items()
+    }  # fmt: skip
+
+
+def _literal(value: Any, mask: Mask) -> Any:
+    if not isinstance(value, str) or "${" in value:
+        return value
+    return value if _FIELD.sub("", value).strip().casefold() in _SCHEMES else mask(value)
+
+
+def _of_parameter(found: re.Match[str], mask: Mask) -> str:
+    return found[1] + (_literal(found[2], mask) if _NAME(found[1]) else found[2])

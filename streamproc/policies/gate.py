@@ -1,0 +1,267 @@
+"""The gate of one target: who may call it now, and who waits for that.
+
+One gate for circuit, pause, rate and concurrency, because of the law of starts: a call takes
+its place, the permit, the circuit and the token at the same moment, and while it waits for one
+of them it holds none of the others (`engines.places`, `policies.conditions`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Iterator
+from math import inf
+
+from streamproc.errors import CallError, CircuitOpenError, StreamprocError
+from streamproc.interfaces import Room, Site, Standing, Visit
+from streamproc.policies.bucket import Bucket, StrictBucket
+from streamproc.policies.circuit import Circuit
+from streamproc.policies.conditions import Conditions
+from streamproc.policies.health import Health
+from streamproc.policies.outage import Outage
+from streamproc.policies.permits import Permits
+from streamproc.waiting import Line, Waiter
+
+_TICK_S = 0.001  # what uvloop's timers can tell apart: shorter ones would keep the loop spinning
+_QUIET_S = 1.0  # nobody else came: those whose fault it is may go
+
+
+class Gate:
+    """See the module. `circuit`, `bucket` and `permits` are None where nothing bounds that."""
+
+    __slots__ = (
+        "__weakref__", "_arrived_at", "_conditions", "_health", "_is_wanting", "_line", "_loop",
+        "_now", "_outage", "_room", "_site", "_target", "_timer", "_timer_at", "is_easy", "take",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        target: Hashable,
+        site: Site,
+        circuit: Circuit | None,
+        bucket: Bucket | StrictBucket | None,
+        permits: Permits | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._target = target
+        self._site = site
+        self._outage = Outage(target, site, self._now)
+        self._health = Health(circuit, self._outage, self._now)
+        self._conditions = Conditions(self._health, bucket, permits, self._now)
+        self._line = Line()
+        self._room: Room | None = None
+        self._arrived_at = 0.0  # who came last
+        self._is_wanting = False  # a place, and nothing else
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self.is_easy = True  # a closed circuit, no pause, and nobody waits
+        self.take = self._conditions.take  # for a call with a place, while `is_easy`
+
+    @property
+    def limit(self) -> int | None:
+        """Calls at once, at most."""
+        return self._conditions.limit
+
+    def retire(self) -> bool:
+        """See `targets.Retires`."""
+        is_used = self._line or self._is_wanting
+        return not is_used and self._conditions.is_forgettable(self._now())
+
+    # The way in
+
+    async def wait(self, standing: Standing, visit: Visit) -> None:
+        """Until all that a start takes is taken, a place too.
+
+        Raises `CircuitOpenError` for a call that does not wait for a target which is away,
+        `CallError` for one whose target nobody waits for any more.
+        """
+        self._room = visit.room
+        self.is_easy = False
+        began_s = self._arrived_at = self._now()
+        is_counted = False
+        try:
+            while True:
+                self._conditions.advance(self._now())
+                if error := self._refusal(standing):
+                    raise error
+                if not is_counted and not self._conditions.has_token:
+                    is_counted = True
+                    self._site.counts.rate_limited += 1
+                turn = self._loop.create_future()
+                waiter = self._join(standing, visit, turn)
+                try:
+                    await visit.wait(turn)
+                except BaseException:
+                    self._line.leave(waiter)
+                    if turn.done() and not turn.cancelled() and turn.exception() is None:
+                        self._conditions.take_back(standing)
+                    self.look()
+                    raise
+                if self._conditions.still_hold(standing):
+                    return
+                self._conditions.take_back(standing)
+        finally:
+            visit.held_s += self._now() - began_s
+
+    def _join(self, standing: Standing, visit: Visit, turn: asyncio.Future[None]) -> Waiter:
+        """Wait in line; a place that the visit still has goes to the oldest call, maybe its own."""
+        waiter = self._line.join(visit.age, turn, (standing, visit))
+        first = self._next(self._now())
+        if first is not None and not self._is_wanting:
+            self._is_wanting = True
+            visit.room.queue(first.age, self)
+        visit.release()
+        visit.room.fill()
+        self.look()
+        return waiter
+
+    def start_next(self) -> bool:
+        """See `interfaces.Door`."""
+        self._is_wanting = False
+        now = self._now()
+        waiter = self._next(now)
+        if waiter is not None:
+            self._start(waiter, now)
+        self.look()
+        return waiter is not None
+
+    def look(self) -> None:
+        """Something may have changed: whoever can start now does, the oldest first."""
+        now = self._now()
+        self._conditions.advance(now)
+        while not self._is_wanting and (waiter := self._next(now)) is not None:
+            assert self._room is not None, "who waits has told where places come from"
+            if self._room.want(waiter.age, self):
+                self._start(waiter, now)
+            else:
+                self._is_wanting = True
+        is_closed, are_waiting = self._conditions.is_closed, len(self._line) > 0
+        self.is_easy = is_closed and not are_waiting and now >= self._conditions.pause.lasts_until
+        self._outage.waiting(are_waiting=are_waiting and not is_closed)
+        self._set_timer(now, are_waiting=are_waiting)
+
+    def _next(self, now: float) -> Waiter | None:
+        """Who starts next, None if nobody can."""
+        if not self._line or not self._conditions.are_met(now):
+            return None
+        circuit = self._conditions.circuit
+        if circuit is None or circuit.is_closed:
+            return self._line.head()
+        if circuit.can_admit:
+            return min(self._line, key=self._as_probe)
+        if now >= self._arrived_at + _QUIET_S and self._are_all_suspect():
+            return self._line.head()  # what becomes of it says nothing about the target
+        return None
+
+    def _as_probe(self, waiter: Waiter) -> tuple[bool, int, int]:
+        """Different calls in turn, suspects last."""
+        standing = waiter.what[0]
+        return self._health.is_suspect(standing), standing.probes, waiter.age
+
+    def _are_all_suspect(self) -> bool:
+        return all(self._health.is_suspect(waiter.what[0]) for waiter in self._line)
+
+    def _start(self, waiter: Waiter, now: float) -> None:
+        standing, visit = waiter.what
+        self._line.leave(waiter)
+        self._conditions.start(standing, now, len(self._line))
+        visit.granted()
+        waiter.turn.set_result(None)
+
+    def postpone(self, standing: Standing) -> None:
+        """See `interfaces.WriteGate`."""
+        if self._conditions.postpone() and not self.is_easy:
+            self.look()
+
+    def may_write(self, standing: Standing) -> bool:
+        """See `interfaces.WriteGate`."""
+        return self._conditions.may_write(standing)
+
+    # How a call ends
+
+    def succeeded(self, standing: Standing) -> None:
+        """It was answered well."""
+        self._conditions.succeeded(standing)
+        if not self.is_easy:
+            self.look()
+
+    def failed(self, standing: Standing, error: CallError) -> None:
+        """It failed with `error`.
+
+        Raises `UnavailableError` if the target asks to wait for longer than anybody does, and
+        what the call fails of if it does not wait for a target that asks for long.
+        """
+        if self._conditions.failed(standing, error):
+            self._site.counts.circuit_opened += 1
+            self._refuse()
+        after_s = error.after_s or 0.0
+        try:
+            if error.throttled and self._conditions.refused(standing, after_s):
+                self._outage.told_to_wait(after_s)
+                self._refuse()
+                if refusal := self._refusal(standing):
+                    raise refusal from error
+        finally:
+            self.look()
+
+    def gave_up(self, standing: Standing) -> None:
+        """It ended without saying anything about the target."""
+        self._conditions.gave_up(standing)
+        if not self.is_easy:
+            self.look()
+
+    # Who does not wait
+
+    def _refusal(self, standing: Standing) -> CallError | None:
+        """What a call fails of that does not wait, None if it does."""
+        now, circuit, outage = self._now(), self._conditions.circuit, self._outage
+        is_open = not self._conditions.is_closed
+        if circuit is not None and circuit.can_admit:
+            is_open = False  # it is a probe
+        is_paused = self._conditions.pause.is_long(now)
+        if (is_open and outage.is_given_up) or (is_paused and outage.is_records):
+            return outage.unavailable()
+        if standing.is_patient and not self._site.has_fallback:
+            return None
+        if is_paused:
+            left_s = self._conditions.pause.lasts_until - now
+            return CircuitOpenError("throttled", f"{self._target}: not called for {left_s:.0f} s")
+        if is_open:
+            return CircuitOpenError("connect", f"{self._target}: not called: {outage.reason}")
+        return None
+
+    def _refuse(self) -> None:
+        for waiter in list(self._line):
+            if error := self._refusal(waiter.what[0]):
+                waiter.turn.set_exception(error)
+
+    def _end(self, error: StreamprocError | CallError) -> None:
+        for waiter in list(self._line):
+            waiter.turn.set_exception(error)
+
+    # When to look again
+
+    def _set_timer(self, now: float, *, are_waiting: bool) -> None:
+        at = min(self._moments(now), default=inf) if are_waiting else inf
+        if self._timer is not None and self._timer_at <= at < inf:
+            return  # early is no harm
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at < inf:
+            self._timer_at = max(at, now + _TICK_S)
+            self._timer = self._loop.call_at(self._timer_at, self._on_timer)
+
+    def _moments(self, now: float) -> Iterator[float]:
+        yield from self._conditions.moments(now)
+        if not self._conditions.is_closed:
+            yield self._outage.ends_at
+            quiet_at = self._arrived_at + _QUIET_S
+            if now < quiet_at and self._are_all_suspect():
+                yield quiet_at
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if (error := self._outage.ended()) is not None:
+            self._end(error)
+        self.look()

@@ -1,0 +1,104 @@
+"""What is known of a target's health: which outcome of which call says something about it.
+
+A success is any answer but 5xx: who refuses a request is alive. A call is *suspect* once another
+one, begun after its first failure, was answered well: from then on its failures are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamproc.errors import CallError
+from streamproc.interfaces import Standing
+from streamproc.policies.circuit import Circuit, State
+from streamproc.policies.outage import Outage
+
+_FRESH_S = 5.0  # who answered so lately is not down, if it has too much to do
+
+
+class Health:
+    """Numbers the calls to a target and tells its circuit, if there is one, what is evidence."""
+
+    __slots__ = ("_good_at", "_now", "best", "circuit", "outage", "serial")
+
+    def __init__(self, circuit: Circuit | None, outage: Outage, now: Callable[[], float]) -> None:
+        self.circuit = circuit
+        self.outage = outage
+        self._now = now
+        self.serial = 0  # calls begun, second attempts not counted
+        self.best = 0  # the latest of them that was answered well
+        self._good_at = -_FRESH_S
+
+    def began(self, standing: Standing) -> None:
+        """An attempt begins."""
+        circuit = self.circuit
+        if standing.is_first:
+            self.serial += 1
+            if circuit is not None:
+                circuit.began()
+        standing.serial = self.serial
+        if circuit is not None:
+            standing.epoch = circuit.epoch
+
+    def is_suspect(self, standing: Standing) -> bool:
+        """Whether the fault is the call's own."""
+        return standing.failed_at is not None and self.best > standing.failed_at
+
+    def succeeded(self, standing: Standing) -> None:
+        """The attempt was answered well."""
+        self.best = max(self.best, standing.serial)
+        self._answered(standing)
+
+    def _answered(self, standing: Standing) -> None:
+        """With anything but a 5xx: the target is not down."""
+        is_first, standing.is_first = standing.is_first, False
+        circuit = self.circuit
+        if circuit is not None:
+            now = self._good_at = self._now()
+            if not circuit.is_closed:
+                self.outage.over()
+            circuit.succeeded(standing.epoch, standing.serial, now, is_first=is_first)
+
+    def failed(self, standing: Standing, error: CallError, *, is_adaptive: bool) -> bool:
+        """The attempt failed; returns whether this opened the circuit.
+
+        `is_adaptive`: how much the target is asked at once depends on what it can do.
+        """
+        if error.is_answer:
+            if error.throttled:
+                self._answered(standing)
+            else:
+                self.succeeded(standing)
+            return False
+        now, circuit = self._now(), self.circuit
+        is_first, standing.is_first = standing.is_first, False
+        is_overload = is_adaptive and error.status == 503 and now < self._good_at + _FRESH_S
+        is_evidence = error.is_outage and not is_overload and not self.is_suspect(standing)
+        if error.is_outage:
+            self.outage.reason = error.message
+            if standing.failed_at is None:
+                standing.failed_at = self.serial
+        if circuit is None:
+            return False
+        if is_evidence and (is_first or circuit.state is State.HALF_OPEN):
+            return circuit.failed(standing.epoch, standing.serial, self.best, self.serial, now)
+        circuit.gave_up(standing.epoch, is_first=is_first)
+        return False
+
+    def gave_up(self, standing: Standing) -> None:
+        """The attempt ended without saying anything."""
+        if self.circuit is not None:
+            self.circuit.gave_up(standing.epoch, is_first=standing.is_first)
+
+    def is_alone(self, standing: Standing) -> bool:
+        """Whether others were answered well since the target last asked this call to wait."""
+        return standing.refusals > 0 and self.best > standing.refused_at
+
+    def refused(self, standing: Standing) -> None:
+        """The target asked this call to wait."""
+        standing.refusals += 1
+        standing.refused_at = self.serial
+
+    def is_untroubled(self, now: float) -> bool:
+        """Whether there is nothing to remember."""
+        return self.circuit is None or self.circuit.is_untroubled(now)

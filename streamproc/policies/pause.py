@@ -1,0 +1,42 @@
+"""The pause that a target asks for: Retry-After (RFC 9110 10.2.3, RFC 6585).
+
+Time is an argument; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import random
+
+LONG_S = 120.0  # a pause beyond it means: not available
+_JITTER = 0.1  # on top of it, in which those who waited start one after the other
+_MAX_JITTER_S = 1.0
+_CLOCK_S = 0.005  # uvloop's clock counts whole ms and stands still during a turn of the loop
+
+
+class Pause:
+    """Nobody starts before `lasts_until`, and then not all at once: not before `shut_until`."""
+
+    __slots__ = ("_length_s", "_ramp_until", "lasts_until", "shut_until")
+
+    def __init__(self) -> None:
+        self.lasts_until = self.shut_until = self._ramp_until = self._length_s = 0.0
+
+    def begin(self, now: float, length_s: float) -> None:
+        """Never earlier than the target said; a pause that ends later goes on."""
+        until = now + length_s + _CLOCK_S
+        if until > self.lasts_until:
+            jitter_s = min(length_s * _JITTER, _MAX_JITTER_S)
+            self._length_s = length_s
+            self.lasts_until = until
+            self.shut_until = until + random.uniform(0, jitter_s / 2)
+            self._ramp_until = until + jitter_s
+
+    def started(self, now: float, left: int) -> None:
+        """A call starts, and `left` others wait: the next one a little later."""
+        if now < self._ramp_until:
+            step_s = (self._ramp_until - now) / (left + 1)
+            self.shut_until = now + random.uniform(0, 2 * step_s)
+
+    def is_long(self, now: float) -> bool:
+        """Whether one lasts that means: not available."""
+        return now < self.lasts_until and self._length_s > LONG_S

@@ -1,0 +1,73 @@
+"""Waiting, written once: the oldest goes first, and who leaves is not waited for.
+
+A line holds those who wait for something that they cannot take alone. Whoever has it to give
+looks at the `head`, takes it out and resolves its turn: what was promised to a turn belongs to
+the waiter from that moment on, also when it is cancelled before its task runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort
+from collections.abc import Iterator
+from typing import Any
+
+
+class Waiter:
+    """One who waits. `age` orders the line, the smallest first; `what` is for the giver."""
+
+    __slots__ = ("age", "turn", "what")
+
+    def __init__(self, age: int, turn: asyncio.Future[Any], what: Any = None) -> None:
+        self.age = age
+        self.turn = turn
+        self.what = what
+
+    def __lt__(self, other: Waiter) -> bool:
+        return self.age < other.age
+
+
+class Line:
+    """Those who wait, by age; equal ages in the order in which they came."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[Waiter] = []
+
+    def __len__(self) -> int:
+        self._drop_gone()
+        return len(self._waiters)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """Those whose turn is open."""
+        return (each for each in self._waiters if not each.turn.done())
+
+    def join(self, age: int, turn: asyncio.Future[Any], what: Any = None) -> Waiter:
+        """Wait, behind all who are as old or older."""
+        waiter = Waiter(age, turn, what)
+        insort(self._waiters, waiter)
+        return waiter
+
+    def head(self) -> Waiter | None:
+        """Who has waited longest, None if nobody waits."""
+        self._drop_gone()
+        return self._waiters[0] if self._waiters else None
+
+    def leave(self, waiter: Waiter) -> None:
+        """It waits no more, for whatever reason; it may have left before."""
+        if self._waiters and self._waiters[0] is waiter:
+            del self._waiters[0]
+            return
+        for k, each in enumerate(self._waiters):
+            if each is waiter:
+                del self._waiters[k]
+                return
+
+    def _drop_gone(self) -> None:
+        waiters = self._waiters
+        gone = 0
+        while gone < len(waiters) and waiters[gone].turn.done():
+            gone += 1
+        if gone:
+            del waiters[:gone]

@@ -1,0 +1,230 @@
+"""Bytes that nobody expects, grown until it shows whether time and memory grow faster.
+
+`python tests/fuzz.py [--minutes N] [--seed N]` runs all of it (`make torture`); the tests run
+what was found once, and a little of the rest. A line is `before + again * n + after`; it goes
+through a target at four times the size again and again, and costs about four times as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from streamproc.checkpoint.entry import Entry
+from streamproc.codec import (
+    Document,
+    Outline,
+    decode_any,
+    one_line,
+    original_line,
+    restore,
+    verbatim,
+)
+from streamproc.codec.failure import as_annotated, as_dead_letter
+from streamproc.engines.framing import (
+    Kind,
+    Piece,
+    Wire,
+    pack_run,
+    pack_work,
+    unpack_run,
+    unpack_work,
+)
+from streamproc.enrichers.leads import LeadsEnricher
+from streamproc.errors import RecordError
+from streamproc.record import WHITESPACE, Batch, Cursor, Failed
+
+SIZES = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
+NOTICED_S = 0.2  # CPU time; less is noise
+GROWTH = 7.0  # at four times the size; what is quadratic grows by 16
+MOST_S = 4.0  # of a MiB, on a machine that is busy with other things
+MOST_KIB = 250 << 10  # that one line makes the process grow by
+
+PIECES = [
+    b"[", b"]", b"{", b"}", b'"', b"\\", rb"\"", b",", b":", b"0", b"7", b"1e", b"-", b".", b" ",
+    b"\t", rb"\u", rb"\ud800", rb"\u0061", b'"a":', b'{"a":', b"{},", b"[],", b'"ab",', b"1,",
+    b'"a":1,', b'"_error":', b'"sources":{', b'"raw":', b'"raw_base64":"', b'"added":["', b"null",
+    b'"name":"', b'"email":"', b'"phone":"', b'"website":"', b'"address":"', b"a ", b"a@", b"a.",
+    b"\xc3\xa9", b"\xff", b"\0", b"j", b"7" * 600, b"]]]]}}}}",
+]  # fmt: skip
+
+
+class Line(NamedTuple):
+    before: bytes
+    again: bytes
+    after: bytes
+
+    def of(self, size: int) -> bytes:
+        return self.before + self.again * (size // len(self.again)) + self.after
+
+
+FAILED = Failed("s", "k", "m", 1, {"sources": {"a": {"kind": "k"}}})
+
+
+def rewritten(line: bytes) -> None:
+    """A transform, a key that is there already, and a place inside of the record."""
+    document = Document(line)
+    fields = document.fields
+    document.replace({**fields, "x": 1})
+    document.merge({**fields, "x": 1})
+    if fields:
+        document.put((next(iter(fields)),), 1)
+    document.put(("x", "y", "z"), 1)
+
+
+def leads(line: bytes) -> None:
+    LeadsEnricher().call(Document(line).fields)
+
+
+def given_back(line: bytes) -> None:
+    """A line, whatever it is, survives being a dead letter or an annotation."""
+    assert original_line(as_dead_letter(FAILED, line)) == line
+    try:
+        outline = Outline.of(line)
+    except RecordError:
+        assert original_line(as_annotated(FAILED, line, None)) == line
+        return
+    annotated = as_annotated(FAILED, line, outline)
+    assert original_line(annotated) == (line if outline.has_error else line.strip(WHITESPACE))
+    original_line(annotated, keep_sources=True)
+
+
+def replayed(line: bytes) -> None:
+    for keep_sources in (False, True):
+        original = original_line(line, keep_sources=keep_sources)
+        if original is not None:
+            assert b"\n" not in one_line(original)
+
+
+def framed(line: bytes) -> None:
+    """Frames between processes, that come in pieces of any size."""
+    got: list[Any] = []
+
+    def take(kind: Kind, body: memoryview) -> None:
+        got.append(unpack_work(body) if kind is Kind.WORK else unpack_run(body))
+
+    batch = Batch(0, Cursor("f", 1, 0), [line, b"", line[:7]], 2 * len(line))
+    piece = Piece(1, batch.cursor, batch.lines)
+    work, run = pack_work(1, batch, 0, 3), pack_run(piece, 0, [line + b"}", b"", b"1"], {})
+    sent: list[bytes] = []
+
+    class Transport:
+        def writelines(self, parts: Any) -> None:
+            sent.extend(parts)
+
+    sender, receiver = Wire(take, lambda: None), Wire(take, lambda: None)
+    sender.connection_made(Transport())  # type: ignore[arg-type]
+    for kind, parts in ((Kind.WORK, work), (Kind.RUN, run)):
+        sender.send(kind, *parts)
+    data = memoryview(b"".join(sent))
+    while data:
+        room = receiver.get_buffer(-1)
+        count = min(len(room), len(data), 1000 + len(data) // 50)
+        room[:count], data = data[:count], data[count:]
+        receiver.buffer_updated(count)
+    assert got[0].lines == batch.lines
+    assert got[1][3] == [line + b"}", b"", b"1"]
+
+
+TARGETS: dict[str, Callable[[bytes], Any]] = {
+    "decode": Document,
+    "answer": decode_any,
+    "outline": Outline.of,
+    "verbatim": lambda line: verbatim([line]),
+    "rewritten": rewritten,
+    "leads": leads,
+    "given back": given_back,
+    "replayed": replayed,
+    "checkpoint": lambda line: restore(Entry, line),
+    "framed": framed,
+}
+
+# What cost too much once, or ended with a traceback.
+FOUND: list[tuple[str, Line]] = [
+    ("decode", Line(b"[" * 513 + b'"', rb"\"", b"")),
+    ("decode", Line(b'{"a":[', b"[" * 500 + b"]" * 500 + b",", b"1]}")),
+    ("decode", Line(b'{"a":', b"7", b"}")),
+    ("answer", Line(b"[" * 513 + b'"', rb"\"", b"")),
+    ("verbatim", Line(b"[" * 513 + b'"', rb"\"", b"")),
+    ("verbatim", Line(b'{"a":', b"7", b"}")),
+    ("rewritten", Line(b'{"y":[' + b"[" * 500 + b"]" * 500, b",1", b"]}")),
+    ("rewritten", Line(b'{"y":' * 500 + b"1" + b"}" * 499, b" ", b"}")),
+    ("rewritten", Line(b'{"b":', b" ", b"1}")),
+    ("rewritten", Line(b"{", b'"a":1,', b'"a":2}')),
+    ("leads", Line(b'{"name":"', b"a ", b'"}')),
+    ("leads", Line(b'{"address":"', b"1 ", b'"}')),
+    ("leads", Line(b'{"', b"k-", b'":1}')),
+    ("given back", Line(b'{"a":', b"7", b"}")),
+    ("given back", Line(b'{"a":1,"_error":"', b"x", b'"}')),
+    ("replayed", Line(b'{"_error":{},"raw_base64":"A', b"AAAA", b'"}')),
+    ("replayed", Line(b'{"a":1,"_error":{"added":[', b"[],", b"{}]}}")),
+    ("replayed", Line(b'{"_error":{},"raw":"', rb"\n", b'x"}')),
+    ("replayed", Line(b'{"_error":{},"raw":"', rb"\ud800", b'"}')),
+    ("checkpoint", Line(b'{"x":', b"[", b"")),
+    ("framed", Line(b"", b"x", b"")),
+]
+
+
+def check(target: str, line: Line) -> None:
+    """Raises AssertionError if it costs too much, and what is no answer to wrong bytes."""
+    before_s = 0.0
+    for size in SIZES:
+        data = line.of(size)
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cost_s = _cost_s(target, data)
+        most_s = min(NOTICED_S + MOST_S * size / (1 << 20), max(NOTICED_S, GROWTH * before_s))
+        for _ in range(3):  # somebody else may have had the machine
+            if cost_s > most_s:
+                cost_s = min(cost_s, _cost_s(target, data))
+        assert cost_s <= most_s, f"{target}: {cost_s:.2f} s for {size} bytes of {line}"
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib
+        assert grown <= MOST_KIB, f"{target}: {grown >> 10} MiB for {size} bytes of {line}"
+        before_s = cost_s
+
+
+def _cost_s(target: str, data: bytes) -> float:
+    begun_s = time.process_time()
+    with suppress(RecordError):
+        TARGETS[target](data)
+    return time.process_time() - begun_s
+
+
+def any_line(dice: random.Random) -> Line:
+    def some(least: int, most: int) -> bytes:
+        pieces = dice.choices(PIECES, k=dice.randint(least, most))
+        return b"".join(piece * dice.choice((1, 1, 1, 2, 511)) for piece in pieces)
+
+    opened = dice.choice((b"", b"{", b'{"a":', b"[", b'{"_error":{', b'{"_error":{},"raw":"'))
+    closed = dice.choice((b"", b"}", b'"}', b"]}", b'"]}}'))
+    again = b"".join(dice.choices(PIECES, k=dice.randint(1, 3)))
+    return Line(opened + some(0, 3), again, some(0, 2) + closed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=1)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    dice = random.Random(arguments.seed)
+    for target, line in FOUND:
+        check(target, line)
+    count = 0
+    end_s = time.monotonic() + arguments.minutes * 60
+    while time.monotonic() < end_s:
+        line, target = any_line(dice), dice.choice(list(TARGETS))
+        try:
+            check(target, line)
+        except BaseException:
+            print(f"seed {arguments.seed}, after {count} lines: {target!r}, {line!r}", flush=True)
+            raise
+        count += 1
+    print(f"fuzz: {len(FOUND)} lines that were found, {count} others")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""A cache in a file is shared by runs that may not share everything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from servers.running import Server
+
+
+def test_a_wrong_key_gets_no_answers_of_the_right_one(enrich: Any, server: Server) -> None:
+    text = 'http = { url = "SERVER/ok", auth = { bearer = "${KEY}" } }\ncache = { path = "c.db" }'
+    for key, requests in [("right", 1), ("right", 1), ("wrong", 2)]:
+        assert enrich(text, KEY=key).code == 0
+        assert server.stats()["total"] == requests
+
+
+def test_what_was_not_verified_is_not_served_to_who_verifies(enrich: Any, server: Server) -> None:
+    text = f'http = {{ url = "{server.tls_url("expired")}/ok", TLS }}\ncache = {{ path = "c.db" }}'
+    careless = text.replace("TLS", "tls = { dangerously_accept_any_certificate = true }")
+    careful = text.replace("TLS", f'tls = {{ ca = "{server.ca_file}" }}')
+    assert enrich(careless).code == 0
+    outcome = enrich(careful)
+    assert outcome.errors[0]["kind"] == "tls"
+
+
+def test_functions_of_one_name_do_not_share_answers(run: Any, folder: Path) -> None:
+    """Neither two functions, nor two versions of one."""
+    (folder / "p.toml").write_text(
+        '[[stage]]\nname = "x"\npython = "s.py:FUNCTION"\ncache = { path = "c.db" }'
+    )
+    found = []
+    for source, name in [("1", "f"), ("1", "g"), ("2", "f"), ("2", "f")]:
+        (folder / "s.py").write_text(
+            f"def f(record):\n    open('calls', 'a').write('.')\n    return 'f{source}'\n"
+            f"def g(record):\n    open('calls', 'a').write('.')\n    return 'g{source}'\n"
+        )
+        text = (folder / "p.toml").read_text().replace("FUNCTION", name)
+        (folder / "q.toml").write_text(text)
+        done = run("-c", "q.toml", stdin=b'{"n":1}\n')
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["x"])
+    assert found == ["f1", "g1", "f2", "f2"]
+    assert (folder / "calls").read_text() == "..."
+
+
+def test_a_cache_in_a_file_has_a_limit(enrich: Any, folder: Path) -> None:
+    text = """http = { url = "SERVER/large?bytes=50000&n={n}" }
+    cache = { path = "c.db", max_bytes = "1MiB" }"""
+    assert enrich(text, *[{"n": n} for n in range(100)]).code == 0
+    assert (folder / "c.db").stat().st_size <= 1.1 * 2**20

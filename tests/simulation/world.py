@@ -1,0 +1,180 @@
+"""Services that exist in simulated time only, and what they saw.
+
+A `World` stands where connections would be: everything above it is the real command's code. It
+counts what a service could count, and what a client must not do it notices as it happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamproc.http.contract import Request, Response, cannot_connect, reset
+from streamproc.interfaces import RecheckError
+
+HANG_S = 1e6
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one service behaves. `bad`: what it always does to some records.
+
+    `outage`: from, to, and how: "refused", "500", "hang". `capacity`: calls at once, 503 beyond.
+    """
+
+    name: str = "a"
+    seconds: float = 0.05
+    connect_s: float = 0.0
+    bad: dict[int, str] = field(default_factory=dict)
+    flaky: float = 0.0  # share of answers that are a 500, by chance
+    outage: tuple[float, float, str] | None = None
+    capacity: int | None = None
+    pause: tuple[float, float, str] | None = None  # at, for how long, in which words
+
+
+class World:
+    """All services, and a log of every request: when it was written, which, and what came of it."""
+
+    def __init__(self, services: dict[str, Service], now: Any) -> None:
+        self.services = services
+        self.now = now
+        self.began = now()
+        self.in_flight: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.most_of_all = 0
+        self.connections: Counter[str] = Counter()
+        self.written: dict[str, list[float]] = defaultdict(list)
+        self.asked: Counter[tuple[str, int]] = Counter()
+        self.times: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self.paused_until: dict[str, float] = defaultdict(float)
+        self.told_at: dict[str, float] = {}
+        self.in_pause: list[tuple[str, float]] = []
+        self.good: Counter[str] = Counter()
+        self.last_good: dict[str, float] = defaultdict(lambda: self.began)
+        self.tripped: set[str] = set()
+        self.refused = 0  # connections that were asked for, and requests that were cut off before
+
+    def client(self, host: str) -> Client:
+        return Client(self, host)
+
+    def enter(self, host: str, record: int) -> None:
+        at = self.now()
+        self.written[host].append(at)
+        self.asked[host, record] += 1
+        self.times[host, record].append(at)
+        self.in_flight[host] += 1
+        self.most[host] = max(self.most[host], self.in_flight[host])
+        self.most_of_all = max(self.most_of_all, sum(self.in_flight.values()))
+        if self.told_at.get(host, at) < at < self.paused_until[host]:
+            self.in_pause.append((host, at - self.began))
+
+    def outage_of(self, service: Service) -> str | None:
+        if service.outage is None:
+            return None
+        begin, end, how = service.outage
+        return how if begin <= self.now() - self.began < end else None
+
+    async def answer(self, host: str, record: int) -> Response:
+        service = self.services[host]
+        self.enter(host, record)
+        try:
+            outage = self.outage_of(service)
+            if outage == "hang":
+                await asyncio.sleep(HANG_S)
+            if service.capacity is not None and self.in_flight[host] > service.capacity:
+                await asyncio.sleep(0.002)
+                return Response(503, [], b"busy")
+            await asyncio.sleep(service.seconds)
+            if outage is not None or self.outage_of(service) == "500":
+                return Response(500, [], b"down")
+            return await self._own(host, service, record)
+        finally:
+            self.in_flight[host] -= 1
+
+    async def _own(self, host: str, service: Service, record: int) -> Response:
+        bad = service.bad.get(record)
+        if bad == "reset":
+            raise reset("the connection ended before the answer")
+        if bad == "hang":
+            await asyncio.sleep(HANG_S)
+        if bad == "429":
+            return Response(429, [(b"Retry-After", b"1")], b"no")
+        if bad is not None:
+            return Response(int(bad), [], b"no")
+        if service.pause is not None and host not in self.tripped:
+            at, seconds, words = service.pause
+            if self.now() - self.began >= at:
+                self.tripped.add(host)
+                self.told_at[host] = self.now()
+                self.paused_until[host] = self.now() + seconds
+                return Response(429, [(b"Retry-After", words.encode())], b"later")
+        if random.random() < service.flaky:
+            return Response(500, [], b"by chance")
+        self.good[host] += 1
+        self.last_good[host] = self.now()
+        return Response(200, [], b'{"n": %d}' % record)
+
+
+class Client:
+    """See `http.contract.Client`: keeps connections, and asks before it writes on a new one."""
+
+    def __init__(self, world: World, host: str) -> None:
+        self._world = world
+        self._host = host
+        self._idle = 0
+        self.open = 0
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.open -= self._idle
+        self._idle = 0
+        assert self.open == 0, "a connection is neither idle nor closed"
+
+    async def send(self, request: Request) -> Response:
+        standing: Any = request.standing
+        request.sent = False
+        if self._idle:
+            self._idle -= 1
+        else:
+            standing.gate.postpone(standing)
+            self._world.refused += 1
+            await self._connect(request)
+            self._world.refused -= 1
+            if not standing.gate.may_write(standing):
+                self._idle += 1
+                raise RecheckError
+        request.sent = True
+        is_whole = False
+        try:
+            response = await self._world.answer(self._host, int(request.path.rsplit(b"/", 1)[1]))
+            is_whole = True
+            return response
+        finally:
+            if is_whole:
+                self._idle += 1
+            else:
+                self.open -= 1
+
+    async def _connect(self, request: Request) -> None:
+        service = self._world.services[self._host]
+        await asyncio.sleep(service.connect_s)
+        if self._world.outage_of(service) == "refused":
+            raise cannot_connect(request.target, "refused")
+        self.open += 1
+
+
+def kind_of(bad: str) -> set[tuple[str, int | None]]:
+    """What a record may fail of that a service always refuses."""
+    return {
+        "reset": {("reset", None)},
+        "hang": {("timeout", None)},
+        "429": {("throttled", 429)},
+    }.get(bad, {("http_status", int(bad) if bad.isdigit() else None)})
+
+
+__all__ = ["Client", "Service", "World", "kind_of"]
