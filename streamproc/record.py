@@ -94,7 +94,7 @@ class Batch:
 
     __slots__ = (
         "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes",
-        "number", "open",
+        "number", "open", "passed",
         "results", "taken", "written",
     )  # fmt: skip
 
@@ -110,11 +110,22 @@ class Batch:
         self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
         self.written = 0  # lines written and flushed
         self.messages: list[Any] | None = None  # what the lines came in, with key and headers
+        self.passed = b""  # of each line whether a selection passed over it; empty: of none
         self.is_begun = False  # a consumer has taken lines of it
         self.is_dropped = False  # somebody else does it now
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def pass_over(self, passed: bytes) -> None:
+        """There is no work on the lines marked in `passed`, in which they are blank from here on.
+
+        Only when nobody counts bytes by lines any more.
+        """
+        if any(passed):
+            self.passed = passed
+            lines = zip(self.lines, passed, strict=True)
+            self.lines = [b"" if is_passed else line for line, is_passed in lines]
 
     def cut(self, count: int) -> tuple[Batch, Batch | None]:
         """The first `count` lines, and the rest if there is one. Only before work begins."""

@@ -9,6 +9,7 @@ from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import Keeper, Sink, Source
 from streamproc.pipeline.run import Run
+from streamproc.pipeline.selection import Selection
 from streamproc.sinks.file import FileSink
 from streamproc.sinks.stdout import StdoutSink
 from streamproc.sources.file import LineSource
@@ -177,3 +178,15 @@ def _transactional_sink(settings: Settings, kafka: Any, source: Any) -> Any:
     from streamproc.kafka.transactions import TransactionalSink
 
     return TransactionalSink(kafka, source, connect_timeout_s=settings.connect_timeout)
+
+
+def selection_of(settings: Settings) -> Selection | None:
+    """None where every record is wanted."""
+    if settings.limit is None and not settings.skip and settings.sample == 1.0:
+        return None
+    return Selection(
+        skip=settings.skip,
+        sample=settings.sample,
+        seed=settings.sample_seed,
+        limit=settings.limit,
+    )

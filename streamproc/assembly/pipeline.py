@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.background import Background
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.ends import Ends
+from streamproc.assembly.ends import Ends, selection_of
 from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
@@ -33,7 +33,6 @@ from streamproc.engines.program import Program
 from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.pipeline.run import Run
-from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.secrets import hidden
@@ -178,7 +177,7 @@ class Pipeline:
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
                     keeper=keeper,
                     progress=progress,
-                    selection=_selection(settings),
+                    selection=selection_of(settings),
                 )
                 ends.attach(run, keeper)
                 on_start(run, engine)
@@ -289,15 +288,3 @@ class Pipeline:
         """
         with Background(lambda: self.run(source, sink)) as background:
             return background.result()
-
-
-def _selection(settings: Settings) -> Selection | None:
-    """None where every record is wanted."""
-    if settings.limit is None and not settings.skip and settings.sample == 1.0:
-        return None
-    return Selection(
-        skip=settings.skip,
-        sample=settings.sample,
-        seed=settings.sample_seed,
-        limit=settings.limit,
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Container, Iterable
-from itertools import repeat
 from typing import NamedTuple
 
 from streamproc.interfaces import Keeper, Source
@@ -16,7 +15,6 @@ from streamproc.pipeline.window import Window
 from streamproc.record import (
     BLANK_NOTE,
     SKIPPED_NOTE,
-    UNSELECTED_NOTE,
     WHITESPACE,
     Batch,
     Failed,
@@ -28,11 +26,11 @@ Refuse = Callable[[Failed, Batch, int], Note]
 
 
 class Received(NamedTuple):
-    """Lines that were received. `failed`: one line that is none; `chosen`: there is work on it."""
+    """Lines that were received. `failed`: one line that is none; `passed`: see `Selection`."""
 
     batch: Batch
     failed: Failed | None
-    chosen: bool = True
+    passed: bytes = b""
 
 
 class Producer:
@@ -118,16 +116,13 @@ class Producer:
 
     def _take(self, batch: Batch, failed: Failed | None) -> None:
         """Count what was received. What is past a limit was not."""
-        if self._selection is None:
-            self._rest.append(Received(batch, failed))
-        else:
-            runs = self._selection.runs([b"-"] if failed is not None else batch.lines)
-            parts = batch.parts([stop for stop, _ in runs])
-            chosen = [chosen for _, chosen in runs]
-            self._rest.extend(map(Received, parts, repeat(failed), chosen))
-        for received in self._rest:
-            self._tally.lines += len(received.batch)
-            self._tally.bytes_in += received.batch.n_bytes
+        passed = b""
+        if self._selection is not None:
+            passed = self._selection.passed(batch.lines if failed is None else [b"-"])
+            batch, _ = batch.cut(len(passed))
+        self._rest.append(Received(batch, failed, passed))
+        self._tally.lines += len(batch)
+        self._tally.bytes_in += batch.n_bytes
 
     async def _admit(self) -> None:
         while self._rest:
@@ -142,31 +137,33 @@ class Producer:
             if head is not None:
                 await self._channel.send(head)
 
-    def drop(self, lanes: Container[int]) -> list[bytes]:
-        """Admit no more of these; returns the lines that were received and not admitted."""
+    def drop(self, lanes: Container[int]) -> list[Batch]:
+        """Admit no more of these; returns what was received and not admitted."""
         if not self._rest or self._rest[0].batch.lane not in lanes:
             return []
-        lines = [line for received in self._rest for line in received.batch.lines]
+        for batch, _, passed in self._rest:
+            batch.pass_over(passed)
+        dropped = [received.batch for received in self._rest]
         self._rest.clear()
-        return lines
+        return dropped
 
     def _place(self, room: int) -> Batch | None:
         """Admit the first lines of the rest; returns them if there is work on them."""
-        batch, failed, chosen = self._rest.popleft()
+        batch, failed, passed = self._rest.popleft()
         count, is_done = self._done.next(min(room, len(batch)))
         head, rest = batch.cut(count)
         if rest is not None:
-            self._rest.appendleft(Received(rest, failed, chosen))
+            self._rest.appendleft(Received(rest, failed, passed[count:]))
         self._window.admit(len(head), head.n_bytes, head.lane)
         if self._keeper is not None:
             self._keeper.admit(head)
         self._reorder.admit(head)
-        if is_done or not chosen:
-            note = SKIPPED_NOTE if chosen else UNSELECTED_NOTE
+        head.pass_over(passed[:count])
+        if is_done or (head.passed and 0 not in head.passed):
             # a line that failed at birth is empty here, and no blank one
             lines = enumerate(head.lines if failed is None else ())
             blank = {i for i, line in lines if not line.strip(WHITESPACE)}
-            notes = {i: BLANK_NOTE if i in blank else note for i in range(count)}
+            notes = {i: BLANK_NOTE if i in blank else SKIPPED_NOTE for i in range(count)}
             self._reorder.finish_run(head, 0, [b""] * count, notes)
         elif failed is not None:
             note = self._refuse(failed, head, 0)

@@ -24,6 +24,8 @@ from streamproc.record import (
     BLANK,
     BLANK_NOTE,
     UNPROCESSED,
+    UNSELECTED,
+    UNSELECTED_NOTE,
     WHITESPACE,
     Batch,
     Cursor,
@@ -77,15 +79,9 @@ class Run:
     ) -> None:
         """`progress` is that of an earlier run, after which the source goes on."""
         before = progress or Progress()
-        records = skipped = before.lines - before.blank
-        if selection is not None:
-            skipped = selection.advance(records)
-        self.tally = Tally(
-            lines=before.lines,
-            blank=before.blank,
-            skipped=skipped,
-            unselected=records - skipped,
-        )
+        records = before.lines - before.blank
+        chosen = records if selection is None else selection.advance(records)
+        self.tally = Tally(before.lines, before.blank, skipped=chosen, unselected=records - chosen)
         self.errors: list[BaseException] = []
         self.lost_from: Cursor | None = None
         self.lost = 0
@@ -249,6 +245,8 @@ class Run:
         self._reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        if batch.passed and batch.passed[i]:
+            return UNSELECTED_NOTE
         # with a note it is a line whose end is known already, maybe a too-long one
         if not batch.lines[i].strip(WHITESPACE) and batch.notes.get(i, BLANK_NOTE).status == BLANK:
             return BLANK_NOTE
@@ -261,8 +259,7 @@ class Run:
 
     def _lose(self, batch: Batch, i: int) -> None:
         self.lost += 1
-        file, line, offset, part = batch.cursor
-        self.lost_from = self.lost_from or Cursor(file, line + i, offset, part)
+        self.lost_from = self.lost_from or batch.cursor._replace(line=batch.cursor.line + i)
 
     async def _account_for(self, unwritten: Iterable[tuple[Batch, int]]) -> None:
         """What the sink did not take goes to the dead-letter file, if that one still works."""
@@ -271,7 +268,7 @@ class Run:
         for batch, i in unwritten:
             earlier = None if self._keeps_rest else batch.notes.get(i)
             note = earlier or self._abandon(failed, batch, i, to_stdout=False)
-            if note.status == BLANK:
+            if note.status in (BLANK, UNSELECTED):
                 self.tally.count(note)
                 continue
             self.tally.unprocessed += 1

@@ -45,28 +45,28 @@ class Selection:
         self._at = records
         return chosen
 
-    def runs(self, lines: Sequence[bytes]) -> list[tuple[int, bool]]:
-        """Where runs of the next lines stop, and whether they are chosen.
+    def passed(self, lines: Sequence[bytes]) -> bytes:
+        """Of each of the next lines whether it is passed over (1) or not (0).
 
-        Lines after the last run are not wanted. Blank lines are no records: they go with
-        what is before them.
+        Lines after these, if it is fewer, are not wanted. Blank lines are no records, and are
+        not passed over.
         """
-        runs: list[tuple[int, bool]] = []
-        current: bool | None = None
+        marks = bytearray(len(lines))
+        at, next_ = self._at, self._next
         for i, line in enumerate(lines):
             if not line.strip(WHITESPACE):
                 continue
-            chosen = self._at == self._next
-            self._at += 1
-            if chosen is not current:
-                if current is not None:
-                    runs.append((i, current))
-                current = chosen
-            if chosen:
+            if at == next_:
                 self._choose(1)
+                next_ = self._next
                 if self.is_full:
-                    return [*runs, (i + 1, True)]
-        return [*runs, (len(lines), current is not False)]
+                    del marks[i + 1 :]
+                    break
+            else:
+                marks[i] = 1
+            at += 1
+        self._at = at
+        return bytes(marks)
 
     def _choose(self, count: int) -> None:
         self._next += self._step * count if self._step else 1 + self._gap()

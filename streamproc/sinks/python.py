@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from streamproc.codec import decode
 from streamproc.errors import OutputError
+from streamproc.fingerprint import Place
 
 
 class _Opened:
-    place: tuple[int, int] | None = None
+    place: Place | None = None
     takes_messages = False
 
     def __init__(self) -> None:

@@ -146,11 +146,9 @@ def test_going_on_anywhere(sample: float, limit: int | None) -> None:
 
     def chosen(first: int) -> tuple[int, list[int]]:
         selection = Selection(skip=7, sample=sample, seed=2, limit=limit)
-        before, at, found = selection.advance(first), first, []
-        for stop, is_chosen in [] if selection.is_full else selection.runs(lines[first:]):
-            found += range(at, first + stop) if is_chosen else []
-            at = first + stop
-        return before, found
+        before = selection.advance(first)
+        passed = b"" if selection.is_full else selection.passed(lines[first:])
+        return before, [first + i for i, is_passed in enumerate(passed) if not is_passed]
 
     _, whole = chosen(0)
     for first in range(200):
