@@ -1,8 +1,8 @@
 """Random inputs of every form through random pipelines, disturbed until they end, byte by byte.
 
 `python tests/disturbances.py [--rounds N] [--seed N]` is a part of `make torture`; the tests run a
-few rounds. A round is compared with an undisturbed run: output, dead letters, the final account. Where
-`tests/torture.py` looks at one fault at a time, this one mixes them: kill -9, one to three
+few rounds. A round is compared with an undisturbed run: output, dead letters, the final account.
+Where `tests/torture.py` looks at one fault at a time, this one mixes them: kill -9, one to three
 signals, SIGSTOP, deaths of workers, inputs that grow meanwhile, other data in the output.
 """
 

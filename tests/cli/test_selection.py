@@ -71,6 +71,40 @@ def test_too_long_lines_are_records(run: Any) -> None:
     assert b"too_long" in run(*arguments, "--skip", "1", "--limit", "1", stdin=lines).stdout
 
 
+STAGES = """
+async def waits(record):
+    return {"m": record["n"] + 1}
+
+
+def adds(record):
+    return {"m": record["n"] + 1}
+"""
+
+
+@pytest.mark.parametrize("stages", [("adds",), ("adds", "waits"), ("waits",), ("none", "adds")])
+@pytest.mark.parametrize("more", [(), ("--unordered",), ("-w", "2")])
+def test_every_engine_leaves_out_the_same(
+    run: Any, folder: Path, stages: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    """Between the lines that are passed over, chosen ones are worked on, and keep their numbers."""
+    (folder / "few.py").write_text(STAGES)
+    lines = LINES.splitlines(keepends=True)
+    lines[50], lines[100], lines[200] = b"no JSON\n", b"\n \n" + lines[100], b'{"n":"text"}\n'
+    specs = [each for s in stages for each in ("-e", s if s == "none" else f"few.py:{s}")]
+    arguments = (*specs, *more, "--sample", "5", "--summary", "json")
+    done = run(*arguments, stdin=b"".join(lines))
+    found = records(done.stdout)
+    wrong = {each["_error"]["line"] for each in found if "_error" in each}
+    good = [each for each in found if "_error" not in each]
+    assert wrong == {51, 203}
+    assert all(each["m"] == each["n"] + 1 for each in good)
+    wanted = set(range(1, COUNT + 1, 5)) - {51, 201}
+    assert sorted(each["n"] for each in good) == sorted(wanted)
+    counts = summary(done.stderr)
+    assert (counts["received"], counts["failed"], counts["blank"]) == (200, 2, 2)
+    assert counts["unselected"] == 800
+
+
 def test_a_limit_waits_for_nobody(start: Any, folder: Path) -> None:
     """It ends while the pipe is open, and what was read behind it is nobody's."""
     process = start("-e", "none", "--limit", "2", "--dead-letter", "dead", "--summary", "json")
