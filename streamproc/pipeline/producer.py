@@ -36,8 +36,9 @@ class Received(NamedTuple):
 class Producer:
     """Reads batches and admits them. `refuse` turns a line that failed at birth into a note.
 
-    `done` are spans of lines, from the first one on, that an earlier run has done. Only what
-    `selection` chooses gets to the channel; when it is full, nothing more is read.
+    `done` are spans of lines, from the first one on, that an earlier run has done. What
+    `selection` passes over is no work: in a batch that has some, these lines are blank. When
+    it is full, nothing more is read.
     """
 
     def __init__(
