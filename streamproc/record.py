@@ -16,6 +16,7 @@ DROPPED = "dropped"
 FILTERED = "filtered"
 SKIPPED = "skipped"
 UNPROCESSED = "unprocessed"
+UNSELECTED = "unselected"
 BLANK = "blank"
 FAILURES = (FAILED, DEAD_LETTERED, DROPPED)
 
@@ -80,6 +81,7 @@ class Note(Struct, frozen=True):
 BLANK_NOTE = Note(BLANK)
 FILTERED_NOTE = Note(FILTERED)
 SKIPPED_NOTE = Note(SKIPPED)
+UNSELECTED_NOTE = Note(UNSELECTED)
 
 
 class Batch:
@@ -92,7 +94,7 @@ class Batch:
 
     __slots__ = (
         "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes",
-        "number", "open",
+        "number", "open", "passed",
         "results", "taken", "written",
     )  # fmt: skip
 
@@ -108,26 +110,45 @@ class Batch:
         self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
         self.written = 0  # lines written and flushed
         self.messages: list[Any] | None = None  # what the lines came in, with key and headers
+        self.passed = b""  # of each line whether a selection passed over it; empty: of none
         self.is_begun = False  # a consumer has taken lines of it
         self.is_dropped = False  # somebody else does it now
 
     def __len__(self) -> int:
         return len(self.lines)
 
+    def pass_over(self, passed: bytes) -> None:
+        """There is no work on the lines marked in `passed`, in which they are blank from here on.
+
+        Only when nobody counts bytes by lines any more.
+        """
+        if any(passed):
+            self.passed = passed
+            lines = zip(self.lines, passed, strict=True)
+            self.lines = [b"" if is_passed else line for line, is_passed in lines]
+
     def cut(self, count: int) -> tuple[Batch, Batch | None]:
         """The first `count` lines, and the rest if there is one. Only before work begins."""
         if count >= len(self.lines):
             return self, None
-        head = self.lines[:count]
-        n_bytes = sum(map(len, head)) + count
-        file, line, offset, part = self.cursor
-        step = n_bytes if self.messages is None else count  # an offset in a topic counts messages
-        rest = Cursor(file, line + count, offset + step, part)
-        first = Batch(self.lane, self.cursor, head, n_bytes)
-        second = Batch(self.lane, rest, self.lines[count:], self.n_bytes - n_bytes)
-        if self.messages is not None:
-            first.messages, second.messages = self.messages[:count], self.messages[count:]
+        first, second = self.parts((count, len(self.lines)))
         return first, second
+
+    def parts(self, stops: Iterable[int]) -> Iterator[Batch]:
+        """The lines up to each of `stops`, as batches of their own. Only before work begins."""
+        file, line, offset, part = self.cursor
+        start, left = 0, self.n_bytes
+        for stop in stops:
+            lines = self.lines[start:stop]
+            whole = stop == len(self.lines)  # then the last newline may be missing
+            n_bytes = left if whole else sum(map(len, lines)) + len(lines)
+            made = Batch(self.lane, Cursor(file, line + start, offset, part), lines, n_bytes)
+            if self.messages is not None:
+                made.messages = self.messages[start:stop]
+            yield made
+            # an offset in a topic counts messages
+            offset += n_bytes if self.messages is None else stop - start
+            start, left = stop, left - n_bytes
 
 
 def dead_letters(spans: Iterable[tuple[Batch, int, int]]) -> Iterator[tuple[Batch, int, bytes]]:
@@ -148,6 +169,26 @@ class Nothing:
 
 
 NOTHING = Nothing()
+
+
+class Selected(dict[str, Any]):
+    """An object that replaces a record, and what of it stands in that record already.
+
+    `path` is where the object itself stands there, if it does (() is the record), `paths`
+    where its members do.
+    """
+
+    __slots__ = ("path", "paths")
+
+    def __init__(
+        self,
+        value: dict[str, Any],
+        path: tuple[str, ...] | None,
+        paths: dict[str, tuple[str, ...]],
+    ) -> None:
+        super().__init__(value)
+        self.path = path
+        self.paths = paths
 
 
 class Several(Struct, frozen=True):
@@ -199,7 +240,10 @@ class CallTally(Struct):
 
 
 class Tally(Struct):
-    """Counts of one run. `lines` are physical lines; a record is a line that is not blank."""
+    """Counts of one run. `lines` are physical lines; a record is a line that is not blank.
+
+    Those that a selection passed over are `unselected`, and not received.
+    """
 
     lines: int = 0
     blank: int = 0
@@ -211,6 +255,7 @@ class Tally(Struct):
     dead_lettered: int = 0
     skipped: int = 0
     unprocessed: int = 0
+    unselected: int = 0
     had_error: int = 0
     lines_out: int = 0
     bytes_in: int = 0
@@ -220,7 +265,7 @@ class Tally(Struct):
     @property
     def received(self) -> int:
         """Records read."""
-        return self.lines - self.blank
+        return self.lines - self.blank - self.unselected
 
     @property
     def ended(self) -> int:

@@ -25,9 +25,9 @@ def one_line(text: str, most: int = MOST) -> str:
     return _cut(_UNSAFE.sub(_escaped, text), most)
 
 
-def short(text: str) -> str:
+def short(text: str, most: int = MOST) -> str:
     """The same for JSON, which has escapes of its own: `as_json` comes after it."""
-    return _cut(redact(text), MOST)
+    return _cut(redact(text), most)
 
 
 def as_json(document: str) -> str:

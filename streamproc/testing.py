@@ -15,7 +15,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
-from streamproc.codec import decode, encode
+from streamproc.codec import decode, line_of
 from streamproc.fingerprint import Place
 from streamproc.record import Batch, Cursor, Failed
 
@@ -59,7 +59,7 @@ class MemorySource(_Entered):
             found = list(islice(self._now, _BATCH_LINES))
         if not found:
             return None
-        lines = [_line(record) for record in found]
+        lines = [line_of(record) for record in found]
         n_bytes = sum(map(len, lines)) + len(lines)
         batch = Batch(self._lane, Cursor("<memory>", self._line, self._offset), lines, n_bytes)
         self._line += len(lines)
@@ -80,14 +80,6 @@ async def _first(records: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield await anext(records)
     except StopAsyncIteration:
         return
-
-
-def _line(record: Any) -> bytes:
-    if not isinstance(record, str | bytes):
-        return encode(record)
-    line = record.encode() if isinstance(record, str) else record
-    # white space to JSON as well, and as wrong inside a string, but it ends no line
-    return line.rstrip(b"\n").replace(b"\n", b"\r")
 
 
 class MemorySink(_Entered):

@@ -20,6 +20,7 @@ _PERIODS = {
     "hour": 3600.0,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
+_SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -82,6 +83,24 @@ class Rate(float):
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
             return cls(value)
         raise ValueError('expected a rate such as "100/s", "600/min" or 50')
+
+
+class Sample(float):
+    """Which records: every so many from 1 on, or a random share as 0.01 or "1%"."""
+
+    schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
+
+    @classmethod
+    def parse(cls, value: Any) -> Sample:
+        """Raises ValueError: what was expected."""
+        if isinstance(value, str) and (match := _SHARE.fullmatch(value.strip())):
+            value = float(match[1]) / 100 if match[2] else float(match[1])
+            if match[2] and value >= 1:
+                value = int(value == 1)  # 100% are all
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and (0 < value < 1 or (1 <= value < math.inf and value == int(value))):
+            return cls(value)
+        raise ValueError('expected a number such as 10 (every tenth), or a share as 0.01 or "1%"')
 
 
 def decode_hook(kind: Any, value: Any) -> Any:

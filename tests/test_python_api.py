@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import doctest
+import io
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +93,160 @@ def test_everything_promised_is_there() -> None:
     """`__all__` is the front door."""
     for name in streamproc.__all__:
         assert getattr(streamproc, name) is not None
+
+
+async def slow(record: dict[str, Any]) -> dict[str, Any]:
+    await asyncio.sleep(0.001)
+    return {"double": record["n"] * 2}
+
+
+def numbered(count: int) -> Iterator[dict[str, Any]]:
+    return ({"n": n} for n in range(count))
+
+
+DOUBLED = [{"n": n, "double": 2 * n} for n in range(3)]
+LINES = "".join(f'{{"n":{n}}}\n' for n in range(3))
+
+
+@pytest.mark.parametrize("form", ["list", "generator", "async", "text", "binary", "name", "lines"])
+@pytest.mark.parametrize("sink", ["list", "text", "binary", "name"])
+def test_run_takes_what_is_at_hand(tmp_path: Path, form: str, sink: str) -> None:
+    """Lists, iterables and open files, in and out; run_sync needs no loop."""
+    (tmp_path / "in").write_text(LINES)
+    given: Any = {
+        "list": [{"n": n} for n in range(3)], "generator": numbered(3), "async": later(),
+        "text": io.StringIO(LINES), "binary": io.BytesIO(LINES.encode()),
+        "name": tmp_path / "in", "lines": LINES.splitlines(),
+    }[form]  # fmt: skip
+    taken: Any = {
+        "list": [], "text": io.StringIO(), "binary": io.BytesIO(), "name": tmp_path / "out"
+    }[sink]  # fmt: skip
+    summary = Pipeline([double]).run_sync(given, taken)
+    assert (summary.ok, summary.exit_code) == (3, 0)
+    if sink == "list":
+        assert taken == DOUBLED
+    else:
+        data = taken.read_text() if sink == "name" else taken.getvalue()
+        lines = data.splitlines() if isinstance(data, str) else data.decode().splitlines()
+        assert lines == [f'{{"n":{n},"double":{2 * n}}}' for n in range(3)]
+
+
+def test_map_is_a_plain_generator() -> None:
+    """In order, dicts; also where a loop runs already, as in a notebook."""
+    assert list(Pipeline([double]).map(numbered(3))) == DOUBLED
+
+    async def main() -> list[Any]:
+        return [*Pipeline([double]).map(numbered(3)), Pipeline([double]).run_sync(numbered(3), [])]
+
+    assert asyncio.run(main())[:3] == DOUBLED
+
+
+def test_map_reads_no_further_than_it_is_read() -> None:
+    """Backpressure both ways, and closing it early ends everything."""
+    given = 0
+    ended = threading.Event()
+
+    def source() -> Iterator[dict[str, Any]]:
+        nonlocal given
+        try:
+            for n in range(1_000_000):
+                given = n
+                yield {"n": n}
+        finally:
+            ended.set()
+
+    records = Pipeline([slow], concurrency=4).map(source())
+    assert next(records) == {"n": 0, "double": 0}
+    records.close()  # type: ignore[attr-defined]
+    assert ended.wait(60)
+    assert given < 5000
+    assert "streamproc" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_record_comes_out_while_the_next_is_not_there() -> None:
+    """A source that blocks holds back nothing that is done."""
+    first_is_out = threading.Event()
+
+    def source() -> Iterator[dict[str, Any]]:
+        yield {"n": 0}
+        assert first_is_out.wait(60)
+        yield {"n": 1}
+
+    out = []
+    for record in Pipeline([slow]).map(source()):
+        out.append(record)
+        first_is_out.set()
+    assert out == DOUBLED[:2]
+
+
+def test_errors_of_the_source_are_its_own() -> None:
+    """What was read before is not lost from the account, the error is the one that was raised."""
+
+    def source() -> Iterator[dict[str, Any]]:
+        yield {"n": 1}
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        list(Pipeline([double]).map(source()))
+    with pytest.raises(streamproc.InputError, match="nowhere"):
+        Pipeline(["none"]).run_sync("nowhere", [])
+    with pytest.raises(TypeError, match="source: expected the name of a file"):
+        Pipeline(["none"]).run_sync({"a": 1}, [])
+    with pytest.raises(TypeError, match="sink: expected the name of a file"):
+        Pipeline(["none"]).run_sync([], 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"http": {"url": "http://127.0.0.1:1/{x}"}, "name": "x"},
+        ("x", {"http": {"url": "http://127.0.0.1:1/{x}"}}),
+        ("x", "http://127.0.0.1:1/{x}"),
+        ("x", double), double, {"python": double, "timeout": "5s"}, "filter:n", {"filter": "n"},
+    ],
+)  # fmt: skip
+def test_forms_of_stages(stage: Any) -> None:
+    """A table, a URL with a name, a function: each alone or in a pair."""
+    out = list(Pipeline([stage]).map([{"n": 1}]))
+    assert out[0]["n"] == 1
+    assert "_error" not in out[0]
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (["lead"], "stage[0]: lead: expected leads"),
+        ("leads", "expected a list of stages, got str: ['leads']"),
+        ([5], "stage[0]: expected a SPEC or URL (str), a function, a table"),
+        (["http://h/{x}"], "a URL needs a name for its result: (\"company\", 'http://h/{x}')"),
+        ([("a b", "leads")], "a name has letters, digits, _ and -, got 'a b'"),
+        ([lambda: 1], "cannot be called with one record"),
+    ],
+)
+def test_errors_in_words_of_python(stages: Any, message: str) -> None:
+    """Without flags of the command line."""
+    with pytest.raises(ConfigError) as caught:
+        Pipeline(stages, on_error="annotate")
+    assert message in str(caught.value)
+    assert " -e" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        Pipeline(["none"], on_error="dead-letter")
+    assert "--" not in str(caught.value)
+
+
+def test_examples_run(tmp_path: Path) -> None:
+    """Those of the docstrings, and the README's."""
+    for name in ("streamproc.assembly.pipeline",):
+        found = doctest.testmod(import_module(name))
+        assert found.attempted > 3
+        assert found.failed == 0
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    section = readme.partition("## From Python")[2].partition("\n## ")[0]
+    (tmp_path / "leads.jsonl").write_text('{"domain":"example.com"}\n')
+    (tmp_path / "leads.toml").write_text('[[stage]]\nbuiltin = "none"\n')
+    for script in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        wanted = re.findall(r"print\(.*\)  # (.*)", script)
+        assert done.stdout.splitlines()[: len(wanted)] == wanted

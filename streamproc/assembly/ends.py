@@ -9,9 +9,12 @@ from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import Keeper, Sink, Source
 from streamproc.pipeline.run import Run
+from streamproc.pipeline.selection import Selection
 from streamproc.sinks.file import FileSink
 from streamproc.sinks.stdout import StdoutSink
 from streamproc.sources.file import LineSource
+from streamproc.sources.json_values import JsonCutter
+from streamproc.sources.lines import LineCutter
 
 if TYPE_CHECKING:
     from streamproc.kafka.committer import Committer
@@ -52,6 +55,7 @@ class Ends:
                 stdin_fd=stdin_fd,
                 max_line_bytes=settings.max_line_bytes,
                 resumable=settings.checkpoint is not None,
+                cutter_of=JsonCutter if settings.input_format == "json" else LineCutter,
             )
         if settings.sink is None:
             sink = StdoutSink(stdout_fd) if output is None else _file_sink(settings, output)
@@ -159,7 +163,6 @@ def _topic_source(settings: Settings, *, one_line: bool) -> Any:
     return KafkaSource(
         settings.source.kafka,
         stop_at_end=settings.stop_at_end,
-        limit=settings.limit,
         connect_timeout_s=settings.connect_timeout,
         one_line=one_line,
     )
@@ -175,3 +178,15 @@ def _transactional_sink(settings: Settings, kafka: Any, source: Any) -> Any:
     from streamproc.kafka.transactions import TransactionalSink
 
     return TransactionalSink(kafka, source, connect_timeout_s=settings.connect_timeout)
+
+
+def selection_of(settings: Settings) -> Selection | None:
+    """None where every record is wanted."""
+    if settings.limit is None and not settings.skip and settings.sample == 1.0:
+        return None
+    return Selection(
+        skip=settings.skip,
+        sample=settings.sample,
+        seed=settings.sample_seed,
+        limit=settings.limit,
+    )

@@ -5,30 +5,40 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from streamproc.assembly.background import Background
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.ends import Ends
+from streamproc.assembly.ends import Ends, selection_of
+from streamproc.assembly.given import (
+    SinkLike,
+    SourceLike,
+    StageLike,
+    in_python,
+    sink_of,
+    source_of,
+    tables_of,
+)
+from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.shares import share_of, shares, worker_count
-from streamproc.config.specs import stage_of
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError, StreamprocError
-from streamproc.interfaces import Sink, Source
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.secrets import hidden
-from streamproc.sinks.file import FileSink
-from streamproc.sources.file import LineSource
+from streamproc.sinks.python import HandOverSink
+from streamproc.sources.json_values import JsonCutter
+from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
 
 if TYPE_CHECKING:
@@ -36,9 +46,6 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 64 << 20
 WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
-
-StageLike = str | Callable[..., Any] | tuple[str, str | Callable[..., Any]]
-Records = Iterable[Any] | AsyncIterable[Any]
 
 
 def window_records(concurrency: int) -> int:
@@ -50,27 +57,28 @@ class Pipeline:
     """Stages and the settings to run them with.
 
     A stage is a SPEC as on the command line (`"leads"`, `"pkg.module:function"`), a
-    function, or a pair of the name under which its result goes and one of these.
+    function or class, a table as in the pipeline file (`{"http": {"url": ...}}`), or a pair
+    of the name under which its result goes and one of these or a URL.
     Keyword arguments are the keys of the pipeline file: `concurrency`, `ordered`,
     `timeout` (s), `on_error`, `dead_letter`, `max_errors`, ... Raises `ConfigError`.
 
-    >>> async for record in Pipeline([("score", score)]).stream([{"n": 1}]):
-    ...     print(record)
+    >>> pipeline = Pipeline([("double", lambda record: record["n"] * 2)], concurrency=8)
+    >>> list(pipeline.map([{"n": 1}, {"n": 2}]))
+    [{'n': 1, 'double': 2}, {'n': 2, 'double': 4}]
     """
 
     def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: Any) -> None:
-        tables, targets = [], []
-        for each in stages:
-            name, what = each if isinstance(each, tuple) else (None, each)
-            table = stage_of(what) if isinstance(what, str) else {"python": _spec_of(what)}
-            tables.append(table | ({"name": name} if name else {}))
-            targets.append(None if isinstance(what, str) else what)
-        self._assemble(resolve({"stage": tables, **settings}), targets)
+        tables, targets = tables_of(stages)
+        try:
+            resolved = resolve({"stage": tables, **settings}, try_stage=problems_of)
+            self._assemble(resolved, targets)
+        except ConfigError as error:
+            raise ConfigError(*map(in_python, error.problems)) from None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """The pipeline that a pipeline file describes. Raises `ConfigError`."""
-        return cls.from_settings(resolve(read_file(os.fspath(path))))
+        return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -101,25 +109,27 @@ class Pipeline:
 
     async def run(
         self,
-        source: Source | str | os.PathLike[str],
-        sink: Sink | str | os.PathLike[str],
+        source: SourceLike,
+        sink: SinkLike,
         *,
         shutdown: Shutdown | None = None,
         on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
     ) -> Summary:
-        """Process `source` into `sink` (objects, or names of files) to the end.
+        """Process `source` into `sink` to the end.
 
+        A source is the name of a file, an open file, or any iterable of records (dicts, or
+        lines), async ones too; a sink the name of a file, an open file, or a list.
         Returns the account of every record, whatever happened to them. Raises what ends
         a stream early, after everything that was read is accounted for: `InputError`,
         `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
         `summary` is the account).
         """
-        if isinstance(source, str | os.PathLike):
-            is_kept = self.settings.checkpoint is not None
-            source = LineSource([os.fspath(source)], resumable=is_kept)
-        if isinstance(sink, str | os.PathLike):
-            sink = FileSink(os.fspath(sink))
-        ends = Ends.around(self.settings, source, sink)
+        options = {
+            "max_line_bytes": self.settings.max_line_bytes,
+            "resumable": self.settings.checkpoint is not None,
+            "cutter_of": JsonCutter if self.settings.input_format == "json" else LineCutter,
+        }
+        ends = Ends.around(self.settings, source_of(source, **options), sink_of(sink))
         return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
 
     async def run_between(
@@ -167,6 +177,7 @@ class Pipeline:
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
                     keeper=keeper,
                     progress=progress,
+                    selection=selection_of(settings),
                 )
                 ends.attach(run, keeper)
                 on_start(run, engine)
@@ -233,15 +244,15 @@ class Pipeline:
         mode = "annotate" if settings.on_error == "stop" else settings.on_error
         return OnError(mode, dead_letters=settings.dead_letter is not None)
 
-    async def stream(self, records: Records) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).
 
         Failed records come with an `_error`. Breaking out of the loop cancels the rest.
         """
-        from streamproc.testing import MemorySource, QueueSink
+        from streamproc.testing import QueueSink
 
         sink = QueueSink()
-        task = asyncio.create_task(self.run(MemorySource(records), sink))
+        task = asyncio.create_task(self.run(source_of(records), sink))
         task.add_done_callback(lambda _: sink.close())
         try:
             async for line in sink:
@@ -252,7 +263,28 @@ class Pipeline:
             with suppress(asyncio.CancelledError, StreamprocError):
                 await task
 
+    def map(self, records: SourceLike) -> Iterator[dict[str, Any]]:
+        """The same for code without a loop: a plain generator, whose loop runs in a thread.
 
-def _spec_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", type(function).__name__)
-    return f"{function.__module__}:{name}"
+        `records` is read, in a thread, no further ahead than results are taken. Closing the
+        generator, or leaving the loop over it, cancels the rest. Raises what `run` raises,
+        and what `records` raises.
+
+        >>> [r["_error"]["kind"] for r in Pipeline(["none"]).map(["no JSON"])]
+        ['malformed']
+        """
+        sink = HandOverSink()
+        with Background(lambda: self.run(records, sink), sink.close) as background:
+            while lines := sink.take():
+                yield from map(decode, lines)
+            background.result()
+
+    def run_sync(self, source: SourceLike, sink: SinkLike) -> Summary:
+        """As `run`, for code without a loop (in a notebook, too): returns when all is done.
+
+        >>> out = []
+        >>> Pipeline(["none"]).run_sync([{"n": 1}], out).ok, out
+        (1, [{'n': 1}])
+        """
+        with Background(lambda: self.run(source, sink)) as background:
+            return background.result()

@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import UNSET
 
-from streamproc.config.registry import builtin
+from streamproc.assembly.answerers import names_of
+from streamproc.config.registry import KINDS, builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings
 from streamproc.enrichers.conditions import condition
 from streamproc.errors import ConfigError
@@ -47,6 +48,9 @@ class StageBuilder:
         if settings.builtin is not None:
             options = {} if settings.country is None else {"country": settings.country}
             enricher = builtin(settings.builtin)(**options)
+        elif text := _reshapes(settings):
+            enricher = kind(text[0])(text[1])
+            replaces = True
         elif settings.all is not None:
             enricher = self._sources(settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
@@ -59,10 +63,7 @@ class StageBuilder:
         elif settings.http is not None:
             enricher = self._layered(settings, name)
         else:
-            from streamproc.enrichers.function import FunctionEnricher, load
-
-            assert settings.python is not None
-            function = FunctionEnricher(target or load(settings.python), self._pipeline.concurrency)
+            function = self._function(settings, target)
             replaces = function.replaces
             has_policies = function.batch is not None or _has_policies(settings)
             if replaces and _has_policies(settings):
@@ -80,11 +81,21 @@ class StageBuilder:
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
         )
 
+    def _function(self, settings: StageSettings, target: Any = None) -> Any:
+        from streamproc.enrichers.function import FunctionEnricher, load
+
+        assert settings.python is not None
+        called, options = target or load(settings.python), {}
+        if settings.options:
+            from streamproc.config.options import typed_options
+
+            options = typed_options(called, settings.options)
+        return FunctionEnricher(called, self._pipeline.concurrency, options)
+
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
 
     def _sources(self, sources: Sequence[StageSettings]) -> Any:
-        from streamproc.enrichers.function import FunctionEnricher, load
         from streamproc.enrichers.sources import SourceOf, SourcesEnricher
 
         out = []
@@ -92,7 +103,7 @@ class StageBuilder:
             name = each.name or ""
             function = None
             if each.python is not None:
-                function = FunctionEnricher(load(each.python), self._pipeline.concurrency)
+                function = self._function(each)
                 if function.replaces:
                     raise ConfigError(f"{name}: a transform cannot be one of several sources")
             layered = self._layered(each, name, function)
@@ -114,10 +125,11 @@ class StageBuilder:
         layers, others = self._layers(settings, function)
         outer: list[Layer] = []
         if settings.fallback:
+            own, *names = names_of((settings, *settings.fallback))
             chain = [self._fallback(each, settings, name) for each in settings.fallback]
-            others += [each for _, each in chain]
-            answers = [(who, _late(each)) for who, each in chain]
-            outer.append(Fallback(_who(settings), answers, mark=bool(settings.mark)))
+            others += chain
+            answers = list(zip(names, map(_late, chain), strict=True))
+            outer.append(Fallback(own, answers, mark=bool(settings.mark)))
         if settings.deadline is not None:
             outer.append(Deadline(settings.deadline))
         return LayeredEnricher(asks, site, layers, outer, others)
@@ -206,19 +218,17 @@ class StageBuilder:
         layers.append(Admission(breaker, rate, permits))
         return [*layers, Timeout()], others
 
-    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> tuple[str, Any]:
-        """Who it is, and what to enter and call."""
-        from streamproc.enrichers.function import FunctionEnricher, load
-
+    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
+        """What to enter and call."""
         if entry.value is not UNSET:
-            return "value", _Constant(entry.value)
+            return _Constant(entry.value)
         settings = StageSettings(
             name=name, http=entry.http, python=entry.python, timeout=of.timeout
         )
         function = None
         if entry.python is not None:
-            function = FunctionEnricher(load(entry.python), self._pipeline.concurrency)
-        return _who(settings), self._layered(settings, name, function)
+            function = self._function(settings)
+        return self._layered(settings, name, function)
 
 
 class _Constant:
@@ -249,16 +259,6 @@ def _late(enricher: Any) -> Any:
     return ask
 
 
-def _who(settings: StageSettings) -> str:
-    """What `_source` says of the one that answered."""
-    if settings.http is not None:
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(settings.http.url.written)
-        return f"{parts.scheme}://{parts.netloc}"
-    return settings.python or settings.name or ""
-
-
 def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:
     """What is set, the defaults of `kind` where they are on, or None."""
     if isinstance(given, kind):
@@ -272,6 +272,12 @@ def _has_policies(settings: StageSettings) -> bool:
         settings.batch, settings.fallback, settings.deadline,
     )  # fmt: skip
     return any(each not in (None, False) for each in given)
+
+
+def _reshapes(settings: StageSettings) -> tuple[str, str] | None:
+    """The kind that is one text, and the text."""
+    given = [(name, getattr(settings, name)) for name in KINDS]
+    return next(((name, text) for name, text in given if text is not None), None)
 
 
 def _keeps(settings: StageSettings) -> bool:

@@ -17,14 +17,20 @@ _VARIABLE = "${"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-c", "--config", required=True, metavar="FILE", help="Pipeline file (TOML).")
+@click.argument("file", required=False)
+@click.option("-c", "--config", metavar="FILE", help="The same, as in run.")
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="As in run.")
 @click.option("--online", is_flag=True, help="Also connect to every target, TLS included.")
-def check(config: str, sets: tuple[str, ...], online: bool) -> int:
-    """Validate a pipeline file, all of it, and print the resolved settings."""
+def check(file: str | None, config: str | None, sets: tuple[str, ...], online: bool) -> int:
+    """Validate a pipeline FILE (TOML), all of it, and print the resolved settings."""
+    if (file is None) == (config is None):
+        raise click.UsageError("expected one pipeline file: streamproc check FILE")
+    config = file or config
+    assert config is not None
     import msgspec
 
     from streamproc.assembly import Pipeline
+    from streamproc.assembly.problems import problems_of
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
     from streamproc.config.masking import masked
@@ -32,7 +38,7 @@ def check(config: str, sets: tuple[str, ...], online: bool) -> int:
 
     look_in_working_directory()
     table = read_file(config)
-    settings = resolve(table, {}, sets)
+    settings = resolve(table, {}, sets, try_stage=problems_of)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])

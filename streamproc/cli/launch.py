@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.files import within_limit
-from streamproc.cli.leave import report, say
+from streamproc.cli.leave import note, report, say
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
@@ -29,8 +29,13 @@ log = logging.getLogger("streamproc")
 _UNBLOCK_S = 1.0  # how long a busy loop may ignore the second signal before it is interrupted
 
 
-def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
-    """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`."""
+def launch(
+    settings: Settings, inputs: list[str], output: str | None, notes: Sequence[str] = ()
+) -> int:
+    """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`.
+
+    `notes` are told once all is open.
+    """
     configure(settings.log_level, settings.log_format, sys.stderr)
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     look_in_working_directory()
@@ -42,14 +47,17 @@ def launch(settings: Settings, inputs: list[str], output: str | None) -> int:
     asyncio.set_event_loop(loop)
     gc.freeze()  # what is loaded by now stays; records come and go without cycles
     gc.set_threshold(5_000, 50, 100)
-    return loop.run_until_complete(_Session(settings, pipeline, shutdown).run(ends))
+    return loop.run_until_complete(_Session(settings, pipeline, shutdown, notes).run(ends))
 
 
 class _Session:
     """One run of the command, and what a person at the terminal sees of it."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, shutdown: Shutdown) -> None:
+    def __init__(
+        self, settings: Settings, pipeline: Pipeline, shutdown: Shutdown, notes: Sequence[str]
+    ) -> None:
         self._settings = settings
+        self._notes = notes
         self._pipeline = pipeline
         self._shutdown = shutdown
         self._run: Run | None = None
@@ -86,6 +94,8 @@ class _Session:
 
     def _begin(self, run: Run, engine: Any, source: Source) -> None:
         self._run = run
+        for each in self._notes:
+            note(each)
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         wanted = self._settings.progress
         if _stderr_is_terminal() if wanted is None else wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -24,11 +25,39 @@ _TRUSTED = 5000  # characters of what the command line and the pipeline file say
 
 def say(message: str, most: int = MOST) -> None:
     """A line of at most `most` characters on stderr, if there still is one."""
+    _print(one_line(message, most))
+
+
+def _print(line: str) -> None:
     if sys.stderr is None:  # print() would take stdout
         return
     # when nobody listens the exit code still tells
     with suppress(OSError, ValueError, AttributeError):
-        print(one_line(message, most), file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
+
+
+_logs_json = False
+
+
+def log_json() -> None:
+    """From here on errors and notes are lines of JSON, as the log is."""
+    global _logs_json  # noqa: PLW0603 - stderr is one, too
+    _logs_json = True
+
+
+def _tell(message: str, level: int = logging.ERROR, most: int = MOST) -> None:
+    """One line of what is wrong, of at most `most` characters; in the form of the log."""
+    if _logs_json:
+        from streamproc.telemetry.log import json_line
+
+        _print(json_line(message, level, most))
+    else:
+        say(f"streamproc: {message}", most)
+
+
+def note(message: str) -> None:
+    """What a person should know and is no error."""
+    _tell(message if _logs_json else f"note: {message}", logging.WARNING, _TRUSTED)
 
 
 def report(error: BaseException) -> int:
@@ -38,16 +67,23 @@ def report(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         said = StringIO()
         error.show(said)
-        for line in said.getvalue().rstrip().split("\n"):
-            say(line, _TRUSTED)
+        if _logs_json:
+            _tell(error.format_message(), most=_TRUSTED)
+        else:
+            for line in said.getvalue().rstrip().split("\n"):
+                say(line, _TRUSTED)
         return error.exit_code
     if isinstance(error, ReaderGoneError):
         return error.exit_code
     if isinstance(error, StreamprocError):
         for line in lines_of(error):
-            say(f"streamproc: {line}", _TRUSTED)
+            _tell(line, most=_TRUSTED)
         return error.exit_code
-    for line in traceback_lines(error):
+    trace = traceback_lines(error)
+    if _logs_json:
+        _tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
+        return 1
+    for line in trace:
         say(line, _TRUSTED)
     say("streamproc: this is a bug in streamproc; please report it with the lines above")
     return 1

@@ -9,23 +9,41 @@ from importlib import import_module
 
 import click
 
-from streamproc.cli.leave import leave, report
+from streamproc.cli.leave import leave, log_json, report
 
-_COMMANDS = {
+COMMANDS = {
     "run": "streamproc.cli.run:run",
     "check": "streamproc.cli.check:check",
     "schema": "streamproc.cli.schema:schema",
     "replay": "streamproc.cli.replay:replay",
+    "completion": "streamproc.cli.completion:completion",
+    "man": "streamproc.cli.man:man",
 }
 
 
 def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that `arguments` name, imported now, and what is left for it."""
     name, rest = ("run", arguments)
-    if arguments and arguments[0] in _COMMANDS:
+    if arguments and arguments[0] == "help":
+        arguments = [each for each in arguments[1:] if not each.startswith("-")] + ["--help"]
+        rest = arguments
+    if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
-    module, _, attribute = _COMMANDS[name].partition(":")
+    elif rest and not rest[0].startswith("-"):
+        _refuse_near(rest[0])
+    module, _, attribute = COMMANDS[name].partition(":")
     return getattr(import_module(module), attribute), rest
+
+
+def _refuse_near(word: str) -> None:
+    """A command that is misspelt would be an input that does not exist."""
+    from difflib import get_close_matches
+
+    match = get_close_matches(word, [*COMMANDS, "help"], 1, cutoff=0.7)
+    if match and "/" not in word and not os.path.exists(word):
+        raise click.UsageError(
+            f"there is no command or file {word!r}, did you mean: streamproc {match[0]}"
+        )
 
 
 def _hide_secrets(arguments: list[str]) -> None:
@@ -38,15 +56,32 @@ def _hide_secrets(arguments: list[str]) -> None:
             hide_secrets(address)
 
 
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether errors are for machines, known before the options are parsed, which may fail."""
+    wanted = os.environ.get("STREAMPROC_LOG_FORMAT")
+    for i, argument in enumerate(arguments):
+        if argument == "--log-format":
+            wanted = "".join(arguments[i + 1 : i + 2])
+        elif argument.startswith("--log-format="):
+            wanted = argument.partition("=")[2]
+    return wanted == "json"
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda n, _: os._exit(128 + n))  # nothing was read yet
     _hide_secrets(sys.argv[1:])
-    command, arguments = command_of(sys.argv[1:])
-    name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
+    if _wants_json(sys.argv[1:]):
+        log_json()
+    if (instruction := os.environ.get("_STREAMPROC_COMPLETE")) is not None:
+        from streamproc.cli.completion import answer
+
+        leave(answer(instruction))
     try:
+        command, arguments = command_of(sys.argv[1:])
+        name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
         code = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as ended:
         code = ended.exit_code

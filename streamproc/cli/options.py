@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamproc import __version__
-from streamproc.units import ByteSize, Rate, Seconds
+from streamproc.units import ByteSize, Rate, Sample, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -58,13 +58,24 @@ _SECONDS = _Parsed("seconds", Seconds.parse)
 
 _OPTIONS = [
     _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
-            help="A stage: leads, none, module:function, file.py:function, or with a name "
-                 "an http(s) URL with {field}s. Repeat it; the order is the order of work. "
-                 "[default: leads]"),
+            help="A stage: leads, none, module:function, file.py:function, select:EXPRESSION, "
+                 "filter:EXPRESSION (JMESPath), or with a name an http(s) URL with {field}s. "
+                 "Repeat it; the order is the order of work. [default: leads]"),
+    _option("-H", "--header", multiple=True, metavar="'NAME: VALUE'",
+            help="Of the one http stage; repeat it."),
+    _option("-X", "--method", metavar="METHOD",
+            help="Of the one http stage. [default: GET, POST with --json]"),
+    _option("--json", metavar="JSON",
+            help="Body of the one http stage; '{\"q\": \"{field}\"}' is filled from the record."),
+    _option("--auth", metavar="USER:PASSWORD",
+            help="Of the one http stage; or bearer:TOKEN. In single quotes '${VAR}' is taken "
+                 "from the environment, out of sight of other users."),
     _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),
     _option("-o", "--output", metavar="FILE", help="Write here, not to stdout."),
+    _option("--input-format", type=click.Choice(["jsonl", "json"]),
+            help="json: arrays of records, and records over several lines. [default: jsonl]"),
     _option("-j", "--concurrency", type=_COUNT, metavar="N",
             help="Records that execute a call at once. [default: 64]"),
     _option("-w", "--workers", type=_Parsed("workers", _workers), metavar="N|auto",
@@ -103,7 +114,13 @@ _OPTIONS = [
             help="Write there how many lines are done, after each write."),
     _option("--stop-at-end", is_flag=True, default=None,
             help="Of a Kafka topic: read what is there now."),
-    _option("--limit", type=_COUNT, metavar="N", help="Of a Kafka topic: read N messages."),
+    _option("--skip", type=click.IntRange(min=0), metavar="N",
+            help="Pass over the first N records."),
+    _option("--sample", type=_Parsed("sample", Sample.parse), metavar="N|SHARE",
+            help="Of the rest every Nth, or at random such a share: 0.01, 1%."),
+    _option("--sample-seed", type=click.IntRange(min=0), metavar="N",
+            help="Others at random; the same number takes the same ones. [default: 0]"),
+    _option("--limit", type=_COUNT, metavar="N", help="Read no more after N records of these."),
     _option("--connect-timeout", type=_SECONDS, metavar="SECONDS",
             help="Until a Kafka broker has to answer at the start. [default: 10]"),
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",
@@ -116,6 +133,7 @@ _OPTIONS = [
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
+    click.option("--demo", is_flag=True, help="INPUT is the bundled sample, a few leads."),
     click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
 ]  # fmt: skip
 

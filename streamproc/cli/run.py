@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamproc.cli.first_screen import demo_file, first_screen, wants_colours
+from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamproc.config.settings import Settings, StageSettings
 
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _EPILOG = """\b
-Other commands: check, schema, replay (each has its own --help).
-Example: cat leads.jsonl | streamproc | jq ."""
+Other commands: check, schema, replay, completion, man (each has its own --help).
+Example: streamproc --demo | jq"""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
@@ -25,20 +33,39 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     INPUT is files in order; - or none is stdin.
     """
+    if given.pop("demo"):
+        if inputs:
+            raise UsageError("--demo reads the bundled sample, and no INPUT beside it")
+        inputs = (demo_file(),)
     paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
 
+    from streamproc.cli.http_flags import apply_http_flags
     from streamproc.config.load import read_file, resolve
     from streamproc.config.specs import stage_of
 
+    table = read_file(config) if config else {}
+    if table.get("log_format") == "json" and given["log_format"] is None:
+        log_json()
     enrich = given.pop("enrich")
     overrides = {name: value for name, value in given.items() if value is not None}
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
+    apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
-    settings = resolve(read_file(config) if config else {}, overrides, sets)
+    settings = resolve(table, overrides, sets, try_stage=_try if config else None)
+    notes: list[str] = []
+    if settings.on_error == "dead-letter" and "on_error" not in {**table, **overrides}:
+        notes.append(
+            "failed records go to the dead letters and not into the output "
+            "(--on-error dead-letter); --on-error annotate keeps them there"
+        )
+    _refuse_nonsense(settings)
     if settings.source is not None:
         paths = []
     elif not inputs and _is_terminal(0):
+        if len(sys.argv) == 1:
+            click.echo(first_screen(colours=wants_colours(2)), err=True, color=True)
+            return 2
         click.echo(click.get_current_context().get_usage(), err=True)
         click.echo("streamproc: stdin is a terminal: pipe records in, or name a file", err=True)
         return 2
@@ -51,7 +78,16 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     from streamproc.cli.launch import launch
 
-    return launch(settings, paths, output)
+    return launch(settings, paths, output, notes)
+
+
+def _try(stage: StageSettings) -> Sequence[str]:
+    """What is wrong with the code and the expressions of a stage, when something is wrong."""
+    from streamproc.assembly.problems import problems_of
+    from streamproc.enrichers.imports import look_in_working_directory
+
+    look_in_working_directory()
+    return problems_of(stage)
 
 
 def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
@@ -70,6 +106,27 @@ def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
         overrides["sink"] = table_of(overrides.pop("output"), is_source=False)
     if is_address(overrides.get("dead_letter")):
         overrides["dead_letter"] = table_of(overrides["dead_letter"], is_source=False)
+
+
+def _refuse_nonsense(settings: Settings) -> None:
+    """What was asked for and would do nothing, or what nobody wants."""
+    if settings.sample_seed and settings.sample >= 1:
+        raise UsageError("--sample-seed is for a random share: add --sample 0.01, or leave it out")
+    if settings.input_format == "json" and (settings.checkpoint or settings.ack_fd is not None):
+        raise UsageError(
+            "--input-format json has no lines to go on from: for --checkpoint and --ack-fd pipe "
+            "the input through jq -c (.[] for an array)"
+        )
+    if settings.source is None:
+        if settings.stop_at_end:
+            raise UsageError(
+                "--stop-at-end is for a Kafka topic: leave it out, files end by themselves"
+            )
+    elif settings.skip and settings.source.kafka.group is not None:
+        raise UsageError(
+            "--skip would pass over more messages at each start of the group: leave out the group, "
+            "or begin elsewhere (?from=...)"
+        )
 
 
 def _is_terminal(fd: int) -> bool:

@@ -11,6 +11,7 @@ from streamproc.codec.decode import (
 from streamproc.codec.document import Document
 from streamproc.codec.encode import encode, encode_quickly
 from streamproc.codec.failure import one_line, original_line
+from streamproc.codec.line import line_of
 from streamproc.codec.on_error import Mode, OnError
 from streamproc.codec.outline import Outline
 from streamproc.codec.stored import restore, store
@@ -27,6 +28,7 @@ __all__ = [
     "decode_quickly",
     "encode",
     "encode_quickly",
+    "line_of",
     "one_line",
     "original_line",
     "restore",

@@ -10,7 +10,7 @@ from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
 from streamproc.codec.raw import RAW, from_members
 from streamproc.errors import DecodeError
-from streamproc.record import WHITESPACE
+from streamproc.record import WHITESPACE, Selected
 
 
 class Document:
@@ -108,7 +108,12 @@ class Document:
 
     def replace(self, value: dict[str, Any]) -> Document:
         """Another document in the place of this one; what is equal in both keeps its bytes."""
-        line = splice.rebuild(self.line, decode(self.line), value)
+        if type(value) is Selected:
+            if value.path == ():
+                return self
+            line = splice.selected(self.line, value)
+        else:
+            line = splice.rebuild(self.line, decode(self.line), value)
         other = self.resumed(line, value.copy(), value.copy())
         other.added, other.replaced, other.original = None, True, self.original
         return other

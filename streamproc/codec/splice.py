@@ -16,6 +16,7 @@ from orjson import dumps
 
 from streamproc.codec.decode import decode, decode_any
 from streamproc.codec.encode import encode
+from streamproc.record import Selected
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
@@ -139,6 +140,34 @@ def rebuild(record: bytes, given: dict[str, Any], value: dict[str, Any]) -> byte
             made = _member(name, encode(item))
             out.append(made._replace(key=sources[name][0].key) if name in sources else made)
     return compact(out)
+
+
+def selected(record: bytes, value: Selected) -> bytes:
+    """The object `value`; what is taken over from `record` as it stands there keeps its bytes."""
+    if value.path is not None and (found := _dig(record, value.path)):
+        return found
+    out = []
+    for name, item in value.items():
+        found = _dig(record, value.paths[name]) if name in value.paths else None
+        out.append(_member(name, encode(item) if found is None else found))
+    return compact(out)
+
+
+def _dig(record: bytes, path: tuple[str, ...]) -> bytes | None:
+    """The bytes at `path`, None if nothing is there."""
+    for name in path:
+        if not record.startswith(b"{"):
+            return None
+        try:
+            record = bytes(_raw_members(record)[name])
+        except KeyError:
+            return None
+        except (msgspec.MsgspecError, TypeError):  # the last of equal keys counts
+            found = [m.value for m in members(record)[0] if m.name == name]
+            if not found:
+                return None
+            record = found[-1]
+    return record
 
 
 def graft(record: bytes, path: tuple[str, ...], value: bytes) -> bytes:

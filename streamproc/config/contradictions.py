@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from streamproc.config.registry import KINDS
 from streamproc.config.specs import Table
+from streamproc.enrichers.conditions import expression
+from streamproc.errors import ConfigError
 
-_ASKS = ("builtin", "python", "http", "all")
+_ASKS = ("builtin", "python", "http", *KINDS, "all")
 _POLICIES = (
     "retry", "breaker", "rate", "concurrency", "cache", "batch", "fallback", "mark", "deadline",
 )  # fmt: skip
@@ -47,12 +50,18 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         yield f"{where}: expected exactly one of {', '.join(_ASKS)}"
     if "country" in stage and stage.get("builtin") != "leads":
         yield f"{where}.country: only the builtin leads has a country"
-    if "builtin" in stage or "all" in stage:
-        what = "a builtin stage" if "builtin" in stage else "a stage with several sources"
+    reshapes = [key for key in KINDS if key in stage]
+    if "builtin" in stage or "all" in stage or reshapes:
+        what = f"a {reshapes[0]}" if reshapes else "a builtin stage"
+        what = "a stage with several sources" if "all" in stage else what
         for key in _POLICIES:
             if key in stage:
                 yield f"{where}.{key}: {what} has no such policy; http and python stages do"
+    if "options" in stage and "python" not in stage:
+        yield f"{where}.options: only a python stage has options"
     into = stage.get("into")
+    if reshapes and into not in (None, "."):
+        yield f"{where}.into: a {reshapes[0]} puts nothing into the record, it replaces it"
     if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
         yield f"{where}: the key _error is reserved"
     if isinstance(into, str) and into != "." and "" in into.split("."):
@@ -65,7 +74,23 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
                 yield f"{where}.fallback[{k}]: expected exactly one of http, python, value"
     if "python" in stage and isinstance(stage.get("batch"), dict) and "key" in stage["batch"]:
         yield f"{where}.batch.key: a python stage's results are matched by position"
+    yield from _of_expressions(where, stage)
     yield from _of_sources(where, stage)
+
+
+def _of_expressions(where: str, stage: Table) -> Iterable[str]:
+    """What is no JMESPath."""
+    texts = {key: stage.get(key) for key in ("when", *KINDS)}
+    for table, key in (("retry", "when"), ("http", "select")):
+        if isinstance(inner := stage.get(table), dict):
+            texts[f"{table}.{key}"] = inner.get(key)
+    for key, text in texts.items():
+        if not isinstance(text, str) or not all(getattr(text, "variables", {}).values()):
+            continue  # what lacks a variable is told already
+        try:
+            expression(f"{where}.{key}", text)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _of_sources(where: str, stage: Table) -> Iterable[str]:
@@ -75,7 +100,7 @@ def _of_sources(where: str, stage: Table) -> Iterable[str]:
     if not sources:
         yield f"{where}.all: at least one source is needed"
     for i, source in enumerate(sources):
-        if isinstance(source, dict) and ("all" in source or "builtin" in source):
+        if isinstance(source, dict) and {"all", "builtin", *KINDS} & source.keys():
             yield f"{where}.all[{i}]: a source is an http or python stage"
     yield from _of_stages(f"{where}.all", sources)
 

@@ -25,6 +25,8 @@ def identity(settings: Settings) -> str:
     matter: list[Any] = [[_of_stage(each) for each in stages], mode, settings.max_line_bytes]
     if settings.incoming_errors != "pass":
         matter.append(settings.incoming_errors)
+    if settings.skip or settings.sample != 1.0:  # a limit may be raised, and the run goes on
+        matter += [settings.skip, float(settings.sample), settings.sample_seed]
     return sha256(encode(matter)).hexdigest()
 
 

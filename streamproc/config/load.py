@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
-from streamproc.config.settings import Settings
-from streamproc.config.specs import Table, apply_set, overlay, with_default_names
+from streamproc.config.registry import KINDS
+from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
+from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
 from streamproc.policies.concurrency import Concurrency
 from streamproc.secrets import hide
@@ -44,12 +46,13 @@ def resolve(
     overrides: Mapping[str, Any] | None = None,
     sets: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
+    try_stage: Callable[[StageSettings], Iterable[str]] | None = None,
 ) -> Settings:
     """The settings that `table` and what is laid over it mean.
 
     `overrides` are settings by name; its `timeout`, `retries`, `rate` and `cache` go to every
     stage. `${VAR}` is filled from `environment`. Raises `ConfigError` with every problem that
-    was found.
+    was found; `try_stage` looks for more in the stages that can be read, if there is one.
     """
     problems: list[str] = []
     merged = merge(table, overrides or {}, sets, problems)
@@ -60,9 +63,32 @@ def resolve(
     settings = _convert(Settings, expanded, "", problems)
     problems += contradictions(expanded)
     if problems:
+        if try_stage is not None:
+            problems += _tried(expanded.get("stage"), problems, try_stage)
         raise ConfigError(*dict.fromkeys(problems))
     assert isinstance(settings, Settings)
     return _with_room(settings, is_flag="concurrency" in (overrides or {}))
+
+
+def _tried(
+    stages: Any, known: Sequence[str], try_stage: Callable[[StageSettings], Iterable[str]]
+) -> list[str]:
+    """What else is wrong with `stages`, keys of which something is known already left out."""
+    found = []
+    for i, table in enumerate(stages if isinstance(stages, list | tuple) else ()):
+        where = f"stage[{i}]"
+        if not isinstance(table, dict) or any(each.startswith(f"{where}: ") for each in known):
+            continue
+        wrong = {
+            key for key in table
+            if any(each.startswith((f"{where}.{key}:", f"{where}.{key}.", f"{where}.{key}["))
+                   for each in known)
+        }  # fmt: skip
+        readable = {key: value for key, value in table.items() if key not in wrong}
+        if not wrong & {"builtin", "python", "http", "all", *KINDS}:
+            stage = _convert(StageSettings, readable, where, [])
+            found += [f"{where}: {problem}" for problem in try_stage(stage)] if stage else []
+    return found
 
 
 def _most(concurrency: Concurrency | int | None) -> int:
@@ -91,6 +117,8 @@ def merge(
     """One table of all layers, `${VAR}` not filled in yet."""
     shortcuts = {name: overrides[name] for name in _SHORTCUTS if name in overrides}
     merged = {**table, **{k: v for k, v in overrides.items() if k not in _FOR_STAGES}}
+    if merged.get("dead_letter") is not None and "on_error" not in merged:
+        merged["on_error"] = "dead-letter"  # who names a file for them wants them there
     stages = merged.get("stage", [{"builtin": "leads"}])
     if isinstance(stages, list | tuple):
         stages = with_default_names(list(stages))
@@ -170,6 +198,9 @@ def _locate(value: Any, folder: str) -> Any:
 
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """`msgspec.convert`, field by field: msgspec stops at its first error."""
+    if path == "stage" and isinstance(value, dict):
+        problems.append("stage: a stage begins with [[stage]], in double brackets")
+        return None
     struct = _struct_in(kind)
     if struct is not None:
         short = getattr(struct, "shorthand", None)
@@ -184,7 +215,7 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        problems.append(f"{path}: {_reworded(str(error), value)}")
+        problems.append(f"{path}: {reworded(str(error), value)}")
         return None
 
 
@@ -199,7 +230,7 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
         if key in hints:
             fields[names[key]] = _convert(hints[key], item, where, problems)
         else:
-            problems.append(f"{where}: unknown key{_nearest(key, hints)}")
+            problems.append(f"{where}: {_unknown(kind, key, hints)}")
     missing = [
         f.name for f in msgspec.structs.fields(kind) if f.required and f.encode_name not in value
     ]
@@ -211,6 +242,23 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
     except ValueError as error:
         problems.append(f"{path}: {error}")
         return None
+
+
+def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
+    """What is said of a key that is not one; one of the level above or below gets its place."""
+    if kind is not StageSettings and kind is not Settings and _has(StageSettings, key):
+        return f"belongs to the stage: write {key} = ... beside the table, as a key of [[stage]]"
+    if kind is StageSettings and _has(HttpSettings, key):
+        return f"belongs into the table http: http = {{ url = ..., {key} = ... }}"
+    if kind is Settings and _has(StageSettings, key):
+        return "belongs to a stage: write it under a line [[stage]]"
+    if kind is StageSettings and _has(Settings, key):
+        return "belongs to the top of the file: write it above the first [[stage]]"
+    return f"unknown key{_nearest(key, known)}"
+
+
+def _has(kind: Any, key: str) -> bool:
+    return key in {field.encode_name for field in msgspec.structs.fields(kind)}
 
 
 def _items_in(kind: Any) -> Any:
@@ -226,9 +274,13 @@ def _struct_in(kind: Any) -> Any:
     return None
 
 
-def _reworded(message: str, value: Any) -> str:
+def reworded(message: str, value: Any) -> str:
+    """What msgspec says, in our words and with the value."""
     message = message.partition(" - at `$")[0].replace("`", "")
     message = message[:1].lower() + message[1:]
+    if "matching regex" in message and "A-Za-z_" in message:
+        near = name_of(getattr(value, "written", value))
+        return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
     if message.startswith("invalid enum value"):
         return f"invalid enum value {value!r}"
     message = re.sub(r", got \w+$", "", message)

@@ -14,7 +14,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
-from streamproc.units import ByteSize, Seconds
+from streamproc.units import ByteSize, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -31,7 +31,8 @@ class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http` and `all` says what it calls.
+    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
+    says what it does. `options` are keyword arguments of the Python function or class.
 
     `retry = false` and `breaker = false` switch off what an http stage has by default.
     """
@@ -39,7 +40,10 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: Name | None = None
     builtin: Literal["leads", "none"] | None = None
     python: str | None = None
+    options: dict[str, Any] | None = None
     http: HttpSettings | None = None
+    select: str | None = None
+    filter: str | None = None
     all: tuple[StageSettings, ...] | None = None
     into: str | None = None
     when: str | None = None
@@ -70,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sink: SinkSettings | None = None
     dead_letter: str | SinkSettings | None = None
     output: str | None = None
+    input_format: Literal["jsonl", "json"] = "jsonl"
     max_errors: Count | None = None
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
     checkpoint: str | None = None
@@ -78,6 +83,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     durable: bool = False
     ack_fd: Annotated[int, Meta(ge=0)] | None = None
     stop_at_end: bool = False
+    skip: Annotated[int, Meta(ge=0)] = 0
+    sample: Sample = cast("Sample", 1.0)
+    sample_seed: Annotated[int, Meta(ge=0)] = 0
     limit: Count | None = None
     connect_timeout: Seconds = cast("Seconds", 10.0)
     workers: Literal["auto"] | Count = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from streamproc.config.registry import KINDS
 from streamproc.errors import ConfigError
 
 Table = dict[str, Any]
@@ -18,17 +19,60 @@ def stage_of(spec: str) -> Table:
     match = _NAMED.fullmatch(spec)
     table: Table = {"name": match[1]} if match else {}
     what = match[2] if match else spec
+    kind, colon, rest = what.partition(":")
     if what in BUILTINS:
         return table | {"builtin": what}
+    if colon and kind in KINDS:
+        return table | {kind: rest}
     if what.startswith(("http://", "https://")):
         if not match:
             raise ConfigError(f"-e {spec}: an http stage needs a name: -e NAME={spec}")
         return table | {"http": {"url": what}}
-    if ":" in what:
+    _refuse_names(spec, what)
+    _refuse_schemes(spec, what)
+    if colon:
         return table | {"python": what}
     raise ConfigError(
-        f"-e {spec}: expected leads, none, module:function, file.py:function or an http(s) URL"
+        f"-e {spec}: expected {', '.join(BUILTINS)}, module:function, file.py:function, "
+        f"{', '.join(f'{name}:EXPRESSION' for name in KINDS)} or NAME=https://...{_near(what)}"
     )
+
+
+def _refuse_names(spec: str, what: str) -> None:
+    """A name before `=` that is none: what stands after it says that it was meant as one."""
+    name, equals, meant = what.partition("=")
+    is_spec = meant in BUILTINS or re.match(rf"(https?|{'|'.join(KINDS)}):", meant)
+    is_spec = is_spec or re.fullmatch(r"[^=]*\.py:\w+", meant)
+    if equals and is_spec and not {"/", ":"} & set(name):
+        raise ConfigError(
+            f"-e {spec}: a name has letters, digits, _ and -: "
+            f"-e '{name_of(name)}={meant}' (into = \"a.b\" in a pipeline file puts it elsewhere)"
+        )
+
+
+def name_of(text: str) -> str:
+    """A name of a stage that is nearly `text`."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "stage"
+    return name if re.match("[A-Za-z_]", name) else f"_{name}"
+
+
+def _refuse_schemes(spec: str, what: str) -> None:
+    if torn := re.match(r"(https?):/?(?!/)(?=\w[^:]*[./])(?!\w+$)", what):
+        raise ConfigError(f"-e {spec}: expected {torn[1]}://{what[torn.end() :]}")
+    if other := re.match(r"([a-z][a-z0-9+]*)://", what):
+        raise ConfigError(
+            f"-e {spec}: {other[1]}:// is no stage: call http:// or https://, or write "
+            "it in Python (file.py:function)"
+        )
+
+
+def _near(what: str) -> str:
+    from difflib import get_close_matches
+
+    if what.endswith(".py"):
+        return f"; which function of it? {what}:FUNCTION"
+    match = get_close_matches(what, BUILTINS, 1)
+    return f"; did you mean {match[0]}?" if match else ""
 
 
 def with_default_names(stages: list[Any]) -> list[Any]:
@@ -55,7 +99,9 @@ def _named(stage: Table, used: set[str]) -> Table:
 
 
 def _kind(stage: Table) -> str:
-    return "sources" if "all" in stage else "http" if "http" in stage else "stage"
+    return next(
+        (key for key in ("http", *KINDS) if key in stage), "sources" if "all" in stage else "stage"
+    )
 
 
 def overlay(stage: Table, shortcuts: Table) -> Table:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from streamproc.codec import verbatim
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import TURN_S, Pace
-from streamproc.engines.program import Program, keep
+from streamproc.engines.program import Program, keep, keep_among_empty
 from streamproc.errors import Interrupted
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Note
@@ -30,8 +30,7 @@ class InlineLoop:
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input."""
         while not self.is_over and (batch := await work.receive()) is not None:
-            if not self._program.stages and (lines := verbatim(batch.lines)) is not None:
-                finished.finish_run(batch, 0, lines, {})
+            if not self._program.stages and self._pass_on(batch, finished):
                 await asyncio.sleep(0)
                 continue
             done = 0
@@ -41,6 +40,18 @@ class InlineLoop:
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
             except Interrupted:
                 await asyncio.get_running_loop().create_future()  # the abort is on its way
+
+    def _pass_on(self, batch: Batch, finished: Finished) -> bool:
+        """Finish `batch` if each of its records goes out as it is; False if one may not."""
+        lines: list[bytes] = []
+        notes: dict[int, Note] = {}
+        done = verbatim([line for line in batch.lines if line] if batch.passed else batch.lines)
+        if done is None:
+            return False
+        if batch.passed:
+            keep_among_empty(batch.lines, 0, done, lines, notes)
+        finished.finish_run(batch, 0, lines or done, notes)
+        return True
 
     def _turn(self, batch: Batch, start: int, finished: Finished) -> int:
         """As many records as fit a turn of the loop; returns where to go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -14,11 +15,11 @@ from streamproc.codec import (
     encode,
     encode_quickly,
 )
-from streamproc.engines.program import Outcome, Program, keep
+from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.slot import CALLING, RUNNING, Slot
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
-from streamproc.record import NOTHING, Batch, Note
+from streamproc.record import BLANK_NOTE, NOTHING, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
@@ -54,6 +55,8 @@ class OneStage:
         """Finish line i of `batch`; `slot` carries the deadline of the call."""
         program = self._program
         line = batch.lines[i]
+        if not line:
+            return BLANK_NOTE
         if len(line) > QUICK_BYTES:
             return await program.awaited(batch, i, slot)
         try:
@@ -116,12 +119,28 @@ class OneStage:
         half of the time. A slice in which anything is unusual goes record by record.
         """
         for first in range(start, stop, _SLICE):
-            self._slice(batch, first, min(first + _SLICE, stop), lines, notes)
+            last = min(first + _SLICE, stop)
+            raws = batch.lines[first:last]
+            if b"" not in raws:
+                self._slice(batch, range(first, last), raws, lines, notes)
+                continue
+            numbers = [i for i, raw in enumerate(raws, first) if raw]
+            done: list[bytes] = []
+            try:
+                if numbers:
+                    self._slice(batch, numbers, list(filter(None, raws)), done, notes)
+            finally:  # also what was done before an interruption
+                keep_among_empty(raws, first, done, lines, notes)
 
     def _slice(
-        self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
+        self,
+        batch: Batch,
+        numbers: Sequence[int],
+        raws: list[bytes],
+        lines: list[bytes],
+        notes: dict[int, Note],
     ) -> None:
-        raws = batch.lines[start:stop]
+        """`raws` are the lines of `batch` with these numbers."""
         try:
             is_quick = max(map(len, raws)) <= QUICK_BYTES
             records = list(map(decode_quickly, raws)) if is_quick else []
@@ -129,7 +148,7 @@ class OneStage:
         except (*Unusual, TypeError):
             records = []
         if not records or _is_odd(raws, records):
-            for i in range(start, stop):
+            for i in numbers:
                 keep(self._program.inline(batch, i), i, lines, notes)
             return
         given = list(map(dict.copy, records))
@@ -153,8 +172,8 @@ class OneStage:
                 value = NOTHING
             document = Document.resumed(raw, records[k], given[k])
             failure = error if k >= done else None
-            outcome = self._program.resume(value, document, batch, start + k, failure)
-            keep(outcome, start + k, lines, notes)
+            outcome = self._program.resume(value, document, batch, numbers[k], failure)
+            keep(outcome, numbers[k], lines, notes)
 
     def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
         try:

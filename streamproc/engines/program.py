@@ -164,6 +164,8 @@ class Program:
 
     def _open(self, batch: Batch, i: int) -> Document | Outcome:
         line = batch.lines[i]
+        if not line:
+            return BLANK_NOTE
         try:
             document: Document | Outline = Document(line) if self.stages else Outline.of(line)
         except UnreadableError as error:
@@ -278,3 +280,20 @@ def keep(outcome: Outcome, i: int, lines: list[bytes], notes: dict[int, Note]) -
         notes[i] = outcome
         outcome = outcome.line
     lines.append(outcome)
+
+
+def keep_among_empty(
+    raws: list[bytes], first: int, done: list[bytes], lines: list[bytes], notes: dict[int, Note]
+) -> None:
+    """The same for `raws`, from line `first` on: `done` is what those turned into that are
+    not empty, as far as work on them got.
+    """
+    rest = iter(done)
+    for i, raw in enumerate(raws, first):
+        if not raw:
+            notes[i] = BLANK_NOTE
+            lines.append(raw)
+        elif (line := next(rest, None)) is not None:
+            lines.append(line)
+        else:
+            return

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from streamproc.errors import ConfigError
+
+Path = tuple[str, ...]
+"""Names of members, from the outside in; () is the whole record."""
+
+_NUMBER = re.compile(r"([\w.]{1,99})\s*(==|!=|<=|>=|<|>)\s*(-?\d{1,30}(?:\.\d{1,30})?)(?![\d`])")
 
 
 def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
@@ -17,8 +23,44 @@ def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
     try:
         search: Callable[[Any], Any] = jmespath.compile(text).search
     except jmespath.exceptions.JMESPathError as error:
-        raise ConfigError(f"{key}: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).partition(", for expression")[0].split()).rstrip(".:,")
+        raise ConfigError(f"{key}: {text!r} is no JMESPath: {said}{_advice(text)}") from error
     return search
+
+
+def _advice(text: str) -> str:
+    """What people write who know other languages, as JMESPath has it."""
+    if numbers := _NUMBER.search(text):
+        written = f"{numbers[1]} {numbers[2]} `{numbers[3]}`"
+        return f"; numbers stand in backticks: {written}"
+    if re.search(r"(?<![=!<>])=(?!=)", text):
+        return "; equal is =="
+    if re.search(r"\b(and|or|not)\b", text):
+        return "; and, or, not are &&, ||, !"
+    return "; see https://jmespath.org/specification.html"
+
+
+def paths_in(text: str) -> tuple[Path | None, dict[str, Path]]:
+    """Where the value of `text` stands, if it is a plain path, and its members that do."""
+    import jmespath
+
+    tree = jmespath.compile(text).parsed
+    if tree["type"] != "multi_select_dict":
+        return _path(tree), {}
+    named = {pair["value"]: _path(pair["children"][0]) for pair in tree["children"]}
+    return None, {name: path for name, path in named.items() if path is not None}
+
+
+def _path(tree: Any) -> Path | None:
+    """The path that `tree` is, None if it is more than a path."""
+    if tree["type"] == "current":
+        return ()
+    if tree["type"] == "field":
+        return (tree["value"],)
+    if tree["type"] != "subexpression":
+        return None
+    parts = [_path(child) for child in tree["children"]]
+    return None if None in parts else tuple(name for part in parts for name in part or ())
 
 
 def condition(key: str, text: str | None) -> Callable[[Any], bool] | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self
 
 from streamproc.enrichers.imports import add_folder, free_name, import_named
 from streamproc.enrichers.markers import marks
+from streamproc.enrichers.signature import check_takes_record, with_options, without_yield
 from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
 from streamproc.policies.batch import Batch
@@ -19,27 +20,35 @@ from streamproc.units import Seconds
 
 
 class FunctionEnricher:
-    """Calls user code. Entering it enters an object that is an async context manager."""
+    """Calls user code. Entering it enters an object that is a context manager, async or not."""
 
-    def __init__(self, target: Any, threads: int) -> None:
-        """`target`: a callable or a class, which is created here without arguments."""
+    def __init__(self, target: Any, threads: int, options: Mapping[str, Any] | None = None) -> None:
+        """`target`: a callable, or a class, which is created here.
+
+        `options` are keyword arguments of it. Raises `ConfigError` for code that cannot be
+        called so.
+        """
         wishes = marks(target)
-        self._target: Any = _created(target) if inspect.isclass(target) else target
-        if not callable(self._target):
-            raise ConfigError(f"{_name(target)} is not callable")
+        self.options = dict(options or {})
+        self._target: Any = with_options(target, self.options)
+        if inspect.isclass(target):
+            self._target = _created(target, self.options)
+            check_takes_record(self._target)
         self.replaces = wishes.replaces
-        is_coroutine = _is_coroutine(self._target)
+        self._callable = without_yield(self._target, may_yield=self.replaces)
+        is_coroutine = _is_coroutine(self._callable)
         self._threads = Threads(threads) if wishes.blocking and not is_coroutine else None
-        self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._target
+        self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._callable
         self.batch = Batch(size=wishes.batch, wait=Seconds(wishes.wait_s)) if wishes.batch else None
         self.mode: Literal["inline", "awaited"] = (
             "awaited" if is_coroutine or self._threads else "inline"
         )
 
     async def __aenter__(self) -> Self:
-        if hasattr(self._target, "__aenter__"):
+        is_async = hasattr(self._target, "__aenter__")
+        if is_async or hasattr(self._target, "__enter__"):
             try:
-                entered = await self._target.__aenter__()
+                entered = await self._target.__aenter__() if is_async else self._target.__enter__()
             except Exception as error:
                 raise _blamed(f"{_name(self._target)} could not be entered", error) from error
             if callable(entered) and entered is not self._target and self._threads is None:
@@ -54,9 +63,13 @@ class FunctionEnricher:
     ) -> None:
         if self._threads is not None:
             self._threads.close()
-        if hasattr(self._target, "__aexit__"):
+        is_async = hasattr(self._target, "__aexit__")
+        if is_async or hasattr(self._target, "__exit__"):
             try:
-                await self._target.__aexit__(kind, error, traceback)
+                if is_async:
+                    await self._target.__aexit__(kind, error, traceback)
+                else:
+                    self._target.__exit__(kind, error, traceback)
             except Exception as raised:
                 raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
@@ -67,7 +80,7 @@ class FunctionEnricher:
 
     async def _in_thread(self, argument: Any) -> Any:
         assert self._threads is not None
-        return await self._threads.call(self._target, argument)
+        return await self._threads.call(self._callable, argument)
 
 
 def load(spec: str) -> Any:
@@ -134,11 +147,12 @@ def _execute(spec: str, run: Callable[[], object]) -> None:
         raise _blamed(spec, error) from error
 
 
-def _created(kind: Any) -> Any:
+def _created(kind: Any, options: Mapping[str, Any]) -> Any:
     try:
-        return kind()
+        return kind(**options)
     except Exception as error:
-        raise _blamed(f"{_name(kind)} could not be created without arguments", error) from error
+        given = f"with {', '.join(options)}" if options else "without arguments"
+        raise _blamed(f"{_name(kind)} could not be created {given}", error) from error
 
 
 def _blamed(what: str, error: BaseException) -> ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -38,9 +39,11 @@ class FunctionCall(Struct):
         return sha256(self.salt + encode([self.target, self.fields])).digest()
 
 
-def identity(target: Any) -> bytes:
-    """32 bytes that are others for another function, and for another version of its file."""
-    bound: list[str] = []
+def identity(target: Any, options: Mapping[str, Any] | None = None) -> bytes:
+    """32 bytes that are others for another function, for another version of its file and for
+    other `options`.
+    """
+    bound = [f"{name}={_written(value)}" for name, value in sorted((options or {}).items())]
     while isinstance(target, partial):
         bound += [repr(target.args), repr(target.keywords)]
         target = target.func
@@ -55,13 +58,18 @@ def identity(target: Any) -> bytes:
     return sha256(name + sha256(source).digest()).digest()
 
 
+def _written(option: Any) -> str:
+    """What tells an option from others: its value, even where it is not shown."""
+    return str(option) if isinstance(option, str) else repr(option)
+
+
 class AskedFunction:
     """A `FunctionEnricher` that takes calls; every attempt gets the record as it came."""
 
     def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
         self._function = function
         self._stage = stage
-        self._salt = identity(function.target)
+        self._salt = identity(function.target, function.options)
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:

@@ -65,7 +65,6 @@ class KafkaSource:
         settings: KafkaSourceSettings,
         *,
         stop_at_end: bool = False,
-        limit: int | None = None,
         connect_timeout_s: float = 10.0,
         one_line: bool = True,
         config: dict[str, Any] | None = None,
@@ -73,7 +72,6 @@ class KafkaSource:
         """`one_line`: newlines inside of values become spaces, for sinks of lines."""
         self.settings = settings
         self._stop_at_end = stop_at_end
-        self._left = limit
         self._connect_timeout_s = connect_timeout_s
         self._one_line = one_line
         self._config = config or {}
@@ -150,8 +148,6 @@ class KafkaSource:
         while True:
             if self._error is not None:
                 raise self._error
-            if self._left == 0:
-                return None
             found = self._take()
             if found is not None:
                 return found
@@ -186,10 +182,6 @@ class KafkaSource:
             self._turn.rotate(-1)
             if lane.ready and (self.corridor is None or self.corridor.is_open(lane.number)):
                 batch, failed = lane.ready.popleft()
-                if self._left is not None and len(batch) > self._left:
-                    batch = batch.cut(self._left)[0]
-                if self._left is not None:
-                    self._left -= len(batch)
                 lane.ready_lines -= len(batch)
                 self._ready_lines -= len(batch)
                 return batch, failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Container
+from contextlib import suppress
 
 from streamproc.record import Batch
 
@@ -89,7 +90,8 @@ class Channel:
                 await waiter
             except asyncio.CancelledError:
                 if waiter.cancelled():
-                    self._waiters.remove(waiter)
+                    with suppress(ValueError):  # the end of input was quicker
+                        self._waiters.remove(waiter)
                 else:
                     self._wake(1)  # it was meant for somebody who can use it
                 raise

@@ -9,7 +9,7 @@ from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import Reorder
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import WHITESPACE, Tally
+from streamproc.record import WHITESPACE, Batch, Tally
 
 
 class Lanes:
@@ -54,7 +54,7 @@ class Lanes:
         self._drop_rest(lanes)
         dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
         for batch in {id(batch): batch for batch in dropped}.values():
-            self._give_away(batch.lines[batch.written :])
+            self._give_away(batch, batch.written)
             self._window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
 
     def close(self) -> None:
@@ -62,10 +62,13 @@ class Lanes:
         self._is_closed = True
 
     def _drop_rest(self, lanes: Sequence[int]) -> None:
-        if (rest := self._producer.drop(lanes)) is not None:
-            self._give_away(rest.lines)
+        for batch in self._producer.drop(lanes):
+            self._give_away(batch, 0)
 
-    def _give_away(self, lines: list[bytes]) -> None:
-        blank = sum(not line.strip(WHITESPACE) for line in lines)
+    def _give_away(self, batch: Batch, start: int) -> None:
+        lines = batch.lines[start:]
+        passed = sum(batch.passed[start:])
+        blank = sum(not line.strip(WHITESPACE) for line in lines) - passed  # these are blank, too
+        self._tally.unselected += passed
         self._tally.blank += blank
-        self._tally.unprocessed += len(lines) - blank
+        self._tally.unprocessed += len(lines) - blank - passed

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from streamproc.record import FAILURES, Batch, Note
+from streamproc.record import FAILURES, UNSELECTED_NOTE, Batch, Note
 
 
 class Span(NamedTuple):
@@ -46,11 +46,13 @@ class Reorder:
 
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """Line i of `batch` is done."""
-        batch.results[i] = line
         if note is not None:
+            if batch.passed and batch.passed[i]:
+                line, note = b"", UNSELECTED_NOTE
             batch.notes[i] = note
             if self._failures_left:
                 self._count_failures(batch, {i: note})
+        batch.results[i] = line
         batch.open -= 1
         self.unseen += 1
         if self._waiter is not None:
@@ -62,6 +64,8 @@ class Reorder:
         """The lines of `batch` from `start` on are done."""
         batch.results[start : start + len(lines)] = lines
         if notes:
+            if passed := batch.passed:
+                notes = {i: UNSELECTED_NOTE if passed[i] else note for i, note in notes.items()}
             batch.notes.update(notes)
             if self._failures_left:
                 self._count_failures(batch, notes)

@@ -16,6 +16,7 @@ from streamproc.pipeline.lanes import Lanes
 from streamproc.pipeline.messages import MessageWriter
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import AsFinished, Reorder
+from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
@@ -23,6 +24,8 @@ from streamproc.record import (
     BLANK,
     BLANK_NOTE,
     UNPROCESSED,
+    UNSELECTED,
+    UNSELECTED_NOTE,
     WHITESPACE,
     Batch,
     Cursor,
@@ -72,11 +75,13 @@ class Run:
         max_errors: int | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
+        selection: Selection | None = None,
     ) -> None:
         """`progress` is that of an earlier run, after which the source goes on."""
         before = progress or Progress()
-        skipped = before.lines - before.blank
-        self.tally = Tally(lines=before.lines, blank=before.blank, skipped=skipped)
+        records = before.lines - before.blank
+        chosen = records if selection is None else selection.advance(records)
+        self.tally = Tally(before.lines, before.blank, skipped=chosen, unselected=records - chosen)
         self.errors: list[BaseException] = []
         self.lost_from: Cursor | None = None
         self.lost = 0
@@ -100,6 +105,7 @@ class Run:
             forms.refuse,
             keeper,
             before.done,
+            selection,
         )
         kind: Any = MessageWriter if sink.takes_messages else Writer
         self._writer: Writer = kind(self._reorder, window, sink, dead_letters, self.tally, keeper)
@@ -239,6 +245,8 @@ class Run:
         self._reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        if batch.passed and batch.passed[i]:
+            return UNSELECTED_NOTE
         # with a note it is a line whose end is known already, maybe a too-long one
         if not batch.lines[i].strip(WHITESPACE) and batch.notes.get(i, BLANK_NOTE).status == BLANK:
             return BLANK_NOTE
@@ -251,8 +259,7 @@ class Run:
 
     def _lose(self, batch: Batch, i: int) -> None:
         self.lost += 1
-        file, line, offset, part = batch.cursor
-        self.lost_from = self.lost_from or Cursor(file, line + i, offset, part)
+        self.lost_from = self.lost_from or batch.cursor._replace(line=batch.cursor.line + i)
 
     async def _account_for(self, unwritten: Iterable[tuple[Batch, int]]) -> None:
         """What the sink did not take goes to the dead-letter file, if that one still works."""
@@ -261,7 +268,7 @@ class Run:
         for batch, i in unwritten:
             earlier = None if self._keeps_rest else batch.notes.get(i)
             note = earlier or self._abandon(failed, batch, i, to_stdout=False)
-            if note.status == BLANK:
+            if note.status in (BLANK, UNSELECTED):
                 self.tally.count(note)
                 continue
             self.tally.unprocessed += 1
@@ -271,7 +278,7 @@ class Run:
                 self._lose(batch, i)
 
     async def _keep_residue(self) -> None:
-        residue = self._source.residue()
+        residue = None if self._producer.is_full else self._source.residue()
         if residue is not None and self._dead_letters is not None and not self._keeps_rest:
             batch, failed = residue
             note = self.forms.abandon(failed, batch, 0, to_stdout=False)

@@ -11,34 +11,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamproc.errors import InputError, ResumeError
-from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, is_file, misfit
+from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, misfit
 from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.checksums import Checksums
+from streamproc.sources.formats import head_of, refuse_others
+from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
+from streamproc.sources.part import Part
 from streamproc.sources.prefix import Prefix
 from streamproc.sources.stdin import Descriptor
 
-STDIN = "<stdin>"
-
 T = TypeVar("T")
-
-
-class _Part:
-    """One of the inputs. `begin` is where its descriptor stood, the shell may have moved it."""
-
-    def __init__(self, name: str, fd: int) -> None:
-        self.name = STDIN if name == "-" else name
-        self.fd = fd
-        self.is_file = is_file(fd)
-        self.begin = os.lseek(fd, 0, os.SEEK_CUR) if self.is_file else 0
-        self.line = 1
-        self.offset = 0
-        self.rest = b""  # read already
-        self.prefix: Prefix | None = None
-        self.sums: Checksums | None = None
-        self.is_unended = False  # its last line had no newline
-        self.mark: FileMark | None = None  # once all of it is done
-        self.is_done = False  # by an earlier run
 
 
 class LineSource:
@@ -59,17 +42,19 @@ class LineSource:
         stdin_fd: int = 0,
         max_line_bytes: int = 16 << 20,
         resumable: bool = False,
+        cutter_of: type[LineCutter | JsonCutter] = LineCutter,
     ) -> None:
         self._inputs = list(inputs)
         self._stdin_fd = stdin_fd
         self._max_line_bytes = max_line_bytes
         self._resumable = resumable
+        self._cutter_of = cutter_of
         self._open: list[int] = []
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._at = -1  # the part that is read
         self._ready: deque[tuple[Batch, Failed | None]] = deque()
         self._reader: Descriptor | None = None
-        self._cutter: LineCutter | None = None
+        self._cutter: LineCutter | JsonCutter | None = None
         self._resumed: Bookmark | None = None
         self._skip = 0  # lines, before the first
 
@@ -78,7 +63,9 @@ class LineSource:
             fd = self._stdin_fd if name == "-" else await self._open_file(name)
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise InputError(f"cannot read {name}: it is a directory")
-            part = _Part(name, fd)
+            part = Part(name, fd)
+            if part.is_file and self._cutter_of is LineCutter:
+                refuse_others(part.name, await _in_thread(head_of, fd, part.begin))
             if self._resumable and part.is_file:
                 part.sums = await _in_thread(Checksums, fd, part.begin)
             elif self._resumable:
@@ -117,6 +104,8 @@ class LineSource:
             except OSError as error:
                 raise InputError(f"cannot read {part.name}: {error.strerror}") from error
             part.rest = b""
+            if part.offset == 0 and not part.is_file and self._cutter_of is LineCutter:
+                refuse_others(part.name, chunk)
             if not chunk and self._cutter.has_tail:
                 if self.before_tail is not None and part.is_file and part is self._parts[-1]:
                     await self.before_tail()
@@ -199,7 +188,7 @@ class LineSource:
         part.line, self._skip = bookmark.line, bookmark.skip
         self._resumed = bookmark
 
-    async def _find(self, part: _Part, mark: FileMark) -> None:
+    async def _find(self, part: Part, mark: FileMark) -> None:
         if not part.is_file:
             raise ResumeError(
                 f"{part.name} is a pipe, and was a file when the checkpoint was written: name the "
@@ -212,7 +201,7 @@ class LineSource:
         part.offset = mark.offset - part.begin
         os.lseek(part.fd, mark.offset, os.SEEK_SET)
 
-    async def _read_again(self, part: _Part, mark: PipeMark, line: int) -> None:
+    async def _read_again(self, part: Part, mark: PipeMark, line: int) -> None:
         """A pipe cannot be seeked: what comes first has to be what came first."""
         part.prefix = prefix = Prefix()
         reader = Descriptor(part.fd)
@@ -237,7 +226,7 @@ class LineSource:
             )
         part.offset = mark.offset
 
-    async def _expect_end(self, part: _Part, mark: Mark) -> None:
+    async def _expect_end(self, part: Part, mark: Mark) -> None:
         """Lines that were added to an input after which others were done have no place."""
         if isinstance(mark, FileMark):
             part.mark = mark
@@ -250,7 +239,7 @@ class LineSource:
                 "begun: only the last input may grow; do the new lines in a run of their own"
             )
 
-    async def _pass_newline(self, part: _Part, offset: int, line: int) -> None:
+    async def _pass_newline(self, part: Part, offset: int, line: int) -> None:
         """After a last line that had no newline, if it has got one since."""
         if part.sums is not None:
             if await _in_thread(os.pread, part.fd, 1, offset) == b"\n":
@@ -276,7 +265,7 @@ class LineSource:
         part = self._parts[self._at]
         if not part.is_done:
             self._reader = Descriptor(part.fd, None if part.sums is None else part.sums.add)
-            self._cutter = LineCutter(
+            self._cutter = self._cutter_of(
                 part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset
             )
         return True

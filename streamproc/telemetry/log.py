@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from streamproc.codec import encode
-from streamproc.shown import as_json, one_line, short, traceback_lines
+from streamproc.shown import MOST, as_json, one_line, short, traceback_lines
 
 
 class _Text(logging.Formatter):
@@ -18,12 +18,7 @@ class _Text(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": short(record.getMessage()),
-        }
+        entry = _entry(record, MOST)
         if traceback := _traceback(record):
             entry["traceback"] = "\n".join(traceback)
         return as_json(encode(entry).decode())
@@ -32,6 +27,21 @@ class _Json(logging.Formatter):
 def _traceback(record: logging.LogRecord) -> list[str]:
     error = record.exc_info[1] if record.exc_info else None
     return [] if error is None else traceback_lines(error)
+
+
+def json_line(message: str, level: int, most: int) -> str:
+    """One line of a log in JSON, for what is said beside the log; `most` characters of it."""
+    record = logging.LogRecord("streamproc", level, "", 0, message, None, None)
+    return as_json(encode(_entry(record, most)).decode())
+
+
+def _entry(record: logging.LogRecord, most: int) -> dict[str, str]:
+    return {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": short(record.getMessage(), most),
+    }
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -10,13 +10,15 @@ from msgspec import Struct, structs
 from streamproc.codec import encode
 from streamproc.record import CallTally, Tally
 
+_FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
 
 
 class Summary(Struct, frozen=True):
     """`received = ok + failed + dead_lettered + dropped + filtered + skipped + unprocessed`.
 
-    `failed` were annotated on stdout; `malformed` of all failed were no JSON objects;
+    `unselected` were passed over by `skip` and `sample`, and are not received. `failed` were
+    annotated on stdout; `malformed` of all failed were no JSON objects;
     `had_error` of `ok` came in with an `_error` and went through untouched. `requests` are
     attempts, `retries` those after the first; `stages` has the same by stage, with records
     that were `skipped` for want of a field and percentiles of an attempt's duration. Times
@@ -46,6 +48,7 @@ class Summary(Struct, frozen=True):
     coalesced: int = 0
     rate_limited: int = 0
     circuit_opened: int = 0
+    unselected: int = 0
     workers: int = 1
     restarts: int = 0
     lag: int | None = None
@@ -89,14 +92,14 @@ class Summary(Struct, frozen=True):
 
     def text(self) -> str:
         """For people: what is zero is left out."""
-        parts = [f"{self.received:,} records in {self.seconds:.2f} s"]
+        parts = [f"{_count(self.received, 'record')} in {self.seconds:.2f} s"]
         parts.append(f"{self.records_per_second:,.0f}/s")
         names = (
             "ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed",
-            "malformed", "had_error", "blank",
+            "unselected", "had_error", "blank",
         )  # fmt: skip
         parts += [
-            f"{getattr(self, name):,} {name.replace('_', '-')}"
+            f"{getattr(self, name):,} {name.replace('_', '-')}{self._of_malformed(name)}"
             for name in names
             if name == "ok" or getattr(self, name)
         ]
@@ -108,10 +111,24 @@ class Summary(Struct, frozen=True):
         if self.workers > 1:
             parts.append(f"{self.workers} workers, each with its share of the limits")
         if self.lag:
-            parts.append(f"{self.lag:,} messages behind")
+            parts.append(f"{_count(self.lag, 'message')} behind")
         if self.restarts:
-            parts.append(f"{self.restarts} restarts")
+            parts.append(_count(self.restarts, "restart"))
         return "streamproc: " + ", ".join(parts)
+
+    def _of_malformed(self, name: str) -> str:
+        """How many of those that failed were malformed, beside the first place they ended in."""
+        ended = [each for each in _FAILURES if getattr(self, each)]
+        if not self.malformed or name not in ended[:1]:
+            return ""
+        failed = sum(getattr(self, each) for each in ended)
+        if self.malformed == failed and len(ended) == 1:
+            return " (all malformed)" if failed > 1 else " (malformed)"
+        return f" ({self.malformed:,} malformed)"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _of_stage(calls: CallTally) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def classes(folder: Path) -> None:
     ("name", "message"),
     [
         ("Create", b"ValueError: no key"),
-        ("Needs", b"missing 1 required positional argument: 'key'"),
+        ("Needs", b"missing a required argument: 'key'; give key a default, or options"),
         ("Enter", b"OSError: no model"),
     ],
 )

@@ -273,7 +273,7 @@ def test_longer_than_anybody_waits(enrich: Any, run: Any, folder: Path, more: st
     """Past max_wait the run ends with 69; a deadline of the record's own ends only the record."""
     outcome = enrich(
         f'http.url = "SERVER/429?after=1000&times=99"\n{more}', *TEN,
-        args=("--dead-letter", "dead", "-j", "1"),
+        args=("--on-error", "annotate", "--dead-letter", "dead", "-j", "1"),
     )  # fmt: skip
     if more:
         assert (outcome.code, outcome.counts["failed"], outcome.counts["received"]) == (3, 10, 10)
@@ -552,8 +552,8 @@ def test_the_next_one_answers(enrich: Any, user: Path, server: Server) -> None:
     ]
     outcome = enrich(text, *given)
     first, second, third = outcome.results
-    assert (first["a"], first["_source"]) == (1, server.url)
-    assert (second["name"], second["_source"]) == ("c", server.url)
+    assert (first["a"], first["_source"]) == (1, f"{server.url}/status/{{a}}")
+    assert (second["name"], second["_source"]) == ("c", f"{server.url}/company/{{b}}")
     assert third == {"other": 3, "_source": "user.py:other"}
     assert outcome.counts["stages"]["x"]["fallbacks"] == 3
 

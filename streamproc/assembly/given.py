@@ -1,0 +1,118 @@
+"""What Python code gives: stages, sources and sinks in the forms that are at hand there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from streamproc.config.specs import Table, stage_of
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Sink, Source
+from streamproc.sinks.file import FileSink
+from streamproc.sinks.python import ListSink, OpenFileSink
+from streamproc.sources.file import LineSource
+from streamproc.sources.iterable import IterableSource
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """An open file, binary or text."""
+
+    def write(self, data: Any, /) -> Any:
+        """Take `data`."""
+
+
+Path = str | os.PathLike[str]
+What = str | Callable[..., Any] | Mapping[str, Any]
+StageLike = What | tuple[str, What]
+"""A SPEC or URL, a function or class, a table as in the pipeline file; or a pair with a name."""
+Records = Iterable[Any] | AsyncIterable[Any]
+"""dicts, or lines as str or bytes; so an open file, too."""
+SourceLike = Source | Path | Records
+SinkLike = Sink | Path | list[Any] | Writable
+
+_FLAGS = re.compile(r" \(--?[a-z][a-z-]*(?: [A-Z]+)?\)|^-e ")
+
+
+def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Any]]:
+    """The tables of `stages`, and what they call where that is known. Raises `ConfigError`."""
+    if isinstance(stages, str | Mapping) or not isinstance(stages, Sequence):
+        raise ConfigError(
+            f"stages: expected a list of stages, got {type(stages).__name__}: [{stages!r}]"
+        )
+    found, problems = [], []
+    for i, stage in enumerate(stages):
+        try:
+            found.append(_table_of(stage))
+        except ConfigError as error:
+            problems += [f"stage[{i}]: {in_python(problem)}" for problem in error.problems]
+    if problems:
+        raise ConfigError(*problems)
+    return [table for table, _ in found], [target for _, target in found]
+
+
+def _table_of(stage: Any) -> tuple[Table, Any]:
+    name, what = stage if isinstance(stage, tuple) and len(stage) == 2 else (None, stage)
+    named: Table = {} if name is None else {"name": name}
+    if isinstance(what, Mapping):
+        table = dict(what)
+        target = table["python"] if callable(table.get("python")) else None
+        return table | ({} if target is None else {"python": _spec_of(target)}) | named, target
+    if isinstance(what, str):
+        if what.startswith(("http://", "https://")):
+            if name is None:
+                raise ConfigError(f'a URL needs a name for its result: ("company", {what!r})')
+            return {"http": {"url": what}} | named, None
+        return stage_of(what) | named, None
+    if callable(what):
+        return {"python": _spec_of(what)} | named, what
+    raise ConfigError(
+        "expected a SPEC or URL (str), a function, a table (dict), or a pair of a name and one of "
+        f"these, got {type(what).__name__}"
+    )
+
+
+def _spec_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    return f"{getattr(function, '__module__', '__main__')}:{name}"
+
+
+def in_python(problem: str) -> str:
+    """A problem without the flags of the command line."""
+    return _FLAGS.sub("", problem)
+
+
+def source_of(source: SourceLike, **options: Any) -> Source:
+    """What reads `source`; `options` are those of a `LineSource`. Raises TypeError."""
+    if isinstance(source, str | os.PathLike):
+        return LineSource([os.fspath(source)], **options)
+    if hasattr(source, "receive"):
+        return source  # type: ignore[return-value]
+    if isinstance(source, AsyncIterable | Sequence) and not isinstance(source, bytes):
+        from streamproc.testing import MemorySource
+
+        return MemorySource(source)
+    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
+        raise TypeError(
+            "source: expected the name of a file, an open file, or an iterable of records, "
+            f"got {type(source).__name__}"
+        )
+    return IterableSource(source)
+
+
+def sink_of(sink: SinkLike) -> Sink:
+    """What writes to `sink`. Raises TypeError."""
+    if isinstance(sink, str | os.PathLike):
+        return FileSink(os.fspath(sink))
+    if hasattr(sink, "takes_messages"):
+        return sink  # type: ignore[return-value]
+    if isinstance(sink, list):
+        return ListSink(sink)
+    if isinstance(sink, Writable):
+        return OpenFileSink(sink)
+    raise TypeError(
+        "sink: expected the name of a file, an open file, or a list for the records, "
+        f"got {type(sink).__name__}"
+    )

@@ -1,0 +1,62 @@
+"""`-H`, `-X`, `--json`, `--auth`: the `http` table of the one http stage on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamproc.codec import decode_any
+from streamproc.errors import DecodeError, UsageError
+from streamproc.secrets import hide
+
+FLAGS = {"header": "-H", "method": "-X", "json": "--json", "auth": "--auth"}
+
+
+def apply_http_flags(stages: Sequence[dict[str, Any]], given: dict[str, Any]) -> None:
+    """Take the flags out of `given` and put them into the http stage. Raises `UsageError`."""
+    flags = {name: value for name in FLAGS if (value := given.pop(name, None)) not in (None, ())}
+    if not flags:
+        return
+    names = ", ".join(FLAGS[name] for name in flags)
+    asking = [stage["http"] for stage in stages if "http" in stage]
+    if len(asking) != 1:
+        raise UsageError(
+            f"{names}: for the one http stage among -e, there are {len(asking)}; with more of "
+            "them, or with -c, write it into the pipeline file"
+        )
+    [http] = asking
+    if "header" in flags:
+        http["headers"] = dict(map(_header, flags["header"]))
+    if "method" in flags:
+        http["method"] = flags["method"].upper()
+    if "json" in flags:
+        http["json"] = _json(flags["json"])
+    if "auth" in flags:
+        http["auth"] = _auth(flags["auth"])
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(f"-H {text}: expected 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def _json(text: str) -> Any:
+    try:
+        return decode_any(text.encode())
+    except DecodeError as error:
+        raise UsageError(
+            f"--json {text}: {error.message}; expected JSON such as "
+            '\'{"domain": "{email.domain}"}\''
+        ) from None
+
+
+def _auth(text: str) -> dict[str, str]:
+    scheme, colon, rest = text.partition(":")
+    if not colon or not rest:
+        raise UsageError("--auth: expected bearer:TOKEN or USER:PASSWORD; '${VAR}' keeps it secret")
+    kind, value = ("bearer", rest) if scheme.lower() == "bearer" else ("basic", text)
+    if "${" not in value:
+        hide(value)
+    return {kind: value}

@@ -1,0 +1,186 @@
+"""JSON that is no JSON Lines → lines: arrays of records, records over several lines."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from streamproc.record import Batch, Cursor, Failed
+from streamproc.sources.lines import BOM
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_START = re.compile(rb"[^ \t\r\n,]")  # of a value, or the bracket of an array around it
+_INSIDE = re.compile(rb'["{}\[\]]')
+_IN_STRING = re.compile(rb'["\\]')
+_AFTER_WORD = re.compile(rb"[ \t\r\n,\[\]{}]")
+# A newline is white space outside of strings only: in one it stays what it is, an error
+_BREAKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\r\n][ \t\r\n]*', re.DOTALL)
+
+Found = list[tuple[Batch, Failed | None]]
+
+
+class JsonCutter:
+    """Cuts the chunks of one file into its values; see `LineCutter`, whose methods it has.
+
+    The elements of an array at the top are values of their own. Each becomes a line: line
+    breaks and indentation between its tokens go, all other bytes stay. `line` counts values.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        max_line_bytes: int,
+        lane: int = 0,
+        *,
+        part: int = 0,
+        line: int = 1,
+        offset: int = 0,
+    ) -> None:
+        self._file = file
+        self._max_bytes = max_line_bytes
+        self._lane = lane
+        self._part = part
+        self.line = line
+        self.offset = offset  # of all that was fed
+        self._in_array = False
+        self._value = bytearray()  # what came of the value that is not complete yet
+        self._depth = 0
+        self._in_string = self._in_word = self._escaped = False
+        self._is_begun = False
+        self._oversized: _Hash | None = None
+        self._length = 0
+        self._lines: list[bytes] = []
+        self._found: Found = []
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether a value is begun."""
+        return self._is_begun
+
+    def feed(self, chunk: bytes) -> Found:
+        """Batches, in order, of the values that `chunk` completes."""
+        if self.offset == 0:
+            self.offset += len(chunk)
+            chunk = chunk.removeprefix(BOM)
+        else:
+            self.offset += len(chunk)
+        at = 0
+        while at < len(chunk):
+            at = self._go_on(chunk, at) if self._is_begun else self._begin(chunk, at)
+        return self._taken()
+
+    def finish(self) -> Found:
+        """At the end of input: a word that only the end ends, and what is not closed."""
+        if self._is_begun:
+            self._end()
+        if self._in_array:
+            self._in_array = False
+            self._flush()
+            failed = Failed("decode", "malformed", "the input ends inside of an array: cut off?", 0)
+            self._found.append((self._batch([b""]), failed))
+        return self._taken()
+
+    def residue(self) -> tuple[Batch, Failed] | None:
+        """A value that is not complete, when there will be no end of input."""
+        if not self._is_begun or self._oversized is not None:
+            return None
+        cursor = Cursor(self._file, self.line, self.offset, self._part)
+        batch = Batch(self._lane, cursor, [_as_line(self._value)], len(self._value))
+        return batch, Failed("decode", "shutdown", "not complete when reading stopped", 0)
+
+    def _begin(self, chunk: bytes, at: int) -> int:
+        match = _START.search(chunk, at)
+        if match is None:
+            return len(chunk)
+        mark = match[0]
+        if mark == b"[" and not self._in_array:
+            self._in_array = True
+            return match.end()
+        if mark == b"]" and self._in_array:
+            self._in_array = False
+            return match.end()
+        self._is_begun = True
+        self._depth = int(mark in b"{[")
+        self._in_string = mark == b'"'
+        self._in_word = not self._depth and not self._in_string
+        self._keep(mark)
+        return match.end()
+
+    def _go_on(self, chunk: bytes, at: int) -> int:
+        """To the end of the value, or of the chunk; returns where that is."""
+        start = at
+        while at < len(chunk):
+            if self._escaped:
+                self._escaped = False
+                at += 1
+                continue
+            marks = _IN_STRING if self._in_string else _AFTER_WORD if self._in_word else _INSIDE
+            match = marks.search(chunk, at)
+            if match is None:
+                break
+            at, mark = match.end(), match[0]
+            if self._in_word:
+                at = match.start()
+                self._depth = 0
+            elif mark == b"\\":
+                self._escaped = True
+                continue
+            elif mark == b'"':
+                self._in_string = not self._in_string
+            else:
+                self._depth += 1 if mark in b"{[" else -1
+            if self._depth <= 0 and not self._in_string:
+                self._keep(chunk[start:at])
+                self._end()
+                return at
+        self._keep(chunk[start:])
+        return len(chunk)
+
+    def _keep(self, piece: bytes) -> None:
+        if self._oversized is None:
+            self._value += piece
+            if len(self._value) <= self._max_bytes:
+                return
+            from hashlib import sha256
+
+            self._oversized = sha256()
+            self._length = 0
+            piece, self._value = bytes(self._value), bytearray()
+        self._oversized.update(piece)
+        self._length += len(piece)
+
+    def _end(self) -> None:
+        self._is_begun = self._in_word = self._in_string = self._escaped = False
+        if self._oversized is None:
+            self._lines.append(_as_line(self._value))
+            self._value = bytearray()
+            return
+        self._flush()
+        message = f"value of {self._length} bytes, the limit is {self._max_bytes}"
+        details = {"length_bytes": self._length, "sha256": self._oversized.hexdigest()}
+        self._found.append((self._batch([b""]), Failed("decode", "too_long", message, 0, details)))
+        self._oversized = None
+
+    def _batch(self, lines: list[bytes]) -> Batch:
+        cursor = Cursor(self._file, self.line, self.offset, self._part)
+        self.line += len(lines)
+        return Batch(self._lane, cursor, lines, sum(map(len, lines)) + len(lines))
+
+    def _flush(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._found.append((self._batch(lines), None))
+
+    def _taken(self) -> Found:
+        self._flush()
+        found, self._found = self._found, []
+        return found
+
+
+def _as_line(value: bytearray) -> bytes:
+    line = bytes(value)
+    if b"\n" in line or b"\r" in line:
+        line = _BREAKS.sub(lambda match: match[0] if match[0][:1] == b'"' else b"", line)
+    return line.replace(b"\n", b"\r")

@@ -1,0 +1,138 @@
+"""Mistakes that people make, and the one line that helps: what, where, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CODE = """
+import streamproc
+def two(record, model): return {}
+def nobody(): return {}
+def option(record, *, top: int = 3): return {}
+def yields(record): yield record
+async def later(record): yield record
+class NoCall: pass
+class NoRecord:
+    def __call__(self): return {}
+class Key:
+    def __init__(self, key): pass
+    def __call__(self, record): return {}
+"""
+
+STAGE = '[[stage]]\nname = "a"\nhttp = { url = "http://h/{x}" }\n'
+
+# what is typed, and what the one line has to say: what, where, what to do next
+SPECS = {
+    "lead": ("-e lead", "expected leads", "did you mean leads?"),
+    "code.py": ("-e code.py", "which function", "code.py:FUNCTION"),
+    "my stage=leads": ("-e my stage=leads", "a name has", "-e 'my_stage=leads'"),
+    "a.b=http://h/{x}": ("-e a.b=", "a name has", "into ="),
+    "ftp://h/{x}": ("-e ftp://h/{x}", "ftp:// is no stage", "call http:// or https://"),
+    "x=http:/h.de/{x}": ("-e x=http:/", "expected", "http://h.de/{x}"),
+    "http://h/{x}": ("-e http://h/{x}", "needs a name", "-e NAME=http://h/{x}"),
+    "filter:x > 4000": ("'x > 4000'", "numbers stand in backticks", "x > `4000`"),
+    "select:{a b}": ("select", "is no JMESPath", "jmespath.org"),
+    "code.py:two": ("two(record, model)", "missing", "options = { model = ... }"),
+    "code.py:nobody": ("nobody()", "too many", "def f(record)"),
+    "code.py:yields": ("yields", "yields", "@streamproc.transform"),
+    "code.py:later": ("later", "yields", "@streamproc.transform"),
+    "code.py:NoCall": ("NoCall", "no __call__", "def __call__(self, record)"),
+    "code.py:NoRecord": ("NoRecord", "too many", "def f(record)"),
+    "code.py:Key": ("Key(key)", "missing", "options = { key = ... }"),
+}
+
+FILES = {
+    STAGE.replace(" }", ", timeout = 3 }"): (
+        "stage[0].http.timeout", "belongs to the stage", "write timeout"
+    ),
+    STAGE + "headers = { }": ("stage[0].headers", "belongs into the table http", "http = {"),
+    'retry = {}\n[[stage]]\nbuiltin = "none"': ("retry", "belongs to a stage", "[[stage]]"),
+    STAGE + "ordered = false": ("stage[0].ordered", "belongs to the top", "above the first"),
+    '[stage]\nbuiltin = "none"': ("stage", "double brackets", "[[stage]]"),
+    STAGE + 'when = "x > 4000"': ("stage[0].when", "numbers stand in backticks", "x > `4000`"),
+    STAGE + 'when = "x = y"': ("stage[0].when", "no JMESPath", "equal is =="),
+    STAGE + 'when = "a and b"': ("stage[0].when", "no JMESPath", "&&"),
+    STAGE.replace('"a"', '"a b"'): ("stage[0].name", "a name has", "'a_b' is one"),
+    STAGE.replace("http:", "ftp:"): ("stage[0]: http.url", "expected", "https://host/"),
+    STAGE + "options = { a = 1 }": ("stage[0].options", "only a python stage", "has options"),
+    '[[stage]]\npython = "code.py:option"\noptions = { top = "x" }': (
+        "options.top", "expected int", "got 'x'"
+    ),
+    '[[stage]]\npython = "code.py:option"\noptions = { tpo = 1 }': (
+        "option(record", "the options tpo", "did you mean top?"
+    ),
+    '[[stage]]\nfilter = "x"\ninto = "y"': ("stage[0].into", "a filter", "it replaces it"),
+}  # fmt: skip
+
+USAGE = {
+    ("chek", "p.toml"): ("'chek'", "no command or file", "streamproc check"),
+    ("check",): ("check", "expected one pipeline file", "streamproc check FILE"),
+    ("--stop-at-end",): ("--stop-at-end", "for a Kafka topic", "leave it out"),
+    ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
+}
+
+
+def expect(done: Any, code: int, says: tuple[str, ...]) -> None:
+    assert (done.returncode, done.stdout) == (code, b"")
+    *before, line = done.stderr.decode().splitlines()
+    assert not before or before[0].startswith("Usage: ")
+    assert [part for part in says if part not in line] == [], line
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_specs(run: Any, folder: Path, spec: str) -> None:
+    """A SPEC that is none is 78, before anything is read."""
+    (folder / "code.py").write_text(CODE)
+    expect(run("-e", spec, stdin=b"{}\n"), 78, SPECS[spec])
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_files(run: Any, folder: Path, text: str) -> None:
+    """So is a pipeline file with a mistake."""
+    (folder / "code.py").write_text(CODE)
+    (folder / "p.toml").write_text(text)
+    expect(run("check", "p.toml"), 78, FILES[text])
+
+
+@pytest.mark.parametrize("arguments", USAGE)
+def test_usage(run: Any, arguments: tuple[str, ...]) -> None:
+    """What is asked of the command in the wrong way is 2."""
+    expect(run(*arguments), 2, USAGE[arguments])
+
+
+def test_all_of_a_file_in_one_round(run: Any, folder: Path) -> None:
+    """Keys, variables, files and expressions are told together, each once."""
+    (folder / "p.toml").write_text(
+        'timeot = 3\n[[stage]]\npython = "nowhere.py:f"\nwen = "x"\n'
+        '[[stage]]\nbuiltin = "leads"\nwhen = "x > 3"\n'
+        '[[stage]]\nname = "c"\nhttp = { url = "http://h/${NO_SUCH}", select = "a b" }\n'
+    )
+    for arguments in (("check", "p.toml"), ("-c", "p.toml")):
+        done = run(*arguments)
+        assert done.returncode == 78
+        told = sorted(line.split(": ")[1] for line in done.stderr.decode().splitlines())
+        assert told == [
+            "stage[0]", "stage[0].wen", "stage[1].when", "stage[2].http.select",
+            "stage[2].http.url", "timeot",
+        ]  # fmt: skip
+
+
+def test_help_is_a_command(run: Any) -> None:
+    """`streamproc help`, of a command too."""
+    assert run("help").stdout.startswith(b"Usage: streamproc [OPTIONS]")
+    assert run("help", "check").stdout.startswith(b"Usage: streamproc check ")
+
+
+def test_dead_letters_are_used_when_they_are_named(run: Any, folder: Path) -> None:
+    """`--dead-letter` alone takes the failed records, and says so; a mode that is given holds."""
+    done = run("-e", "none", "--dead-letter", "dead", stdin=b"bad\n{}\n")
+    assert (done.returncode, done.stdout) == (3, b"{}\n")
+    assert b"note: " in done.stderr
+    assert b"--on-error annotate" in done.stderr
+    assert (folder / "dead").read_bytes().count(b"\n") == 1
+    given = ("--on-error", "annotate", "--dead-letter", "dead")
+    done = run("-e", "none", *given, stdin=b"bad\n{}\n")
+    assert (done.stdout.count(b"\n"), done.stderr) == (2, b"")

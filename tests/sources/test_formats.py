@@ -1,0 +1,127 @@
+"""Inputs that are no JSON Lines: told at once, or read when that is asked for."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamproc.errors import InputError
+from streamproc.sources.formats import refuse_others
+from streamproc.sources.json_values import JsonCutter
+from tests.conftest import records
+
+LINES = b'{"id":1,"x":19.90}\n{"id":2,"x":1e3}\n'
+RECORDS = [json.loads(line) for line in LINES.splitlines()]
+PRETTY = b"\n".join(json.dumps(record, indent=2).encode() for record in RECORDS)
+OTHERS = {
+    "a.gz": (gzip.compress(LINES), "compressed with gzip", "zcat"),
+    "a.zst": (b"\x28\xb5\x2f\xfd" + LINES, "compressed with zstd", "zstd -dc"),
+    "a.bz2": (bz2.compress(LINES), "compressed with bzip2", "bzcat"),
+    "a.xz": (lzma.compress(LINES), "compressed with xz", "xzcat"),
+    "a.zip": (b"PK\x03\x04" + LINES, "a zip archive", "unzip -p"),
+    "array": (json.dumps(RECORDS).encode(), "one JSON array", "jq -c '.[]'"),
+    "array2": (json.dumps(RECORDS, indent=1).encode(), "one JSON array", "--input-format json"),
+    "pretty": (PRETTY, "JSON over several lines", "jq -c ."),
+    "csv": (b"id,name\n1,Ada\n2,Bob\n", "CSV", "mlr --icsv --ojsonl cat"),
+    "tsv": (b"id\tname\n1\tAda\n", "TSV", "mlr --itsv"),
+    "semicolons": (b"id;name\n1;Ada\n", "CSV", "--ifs ';'"),
+    "utf16": (LINES.decode().encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
+    "utf16le": (LINES.decode().encode("utf-16-le"), "UTF-16", "iconv -f UTF-16LE"),
+    "utf16be": (LINES.decode().encode("utf-16-be"), "UTF-16", "iconv -f UTF-16BE"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_format_is_told(name: str) -> None:
+    """What it is, and through what to pipe it."""
+    data, what, program = OTHERS[name]
+    with pytest.raises(InputError) as raised:
+        refuse_others(name, data)
+    assert str(raised.value).startswith(f"{name} is {what}: ")
+    assert program in str(raised.value)
+    with pytest.raises(InputError, match=r"^stdin is .*: pipe it through .* before streamproc"):
+        refuse_others("<stdin>", data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\n", b"{", b"{}", b"bad\n", b"bad, worse\n", LINES, b"\xef\xbb\xbf" + LINES,
+        b"[1]\n" + LINES, b'[{"a":1}]\n' + LINES, b"[]\n", b"bad, line\n" + LINES,
+        b"{\n" + LINES, b'"a,b"\n' + LINES, b"not, json\nno comma\n",
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_no_other_format(data: bytes) -> None:
+    """A record that fails does not end the run."""
+    refuse_others("x", data)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize("name", ["a.gz", "pretty"])
+def test_before_anything_is_written(run: Any, folder: Path, name: str, piped: bool) -> None:
+    """Exit 66 and one line; a file is looked at before the output is opened."""
+    (folder / name).write_bytes(OTHERS[name][0])
+    (folder / "out").write_bytes(b"precious")
+    where = {"stdin": OTHERS[name][0]} if piped else {}
+    done = run("-e", "none", *([] if piped else ["-o", "out", name]), **where)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (66, b"", 1)
+    assert (folder / "out").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["array", "array2", "pretty"])
+def test_json_is_read_when_asked_for(run: Any, folder: Path, name: str) -> None:
+    """Arrays and records over several lines become lines."""
+    (folder / name).write_bytes(OTHERS[name][0])
+    done = run("-e", "none", "--input-format", "json", name)
+    assert (done.returncode, records(done.stdout)) == (0, RECORDS)
+    assert run("--input-format", "json", "--checkpoint", "c", "-o", "o", name).returncode == 2
+
+
+def test_bytes_stay_and_wrong_values_fail(run: Any) -> None:
+    """Line breaks go, spelling stays; what is no record fails alone; a cut array is told."""
+    data = b'[ {"a": 1.50,\n  "b": "x\\n\\"]"}, 5, oops,\n{"c": [1,\n\n 2]}, {"d": "\n"}'
+    done = run("-e", "none", "--input-format", "json", stdin=data)
+    first, number, word, array, torn, end = done.stdout.splitlines()
+    assert first == b'{"a": 1.50,"b": "x\\n\\"]"}'
+    assert array == b'{"c": [1,2]}'
+    for line, kind in ((number, b"not_an_object"), (word, b"malformed"), (torn, b"malformed")):
+        assert kind in line
+    assert b"ends inside of an array" in end
+    long = b'[{"a":"%b"},{"a":1}]' % (b"x" * 100)
+    done = run("-e", "none", "--input-format", "json", "--max-line-bytes", "50", stdin=long)
+    assert b"too_long" in done.stdout
+    assert done.stdout.endswith(b'{"a":1}\n')
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4),
+    st.booleans(), st.sampled_from([None, 0, 2]), st.integers(1, 9),
+)  # fmt: skip
+def test_values_come_out_as_they_went_in(
+    given_records: list[Any], as_array: bool, indent: int | None, step: int
+) -> None:
+    """Whatever the records, the layout and where chunks end."""
+    parts = [json.dumps(each, indent=indent) for each in given_records]
+    text = json.dumps(given_records, indent=indent) if as_array else " ".join(parts)
+    cutter = JsonCutter("x", 1 << 20)
+    data = text.encode()
+    found = [each for at in range(0, len(data), step) for each in cutter.feed(data[at : at + step])]
+    found += cutter.finish()
+    assert [json.loads(line) for batch, _ in found for line in batch.lines] == given_records
+    assert all(failed is None for _, failed in found)
