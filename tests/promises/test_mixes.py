@@ -159,8 +159,9 @@ def test_ended_at_any_moment(
     async def main() -> Summary:
         shutdown = Shutdown(0.01)  # a stuck record outlives the first level, not the second
         pipeline = Pipeline(
-            [stage], ordered=ordered, concurrency=4, dead_letter=str(dead) if letters else None
-        )
+            [stage], ordered=ordered, concurrency=4, on_error="annotate",
+            dead_letter=str(dead) if letters else None,
+        )  # fmt: skip
         run = asyncio.create_task(pipeline.run(MemorySource(source()), sink, shutdown=shutdown))
         for _ in range(at):
             await asyncio.sleep(0)
