@@ -203,6 +203,11 @@ class CallError(RecordError):
         return status if isinstance(status, int) else None
 
     @property
+    def is_failure(self) -> bool:
+        """Whether it speaks for an outage: no answer, or a 5xx, also one that says when to come."""
+        return self.is_outage or (self.throttled and (self.status or 0) >= 500)
+
+    @property
     def is_answer(self) -> bool:
         """Whether the target answered, and not with a 5xx: then it is not down."""
         if self.throttled:

@@ -73,8 +73,8 @@ class Health:
         now, circuit = self._now(), self.circuit
         is_first, standing.is_first = standing.is_first, False
         is_overload = is_adaptive and error.status == 503 and now < self._good_at + _FRESH_S
-        is_evidence = error.is_outage and not is_overload and not self.is_suspect(standing)
-        if error.is_outage:
+        is_evidence = error.is_failure and not is_overload and not self.is_suspect(standing)
+        if error.is_failure:
             self.outage.reason = error.message
             if standing.failed_at is None:
                 standing.failed_at = self.serial
