@@ -79,6 +79,7 @@ class StageBuilder:
             sources=sources,
             keeps_answers=any(_keeps(each) for each in (settings, *(settings.all or ()))),
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
+            is_users=any(_is_users(each) for each in (settings, *(settings.all or ()))),
         )
 
     def _function(self, settings: StageSettings, target: Any = None) -> Any:
@@ -278,6 +279,11 @@ def _reshapes(settings: StageSettings) -> tuple[str, str] | None:
     """The kind that is one text, and the text."""
     given = [(name, getattr(settings, name)) for name in KINDS]
     return next(((name, text) for name, text in given if text is not None), None)
+
+
+def _is_users(settings: StageSettings) -> bool:
+    fallback = settings.fallback or ()
+    return settings.python is not None or any(each.python is not None for each in fallback)
 
 
 def _keeps(settings: StageSettings) -> bool:

@@ -10,6 +10,7 @@ from streamproc.codec import verbatim
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import TURN_S, Pace
 from streamproc.engines.program import Program, keep, keep_among_empty
+from streamproc.engines.run_delay import RunDelay
 from streamproc.errors import Interrupted
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Note
@@ -24,11 +25,18 @@ class InlineLoop:
         self._program = program
         self._warn_slow = warn_slow
         self._pace = Pace()
+        self._delay = RunDelay()
         self._one = OneStage.of(program)
         self.is_over = False  # no call is begun any more
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input."""
+        try:
+            await self._run(work, finished)
+        finally:
+            self._delay.close()
+
+    async def _run(self, work: Work, finished: Finished) -> None:
         while not self.is_over and (batch := await work.receive()) is not None:
             if not self._program.stages and self._pass_on(batch, finished):
                 await asyncio.sleep(0)
@@ -55,6 +63,7 @@ class InlineLoop:
 
     def _turn(self, batch: Batch, start: int, finished: Finished) -> int:
         """As many records as fit a turn of the loop; returns where to go on."""
+        self._delay.since_last_s()
         begun_s = time.monotonic()
         stop = min(len(batch), start + self._pace.size)
         if finished.counts_failures:
@@ -72,7 +81,7 @@ class InlineLoop:
             finished.finish_run(batch, start, lines, notes)
         elapsed_s = time.monotonic() - begun_s
         if stop - start == 1 or elapsed_s > _SLOW_S:
-            self._warn_slow(elapsed_s)
+            self._warn_slow(elapsed_s - self._delay.since_last_s())
         self._pace.measured(stop - start, elapsed_s)
         return stop
 

@@ -130,9 +130,11 @@ class LocalEngine:
         self._sweeper.thaw()
 
     def _warn_slow(self, busy_s: float) -> None:
-        if busy_s > _SLOW_INLINE_S and not self._warned_slow:
+        if busy_s <= _SLOW_INLINE_S or self._warned_slow:
+            return
+        names = ", ".join(stage.name for stage in self._program.stages if stage.is_users)
+        if names:
             self._warned_slow = True
-            names = ", ".join(stage.name for stage in self._program.stages)
             log.warning(
                 "stage %s kept the event loop busy for %.0f ms; blocking code cannot be timed "
                 "out or run side by side: mark it @streamproc.enricher(blocking=True), "

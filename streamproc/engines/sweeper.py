@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from streamproc.engines.run_delay import RunDelay
 from streamproc.engines.slot import CALLING, CLEANUP_S, ENDING, Slot
 
 _TICK_SHARE = 0.02  # two ticks stay within 5% of the timeout
@@ -37,12 +38,14 @@ class Sweeper:
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._last_s = self._now()
+        self._delay = RunDelay()
         self._timer = loop.call_later(self._tick_s, self._sweep)
 
     def stop(self) -> None:
         """Sweep no more."""
         if self._timer is not None:
             self._timer.cancel()
+            self._delay.close()
 
     def thaw(self) -> None:
         """The process was stopped and goes on: that time does not count."""
@@ -62,7 +65,7 @@ class Sweeper:
 
     def _sweep(self) -> None:
         now = self._now()
-        self._on_late(now - self._last_s - self._tick_s)
+        self._on_late(now - self._last_s - self._tick_s - self._delay.since_last_s())
         self._last_s = now
         for slot in list(self.slots):
             state = slot.state

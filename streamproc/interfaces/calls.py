@@ -205,7 +205,7 @@ class Stage(Struct, frozen=True):
     puts the result in the record's place. `when` decides from the record's fields.
     `keeps_answers`: what a call answers is worth waiting for, also when the run is aborted.
     `sources` are the names of those that it asks at once. `limits_s` are all time limits
-    that run in it.
+    that run in it. `is_users`: code runs in it that is not ours.
     """
 
     name: str
@@ -217,3 +217,4 @@ class Stage(Struct, frozen=True):
     sources: frozenset[str] = frozenset()
     limits_s: tuple[float, ...] = ()
     keeps_answers: bool = False
+    is_users: bool = False

@@ -1,0 +1,38 @@
+"""How long this thread had to wait for a processor: that is nobody's fault here.
+
+Linux counts it (`/proc/thread-self/schedstat`, proc(5): the second number, in ns).
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class RunDelay:
+    """Of the thread that opens it. Where nobody counts it is 0."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        self._last_ns = self._read_ns()
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def since_last_s(self) -> float:
+        """Since this was asked last, s."""
+        last_ns, self._last_ns = self._last_ns, self._read_ns()
+        return (self._last_ns - last_ns) / 1e9
+
+    def _read_ns(self) -> int:
+        if self._fd < 0:
+            return 0
+        try:
+            return int(os.pread(self._fd, 100, 0).split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
