@@ -149,11 +149,11 @@ def test_user_code_has_its_neighbours_for_the_whole_run(folder: Path, run: Any) 
 
 def test_a_name_that_we_need_is_ours(folder: Path, run: Any) -> None:
     """There is one module of a name: user code is told that it does not get its own."""
-    (folder / "jmespath.py").write_text("raise SystemExit('executed')\n")
-    (folder / "stage.py").write_text("import jmespath\ndef f(record):\n    return {'ok': True}\n")
+    (folder / "phonenumbers.py").write_text("raise SystemExit('executed')\n")
+    (folder / "stage.py").write_text("import phonenumbers\ndef f(record):\n    return {'ok': True}\n")
     done = run("-e", "stage.py:f", "-e", "leads", "--set", "leads.when=email", stdin=LEAD)
     assert done.returncode == 0
-    assert b"jmespath.py is not imported: streamproc uses a package" in done.stderr
+    assert b"phonenumbers.py is not imported: streamproc uses a package" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["email_validator", "statistics"])
