@@ -150,7 +150,8 @@ def test_user_code_has_its_neighbours_for_the_whole_run(folder: Path, run: Any) 
 def test_a_name_that_we_need_is_ours(folder: Path, run: Any) -> None:
     """There is one module of a name: user code is told that it does not get its own."""
     (folder / "phonenumbers.py").write_text("raise SystemExit('executed')\n")
-    (folder / "stage.py").write_text("import phonenumbers\ndef f(record):\n    return {'ok': True}\n")
+    stage = "import phonenumbers\ndef f(record):\n    return {'ok': True}\n"
+    (folder / "stage.py").write_text(stage)
     done = run("-e", "stage.py:f", "-e", "leads", "--set", "leads.when=email", stdin=LEAD)
     assert done.returncode == 0
     assert b"phonenumbers.py is not imported: streamproc uses a package" in done.stderr
