@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
