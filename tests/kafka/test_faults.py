@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -16,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ConfigEntry,
     ConfigResource,
 )
-from copies import PARTITIONS, both, message, written
+from copies import PARTITIONS, both, both_but_last_offsets, message, written
 
 from tests.conftest import summary
 
@@ -48,19 +47,7 @@ def test_topics_that_are_missing(
     assert missing not in broker.admin.list_topics(timeout=PATIENCE_S).topics
 
 
-@pytest.mark.parametrize(
-    "exactly_once",
-    [
-        "true",
-        pytest.param(
-            "false",
-            marks=pytest.mark.xfail(
-                strict=False,
-                reason="known: now and then the last offsets wait too long for a broker",
-            ),
-        ),
-    ],
-)
+@both_but_last_offsets
 def test_a_broker_that_goes_and_comes_back(
     copy: Any, produce: Any, start: Any, consume_all: Any, folder: Path, exactly_once: str
 ) -> None:
