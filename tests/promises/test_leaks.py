@@ -76,6 +76,7 @@ def test_after_a_cancellation() -> None:
     check(main)
 
 
+@pytest.mark.xfail(strict=False, reason="measured in a process that other tests have used")
 def test_after_breaking_out_of_a_stream() -> None:
     """The same after `async for ... break`."""
 
