@@ -7,9 +7,13 @@ import random
 import pytest
 from fuzz import FOUND, TARGETS, Line, any_line, check
 
+# two of them fail where other tests have used the process before, and pass alone
+_AMONG_OTHERS = pytest.mark.xfail(strict=False, reason="known: fails in a process that was used")
+_CASES = [pytest.param(*each, marks=_AMONG_OTHERS if k in (1, 16) else ()) for k, each in
+          enumerate(FOUND)]  # fmt: skip
 
-@pytest.mark.xfail(strict=False, reason="measured in a process that other tests have used")
-@pytest.mark.parametrize(("target", "line"), FOUND)
+
+@pytest.mark.parametrize(("target", "line"), _CASES)
 def test_what_was_found_once(target: str, line: Line) -> None:
     """It costs what its size costs, and is refused without a traceback."""
     check(target, line)
