@@ -11,14 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
-
-# a machine that is busy with something else is no failure
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 
 COMMAND = [sys.executable, "-m", "streamproc"]
 PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
@@ -82,7 +77,7 @@ class Life:
 """
 
 
-# one profile for all: no verdict depends on how busy the machine is, and CI tries what it tried
+# no verdict depends on how busy the machine is, and CI tries what it tried
 settings.register_profile(
     "streamproc",
     deadline=None,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import summary
+
+from tests.conftest import summary
 
 CALLS = """
 import asyncio
