@@ -205,7 +205,10 @@ def kill_workers(case: Case, survived: Counter[str]) -> None:
     case.more = ("-w", "2", "--log-level", "error", "--max-restarts", "1000")
     with case.resumed() as process:
         _sleep(case, 0.3, 0.6)
-        while process.poll() is None:
+        # not for ever: on a busy machine a worker would never live long enough to do anything
+        for _ in range(60):
+            if process.poll() is not None:
+                break
             for child in _children(process.pid)[:1]:
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)

@@ -104,7 +104,6 @@ class Worker:
         self._wire = Wire(self._framed, self._lost)
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.spans: dict[int, Span] = {}  # by number, in the order in which they were given
-        self.is_ready = False
         self.wants = False
         self.is_done = False  # it was wound down, or is ending
         self.is_hung = False  # it was killed because nothing came of it any more

@@ -36,6 +36,7 @@ class ProcessEngine:
         self._calls = calls
         self._workers: list[Worker] = []
         self._past: list[dict[str, CallTally]] = []  # what workers counted that are gone
+        self._proven: set[int] = set()  # places of which a worker was ready, if it lives or not
         self._casualties = Casualties(crew, self._refuse)
         self._lines_per_s = 0.0
         self._starting: set[asyncio.Task[None]] = set()
@@ -53,7 +54,7 @@ class ProcessEngine:
         self._failed, self._done = loop.create_future(), loop.create_future()
         try:
             await asyncio.gather(*map(self._start, range(self._crew.count)))
-            while sum(worker.is_ready for worker in self._workers) < self._crew.count:
+            while len(self._proven) < self._crew.count:
                 await asyncio.wait({self._failed}, timeout=_WATCH_S)
                 if self._failed.done():
                     self._failed.result()
@@ -187,7 +188,7 @@ class ProcessEngine:
                 worker.wants = True
                 self._serve()
             case Kind.READY:
-                worker.is_ready = True
+                self._proven.add(worker.place)
             case Kind.BEAT:
                 worker.in_flight, worker.busy_s, worker.calls = pickle.loads(body)
                 self._add_up()
