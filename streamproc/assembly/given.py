@@ -11,9 +11,7 @@ from streamproc.config.specs import Table, stage_of
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Sink, Source
 from streamproc.sinks.file import FileSink
-from streamproc.sinks.python import ListSink, OpenFileSink
 from streamproc.sources.file import LineSource
-from streamproc.sources.iterable import IterableSource
 
 
 @runtime_checkable
@@ -99,11 +97,15 @@ def source_of(source: SourceLike, **options: Any) -> Source:
             "source: expected the name of a file, an open file, or an iterable of records, "
             f"got {type(source).__name__}"
         )
+    from streamproc.sources.iterable import IterableSource
+
     return IterableSource(source)
 
 
 def sink_of(sink: SinkLike) -> Sink:
     """What writes to `sink`. Raises TypeError."""
+    from streamproc.sinks.python import ListSink, OpenFileSink
+
     if isinstance(sink, str | os.PathLike):
         return FileSink(os.fspath(sink))
     if hasattr(sink, "takes_messages"):

@@ -36,7 +36,6 @@ from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.secrets import hidden
-from streamproc.sinks.python import HandOverSink
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
@@ -273,6 +272,8 @@ class Pipeline:
         >>> [r["_error"]["kind"] for r in Pipeline(["none"]).map(["no JSON"])]
         ['malformed']
         """
+        from streamproc.sinks.python import HandOverSink
+
         sink = HandOverSink()
         with Background(lambda: self.run(records, sink), sink.close) as background:
             while lines := sink.take():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamproc.cli.first_screen import demo_file, first_screen, wants_colours
 from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options
 from streamproc.errors import UsageError
@@ -36,6 +35,8 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     if given.pop("demo"):
         if inputs:
             raise UsageError("--demo reads the bundled sample, and no INPUT beside it")
+        from streamproc.cli.first_screen import demo_file
+
         inputs = (demo_file(),)
     paths = ["-" if name in _STDIN else name for name in inputs or ("-",)]
 
@@ -64,6 +65,8 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
         paths = []
     elif not inputs and _is_terminal(0):
         if len(sys.argv) == 1:
+            from streamproc.cli.first_screen import first_screen, wants_colours
+
             click.echo(first_screen(colours=wants_colours(2)), err=True, color=True)
             return 2
         click.echo(click.get_current_context().get_usage(), err=True)

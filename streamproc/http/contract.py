@@ -15,13 +15,15 @@ from __future__ import annotations
 import errno
 from collections.abc import Awaitable, Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec import Struct
 
 from streamproc.errors import CallError
-from streamproc.http.host import Listed
 from streamproc.interfaces import Standing
+
+if TYPE_CHECKING:
+    from streamproc.http.host import Listed
 
 CONNECT_TIMEOUT_S = 5.0
 DNS_TTL_S = 60.0

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import time
 from types import TracebackType
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from msgspec import Meta, Struct
 
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Site, Visit
-from streamproc.policies.single_flight import Flights
-from streamproc.policies.store import MemoryStore, SqliteStore, Store
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
+
+if TYPE_CHECKING:
+    from streamproc.policies.store import Store
 
 _LIMITS = 10_000, 64 << 20
 _FILE_LIMITS = 1_000_000, 1 << 30
@@ -43,6 +44,8 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def store(self) -> Store:
         """The store that these settings mean, not opened yet."""
+        from streamproc.policies.store import MemoryStore, SqliteStore
+
         entries, size = _LIMITS if self.path is None else _FILE_LIMITS
         most = {
             "max_entries": self.max_entries or entries,
@@ -74,6 +77,8 @@ class Caching:
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
+        from streamproc.policies.single_flight import Flights
+
         counts, store = site.counts, self._store
         flights = Flights()
 
