@@ -21,7 +21,7 @@ def test_a_signal(
     """What was read is finished and committed; the next run goes on exactly there."""
     it, count = copy(exactly_once), 60_000
     produce(it.source, [message(n, s=0.001) for n in range(count)])
-    process = start(*it.arguments("slow", "-j", "50"))
+    process = start(*it.arguments("slow", "-j", "50", "--drain-timeout", "1000"))
     until(lambda: len(consume_all(it.target)) > 100, "output")
     process.terminate()
     _, stderr = process.communicate(timeout=PATIENCE_S)
