@@ -232,10 +232,14 @@ class Slot:
                 self.state = RUNNING
         return result
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
+    def fork(
+        self,
+        job: Callable[[Visit], Awaitable[Any]],
+        on_lost: Callable[[BaseException], None] | None = None,
+    ) -> Fork:
         """See `Visit`."""
-        fork = self._shop.fork(job, self.age)
-        fork.take_place(self)
+        fork = self._shop.fork(job, self.age, on_lost)
+        self.hand_over(fork.slot)
         return fork
 
 

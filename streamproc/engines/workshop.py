@@ -62,9 +62,14 @@ class Workshop:
                 turn.set_exception(Unfinished())
         self.send_lists()
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]], age: int) -> Forked:
-        """Run `job` in a task of its own, with its own visit."""
-        return Forked(self, job, age)
+    def fork(
+        self,
+        job: Callable[[Visit], Awaitable[Any]],
+        age: int,
+        on_lost: Callable[[BaseException], None] | None = None,
+    ) -> Forked:
+        """Run `job` in a task of its own, with its own visit; see `Visit`."""
+        return Forked(self, job, age, on_lost)
 
     def gather(self, send: Callable[[], None]) -> None:
         """Somebody joins a list, which `send` sends."""
@@ -126,14 +131,23 @@ class Forked:
     its target grants it.
     """
 
-    def __init__(self, shop: Workshop, job: Callable[[Visit], Awaitable[Any]], age: int) -> None:
+    __slots__ = ("_on_lost", "_shop", "_task", "answer", "slot")
+
+    def __init__(
+        self,
+        shop: Workshop,
+        job: Callable[[Visit], Awaitable[Any]],
+        age: int,
+        on_lost: Callable[[BaseException], None] | None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._shop = shop
+        self._on_lost = on_lost
         self.answer: asyncio.Future[Any] = loop.create_future()
-        self._slot = Slot(shop, self._abandon, age)
-        self._slot.task = self._task = loop.create_task(self._run(job))
+        self.slot = Slot(shop, self._abandon, age)
+        self.slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
-        shop.sweeper.slots.add(self._slot)  # before it begins: it may be about to join a list
+        shop.sweeper.slots.add(self.slot)  # before it begins: it may be about to join a list
         self._task.add_done_callback(self._left)
 
     def cancel(self) -> None:
@@ -141,7 +155,7 @@ class Forked:
         self._task.cancel()
 
     async def _run(self, job: Callable[[Visit], Awaitable[Any]]) -> None:
-        slot, answer = self._slot, self.answer
+        slot, answer = self.slot, self.answer
         try:
             result = await job(slot)
         except asyncio.CancelledError:
@@ -157,20 +171,21 @@ class Forked:
             if slot.state is not ABANDONED:
                 slot.release()
 
-    def take_place(self, slot: Slot) -> None:
-        """`slot` waits for this call from here on, and does not need its place."""
-        slot.hand_over(self._slot)
-
     def _left(self, task: asyncio.Task[None]) -> None:
         """It ended, or was cancelled before it began."""
         self._shop.tasks.discard(task)
-        self._shop.sweeper.slots.discard(self._slot)
-        if self._slot.state is not ABANDONED:
-            self._slot.release()
-        self.answer.cancel()  # if it has none
+        self._shop.sweeper.slots.discard(self.slot)
+        if self.slot.state is not ABANDONED:
+            self.slot.release()
+        if task.cancelled():
+            self.answer.cancel()  # if it has none
+            if self._on_lost is not None:
+                self._on_lost(asyncio.CancelledError())
 
     def _abandon(self, slot: Slot) -> None:
         error = slot.abandon()
         self._shop.abandon(slot)
         if not self.answer.done():
             self.answer.set_exception(error)
+        if self._on_lost is not None:
+            self._on_lost(error)

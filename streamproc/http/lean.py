@@ -22,6 +22,7 @@ from streamproc.http.contract import (
     Request,
     Response,
     Target,
+    Tls,
     cannot_connect,
     reset,
     unreachable,
@@ -45,7 +46,8 @@ class LeanClient:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
-        self._tls = context(self._options.tls)
+        if self._options.tls != Tls():  # what is wrong with it is said now
+            self._tls = context(self._options.tls)
         self._loop = asyncio.get_running_loop()
         return self
 
@@ -95,6 +97,9 @@ class LeanClient:
         await self._pools[target].take()
 
     def _pool_of(self, target: Target) -> _Pool:
+        if target.scheme != "https":
+            return _Pool(target, self._options, self._resolver, None)
+        self._tls = self._tls or context(self._options.tls)  # costs as much as all imports of http
         return _Pool(target, self._options, self._resolver, self._tls)
 
 
@@ -111,7 +116,7 @@ class _Pool:
         self._target = target
         self._options = options
         self._resolver = resolver
-        self._tls = tls if target.scheme == "https" else None
+        self._tls = tls
         self.idle: list[Connection] = []  # the one that was used last at the end
         self._all: set[Connection] = set()
         self._connecting = 0

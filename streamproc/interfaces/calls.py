@@ -166,10 +166,15 @@ class Visit(Protocol):
     async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
         """As `wait_for_call`, for a list that others may join; `send` when nobody can any more."""
 
-    def fork(self, job: Callable[[Visit], Awaitable[Any]]) -> Fork:
+    def fork(
+        self,
+        job: Callable[[Visit], Awaitable[Any]],
+        on_lost: Callable[[BaseException], None] | None = None,
+    ) -> Fork:
         """Run `job` in a task with a visit of its own, as old as this one.
 
         It gets the place of this one, if there is one: this one is about to wait for it.
+        `on_lost` hears of an end that `job` may not: it was cancelled, or given up.
         """
 
 

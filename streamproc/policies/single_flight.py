@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from streamproc.errors import CallError
-from streamproc.interfaces import Fork, Visit
+from streamproc.interfaces import Visit
 
 Make = Callable[[Visit], Awaitable[bytes]]
 
@@ -31,66 +31,82 @@ class Flights:
         """
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(visit, make, lambda: self._flights.pop(key, None))
-        return await flight.joined(visit)
+            flight = self._flights[key] = _Flight(self._flights, key, visit, make)
+            turn = flight.fork.answer  # nobody else waits for that one
+        else:
+            turn = flight.follow(visit)
+        flight.waiting += 1
+        try:
+            written: bytes = await visit.wait_for_call(turn)
+        finally:
+            flight.waiting -= 1
+            visit.attempts = flight.attempts
+            if not flight.waiting:
+                flight.give_up()
+        return written
 
 
 class _Flight:
-    def __init__(self, visit: Visit, make: Make, on_end: Callable[[], object]) -> None:
-        self._turns: list[tuple[asyncio.Future[bytes], Visit]] = []
-        self._waiting = 0
-        self._attempts = 0
-        self._on_end = on_end
+    """One of them: who came first waits for the fork's own answer, each follower in turn."""
 
-        async def job(own: Visit) -> None:
-            try:
-                written = await make(own)
-            except BaseException as error:
-                self._failed(error, own.attempts)
-                raise
+    __slots__ = ("_first", "_flights", "_followers", "_is_over", "_key", "_make", "attempts",
+                 "fork", "waiting")  # fmt: skip
+
+    def __init__(self, flights: dict[bytes, _Flight], key: bytes, first: Visit, make: Make) -> None:
+        self._flights = flights
+        self._key = key
+        self._first = first
+        self._make = make
+        self._followers: list[tuple[asyncio.Future[bytes], Visit]] = []
+        self._is_over = False
+        self.attempts = 0
+        self.waiting = 0
+        self.fork = first.fork(self._fly, self._failed)
+
+    def follow(self, visit: Visit) -> asyncio.Future[bytes]:
+        """One more, and when it gets the answer."""
+        turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._followers.append((turn, visit))
+        return turn
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        if not self._is_over:
+            self._end(self.attempts)
+            self.fork.cancel()
+
+    async def _fly(self, own: Visit) -> bytes:
+        try:
+            written = await self._make(own)
+        except BaseException as error:
             self._end(own.attempts)
-            for turn, waiting in self._turns:
-                if not turn.done():
-                    own.hand_over(waiting)
-                    turn.set_result(written)
-
-        self._fork: Fork = visit.fork(job)
-        self._fork.answer.add_done_callback(self._left)
+            self._failed(error)
+            raise
+        self._end(own.attempts)
+        if not self.fork.answer.done():
+            own.hand_over(self._first)
+        for turn, waiting in self._followers:
+            if not turn.done():
+                own.hand_over(waiting)
+                turn.set_result(written)
+        return written
 
     def _end(self, attempts: int) -> None:
         """Whoever comes from now on begins another one."""
-        self._attempts = attempts
-        on_end, self._on_end = self._on_end, lambda: None
-        on_end()
+        self.attempts = attempts
+        if not self._is_over:
+            self._is_over = True
+            del self._flights[self._key]
 
-    def _failed(self, error: BaseException, attempts: int) -> None:
-        self._end(attempts)
+    def _failed(self, error: BaseException) -> None:
+        """By itself, or it was given up without having said so."""
+        self._end(self.attempts)
         if isinstance(error, CallError):
-            error.attempts = attempts
-        for turn, _ in self._turns:
+            error.attempts = self.attempts
+        for turn, _ in self._followers:
             if turn.done():
                 continue
             if isinstance(error, asyncio.CancelledError):
                 turn.cancel()
             else:
                 turn.set_exception(error)
-
-    def _left(self, answer: asyncio.Future[None]) -> None:
-        """It was given up, by itself or by the engine, without having said so."""
-        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        if error is not None:
-            self._failed(error, self._attempts)
-
-    async def joined(self, visit: Visit) -> bytes:
-        turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._turns.append((turn, visit))
-        self._waiting += 1
-        try:
-            written: bytes = await visit.wait_for_call(turn)
-        finally:
-            self._waiting -= 1
-            visit.attempts = self._attempts
-            if not self._waiting and not self._fork.answer.done():
-                self._end(self._attempts)
-                self._fork.cancel()
-        return written
