@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
 from streamproc.kafka import client
+from streamproc.kafka.assignment import Place
 from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
 
 INTERVAL_S = 1.0
 _LAST_S = 10.0
+_AGAIN_S = 0.1
 
 
 class _Offsets:
@@ -92,7 +95,7 @@ class Committer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await self._stopped.wait()
-            await self._commit(list(self._source.numbered), wait=False)
+            await self._commit()
 
     def stop(self) -> None:
         """See `Keeper`."""
@@ -100,7 +103,7 @@ class Committer:
 
     async def close(self, *, finished: bool) -> None:
         """Commit a last time."""
-        await self._commit(list(self._source.numbered), wait=True)
+        await self._last_word(list(self._source.numbered), is_returning=False)
 
     async def drained(self, lanes: list[int]) -> None:
         """Until all that was admitted of `lanes` is written, and committed."""
@@ -109,7 +112,7 @@ class Committer:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
             await waiter
-        await self._commit(lanes, wait=True)
+        await self._last_word(lanes, is_returning=True)
 
     def recalled(self, lane: int, lines: int) -> None:
         """The last `lines` that were admitted of it will not be written."""
@@ -123,14 +126,47 @@ class Committer:
             if (gone := self._source.numbered.get(lane)) is not None and self._source.thread:
                 self._source.thread.committed.pop((gone.topic, gone.partition), None)
 
-    async def _commit(self, lanes: list[int], *, wait: bool) -> None:
-        if self._source.settings.group is None or self._source.thread is None:
-            return
-        if self._in_transactions and not wait:  # it could overtake a transaction's offsets
-            return
-        from confluent_kafka import KafkaException, TopicPartition
+    async def _commit(self) -> None:
+        """One after the other: librdkafka repeats what fails, and an older one could come last."""
+        thread = self._source.thread
+        if thread is None or thread.is_committing or self._in_transactions:
+            return  # it could overtake a transaction's offsets, too
+        if places := self._places(list(self._source.numbered), confirmed=thread.committed):
+            try:
+                await thread.submit(lambda: thread.commit(places, asynchronous=True))
+            except client.load().KafkaException as raised:
+                self._warn(raised.args[0].str())
 
-        thread, places = self._source.thread, dict[int, Any]()
+    async def _last_word(self, lanes: list[int], *, is_returning: bool) -> None:
+        """Once more, and until it is heard. Who `is_returning` them hears of no other commit."""
+        thread, places = self._source.thread, self._places(lanes, confirmed={})
+        if thread is None or not places or not thread.is_alive():
+            return
+        kafka, reason = client.load(), "no answer"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                while True:
+                    if is_returning or not thread.is_committing:
+                        try:
+                            await thread.submit(lambda: thread.commit(places, asynchronous=False))
+                            return
+                        except kafka.KafkaException as raised:
+                            reason = raised.args[0].str()
+                            if client.is_refusal(raised.args[0]):
+                                break
+                    # the thread hears of the other one, or joins the group's next generation
+                    await asyncio.sleep(_AGAIN_S)
+        self._warn(reason)
+
+    def _warn(self, reason: str) -> None:
+        client.log.warning("kafka: offsets were not committed: %s", reason)
+
+    def _places(self, lanes: list[int], *, confirmed: Mapping[Place, int]) -> dict[int, Any]:
+        """By lane, what the broker has not confirmed yet."""
+        places: dict[int, Any] = {}
+        if self._source.settings.group is None:
+            return places
+        kind = client.load().TopicPartition
         for number, lane in self._source.numbered.items():
             if number not in lanes:
                 continue
@@ -141,23 +177,6 @@ class Committer:
                 following = max(following, lane.end_offset)  # past control records
             if self._in_transactions and following == offsets.next:
                 continue
-            # said again until the broker confirms it, and as the last word once more
-            confirmed = -1 if wait else thread.committed.get((lane.topic, lane.partition), -1)
-            if following > confirmed:
-                places[number] = TopicPartition(lane.topic, lane.partition, following)
-        if not places or not thread.is_alive():
-            return
-
-        def commit() -> None:
-            thread.assignment.look()
-            ours = [each for number, each in places.items() if number in thread.assignment.numbers]
-            if ours:
-                thread.consumer.commit(offsets=ours, asynchronous=not wait)
-
-        try:
-            async with asyncio.timeout(_LAST_S):
-                await thread.submit(commit)
-        except TimeoutError:
-            client.log.warning("kafka: the last offsets could not be committed: no answer")
-        except KafkaException as error:
-            client.log.warning("kafka: offsets were not committed: %s", error.args[0].str())
+            if following > confirmed.get((lane.topic, lane.partition), -1):
+                places[number] = kind(lane.topic, lane.partition, following)
+        return places

@@ -10,12 +10,12 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, positions
-from streamproc.kafka.assignment import Assignment
+from streamproc.kafka.assignment import Assignment, Place
 from streamproc.kafka.settings import KafkaSourceSettings
 
 MOST_MESSAGES = 5_000  # of one call of `consume`
@@ -72,7 +72,8 @@ class KafkaThread(threading.Thread):
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
-        self.committed: dict[tuple[str, int], int] = {}  # what the broker has confirmed
+        self.committed: dict[Place, int] = {}  # what the broker has confirmed
+        self.is_committing = False  # and has said nothing yet
         config = config | {"on_commit": self._on_commit}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
@@ -205,8 +206,17 @@ class KafkaThread(threading.Thread):
         """Whether it goes when the broker is back."""
         return error.retriable() or (not error.fatal() and error.code() in self._passing)
 
+    def commit(self, places: Mapping[int, Any], *, asynchronous: bool) -> None:
+        """By lane, of those that are ours still. Called in this thread."""
+        self.assignment.look()
+        ours = [each for number, each in places.items() if number in self.assignment.numbers]
+        if ours:
+            self.consumer.commit(offsets=ours, asynchronous=asynchronous)
+            self.is_committing = self.is_committing or asynchronous
+
     def _on_commit(self, error: Any, places: list[Any]) -> None:
         """Called back: what nobody waits for may be lost when the broker goes."""
+        self.is_committing = False
         if error is None:
             good = [each for each in places if each.error is None]
             self.committed |= {(each.topic, each.partition): each.offset for each in good}

@@ -11,15 +11,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 PARTITIONS = 4
 both = pytest.mark.parametrize("exactly_once", ["true", "false"])
-# known: at least once, the last offsets may be lost to a broker that was away or a rebalance, and
-# are then done again
-both_but_last_offsets = pytest.mark.parametrize(
-    "exactly_once",
-    [
-        "true",
-        pytest.param("false", marks=pytest.mark.xfail(strict=False, reason="last offsets")),
-    ],
-)
 STAGES = """
 import asyncio, os
 

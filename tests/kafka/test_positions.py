@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer, Producer, TopicPartition
-from copies import both_but_last_offsets
+from copies import both
 
 from tests.conftest import environment, records, summary
 
@@ -192,7 +192,7 @@ def test_an_end_of_control_records(
     assert group.committed()[:2] == [6, 2]
 
 
-@both_but_last_offsets
+@both
 def test_two_instances_to_the_end(
     broker: Broker, topic: Any, produce: Any, start: Any, consume_all: Any, exactly_once: str
 ) -> None:
