@@ -151,8 +151,11 @@ class _Corridor:
 
 
 def _file_sink(settings: Settings, path: str) -> FileSink:
-    # a group goes on where it was: what it has brought so far stays in the file
-    goes_on = settings.source is not None and settings.source.kafka.group is not None
+    # a group goes on where it was, and so does who counts acknowledgements: what the file has
+    # of earlier runs stays
+    is_in_group = settings.source is not None and settings.source.kafka.group is not None
+    is_counted = settings.ack_fd is not None and settings.checkpoint is None
+    goes_on = is_in_group or is_counted
     return FileSink(path, append=goes_on, repeats=goes_on)
 
 

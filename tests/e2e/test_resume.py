@@ -215,6 +215,20 @@ def test_acknowledgements(start: Any) -> None:
     assert process.wait() == 0
 
 
+def test_a_file_keeps_what_was_acknowledged(start: Any, folder: Path) -> None:
+    """Who goes on after the last count finds both parts in it; a torn line comes whole."""
+    for lines in (INPUT[: INPUT.index(b"\n") + 1], INPUT[INPUT.index(b"\n") + 1 :]):
+        with (folder / "done").open("wb") as acks:
+            fd = acks.fileno()
+            process = start("-e", "none", "-o", "out", "--ack-fd", str(fd), pass_fds=(fd,))
+            process.communicate(lines)
+        assert process.returncode == 0
+        assert int((folder / "done").read_bytes().split()[-1]) == lines.count(b"\n")
+        with (folder / "out").open("ab") as out:
+            out.write(b'{"n":')  # the process died over it, unacknowledged
+    assert (folder / "out").read_bytes() == INPUT + b'{"n":'
+
+
 def test_nobody_reads_the_acknowledgements(start: Any) -> None:
     """A full pipe delays nothing; when it is read again the last count comes."""
     ours, theirs = os.pipe()
