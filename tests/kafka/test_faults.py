@@ -53,9 +53,11 @@ def test_a_broker_that_goes_and_comes_back(
 ) -> None:
     """Nothing is lost, nothing is doubled, and two lines are all that is said."""
     it, count = copy(exactly_once), 400
+    session = {"session.timeout.ms": PATIENCE_S * 3000}  # it outlives the outage, however slow
     produce(it.source, [message(n, s=0.05) for n in range(count)])
     with (folder / "said").open("wb") as said:
-        process = start(*it.arguments("slow", "-j", "4", "--summary", "none"), stderr=said)
+        arguments = it.arguments("slow", "-j", "4", "--summary", "none", **session)
+        process = start(*arguments, stderr=said)
         until(lambda: len(consume_all(it.target)) > 20, "output")
         it.broker.stop()
         until(lambda: b"no broker" in (folder / "said").read_bytes(), "the warning")
