@@ -53,20 +53,28 @@ class Progress(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """Why a record failed. `details` are further members of its `_error`."""
+    """Why a record failed. `details` are further members of its `_error`.
+
+    `group` tells failures of the same kind apart: a status, the type of an exception.
+    """
 
     stage: str
     kind: str
     message: str
     attempts: int = 1
     details: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.stage}: {self.message}"
 
 
 class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
-    the last newline; `dead_letter` its line for the dead-letter file. `why` it failed, in words.
+    the last newline; `dead_letter` its line for the dead-letter file. `failed`: why it failed, in
+    brief and without secrets.
     """
 
     status: str
@@ -75,7 +83,7 @@ class Note(Struct, frozen=True):
     dead_letter: bytes | None = None
     malformed: bool = False
     had_error: bool = False
-    why: str = ""
+    failed: Failed | None = None
 
 
 BLANK_NOTE = Note(BLANK)

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.files import within_limit
-from streamproc.cli.leave import note, report, say
+from streamproc.cli.leave import note, remark, report, say
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
@@ -123,6 +123,9 @@ class _Session:
         if run is not None and run.lost_from is not None and not run.silent:
             file, line = run.lost_from[:2]
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
+        is_quiet = self._settings.summary == "none" or self._settings.log_level == "error"
+        if run is not None and not is_quiet and (digest := run.failures.digest()):
+            remark(*digest)
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":
             say(summary.json(), most=sys.maxsize)

@@ -60,6 +60,12 @@ def note(message: str) -> None:
     _tell(message if _logs_json else f"note: {message}", logging.WARNING, _TRUSTED)
 
 
+def remark(*lines: str) -> None:
+    """What became of the run, at its end: some lines, one entry of a log."""
+    for each in ["\n".join(lines)] if _logs_json else lines:
+        _tell(each, logging.WARNING, _TRUSTED)
+
+
 def report(error: BaseException) -> int:
     """Say what `error` says, and return its exit code. A traceback only for our own bugs."""
     if isinstance(error, click.exceptions.Abort):
