@@ -66,7 +66,8 @@ class Failed(Struct, frozen=True):
     group: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} in {self.stage}: {self.message}"
+        kind = self.kind if self.message.startswith(self.group) else f"{self.kind} {self.group}"
+        return f"{kind} in {self.stage}: {self.message}"
 
 
 class Note(Struct, frozen=True):
@@ -206,7 +207,7 @@ class Several(Struct, frozen=True):
 
 
 class CallTally(Struct):
-    """Counts of one stage's calls.
+    """Counts of one stage's calls. `not_found`: answers that there is nothing (404).
 
     `buckets` count attempts by duration: 16 to a doubling of it.
     """
@@ -217,7 +218,7 @@ class CallTally(Struct):
     coalesced: int = 0
     rate_limited: int = 0
     circuit_opened: int = 0
-    skipped: int = 0
+    not_found: int = 0
     fallbacks: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
 

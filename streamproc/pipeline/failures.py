@@ -13,7 +13,7 @@ log = logging.getLogger("streamproc")
 SHOWN = 10  # groups of a digest
 _MOST = 100  # groups that are remembered: statuses and kinds come from outside
 _PLACES = 3  # of a group
-_MESSAGE = 300  # characters
+_WHY = 350  # characters
 _WHERE = 200
 
 Place = tuple[str, int]
@@ -69,19 +69,13 @@ class Group:
         self.places: list[Place] = []
 
     def __str__(self) -> str:
-        failed = self._failed
-        is_said = failed.message.startswith(failed.group)
-        kind = failed.kind if is_said else f"{failed.kind} {failed.group}"
         by_file = groupby(self.places, key=lambda place: place[0])
         where = ", ".join(
             f"{file}:{', '.join(str(line) for _, line in places)}" for file, places in by_file
         )
         more = ", …" if self.count > len(self.places) else ""
-        message = one_line(failed.message, _MESSAGE)
-        return (
-            f"{self.count:,} × {one_line(kind)} in {failed.stage}: {message} "
-            f"({one_line(where, _WHERE)}{more})"
-        )
+        why = one_line(str(self._failed), _WHY)
+        return f"{self.count:,} × {why} ({one_line(where, _WHERE)}{more})"
 
 
 def _place(batch: Batch, i: int) -> Place:

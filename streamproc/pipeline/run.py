@@ -94,6 +94,7 @@ class Run:
         self._shutdown = shutdown
         self._keeper = keeper
         self._stopped = False
+        self.is_mistaken = False  # it did not do what was meant, whatever the records did
         self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
         self._reorder = Reorder() if ordered else AsFinished()
@@ -150,7 +151,7 @@ class Run:
             codes.add(128 + self._shutdown.signal)
         if self._stopped:
             codes.add(4)
-        if self.tally.errors:
+        if self.tally.errors or self.is_mistaken:
             codes.add(3)
         return next((code for code in _SEVERITY if code in codes), 0)
 
