@@ -18,7 +18,7 @@ SCRIPTS = HERE / "scripts"
 PYTHON = sys.executable
 STREAMPROC = str(Path(sys.executable).parent / "streamproc")
 
-TIMES = "×"  # noqa: RUF001 - the sign is meant
+TIMES = "×"
 
 Kind = Literal["streamproc", "raw", "peer"]
 

@@ -206,7 +206,7 @@ def _kill(what: str, fault: Fault, order: str, count: int, results: Results) -> 
         _say(f"{what}: {survived.total()}/{count}")
     results.rows.append(
         Row(
-            f"{survived.total()} × {what}",  # noqa: RUF001 - the sign is meant
+            f"{survived.total()} × {what}",
             "undisturbed runs",
             different,
             0,

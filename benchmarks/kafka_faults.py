@@ -143,7 +143,7 @@ def kills(topics: Topics, rounds: int, results: Results, *, exactly_once: bool) 
         instances.end()
     found = Counter(map(id_of, topics.messages(instances.out)))
     mode = "exactly once" if exactly_once else "at least once"
-    what = f"{rounds} × `kill -9` of one of 3 instances, {mode}"  # noqa: RUF001 - the sign is meant
+    what = f"{rounds} × `kill -9` of one of 3 instances, {mode}"
     missing, doubled = sent[0] - len(found), found.total() - len(found)
     note = f"{sent[0]:,} messages, {doubled:,} doubled"
     bad = missing + (doubled if exactly_once else 0)

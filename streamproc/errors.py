@@ -196,6 +196,10 @@ class CallError(RecordError):
         self.is_outage = is_outage
         self.attempts = 1
 
+    def reword(self, message: str) -> None:
+        """Say it so: whoever passes it on knows more of the call."""
+        self.message, self.args = message, (message,)
+
     @property
     def status(self) -> int | None:
         """Of the answer, None where there was none."""

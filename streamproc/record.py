@@ -53,20 +53,29 @@ class Progress(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """Why a record failed. `details` are further members of its `_error`."""
+    """Why a record failed. `details` are further members of its `_error`.
+
+    `group` tells failures of the same kind apart: a status, the type of an exception.
+    """
 
     stage: str
     kind: str
     message: str
     attempts: int = 1
     details: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+
+    def __str__(self) -> str:
+        kind = self.kind if self.message.startswith(self.group) else f"{self.kind} {self.group}"
+        return f"{kind} in {self.stage}: {self.message}"
 
 
 class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
-    the last newline; `dead_letter` its line for the dead-letter file. `why` it failed, in words.
+    the last newline; `dead_letter` its line for the dead-letter file. `failed`: why it failed, in
+    brief and without secrets.
     """
 
     status: str
@@ -75,7 +84,7 @@ class Note(Struct, frozen=True):
     dead_letter: bytes | None = None
     malformed: bool = False
     had_error: bool = False
-    why: str = ""
+    failed: Failed | None = None
 
 
 BLANK_NOTE = Note(BLANK)
@@ -198,7 +207,7 @@ class Several(Struct, frozen=True):
 
 
 class CallTally(Struct):
-    """Counts of one stage's calls.
+    """Counts of one stage's calls. `not_found`: answers that there is nothing (404).
 
     `buckets` count attempts by duration: 16 to a doubling of it.
     """
@@ -209,7 +218,7 @@ class CallTally(Struct):
     coalesced: int = 0
     rate_limited: int = 0
     circuit_opened: int = 0
-    skipped: int = 0
+    not_found: int = 0
     fallbacks: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +39,7 @@ from streamproc.secrets import hidden
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
+from streamproc.telemetry.verdict import mistakes
 
 if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
@@ -98,9 +99,15 @@ class Pipeline:
         if problems:
             raise ConfigError(*problems)
         self._stages = [stage for stage in stages if stage is not None]
-        self.calls = builder.calls
+        self.calls, self.records = builder.calls, builder.records
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
+
+    @property
+    def counts(self) -> dict[Hashable, Any]:
+        """All that is counted by stage."""
+        both = ("calls", self.calls), ("records", self.records)
+        return {(kind, name): each for kind, named in both for name, each in named.items()}
 
     def __repr__(self) -> str:
         names = ", ".join(stage.name or "?" for stage in self.settings.stage)
@@ -188,12 +195,14 @@ class Pipeline:
             if raised not in run.errors:
                 run.errors.append(raised)
         run.tally.bytes_out = sink.written_bytes
+        run.is_mistaken = not settings.allow_empty and bool(mistakes(self.records))
         seconds = time.monotonic() - begun_s
         summary = Summary.of(
             run.tally,
             seconds,
             run.exit_code,
             self.calls,
+            self.records,
             workers=count,
             restarts=engine.restarts,
             lag=source.lag,
@@ -233,7 +242,7 @@ class Pipeline:
             stage=self._stages[0].name if len(self._stages) == 1 else "worker",
             max_restarts=settings.max_restarts,
         )
-        return ProcessEngine(crew, self._on_error(), self.calls)
+        return ProcessEngine(crew, self._on_error(), self.counts)
 
     def _program(self) -> Program:
         return Program(self._stages, self._on_error(), self.settings.incoming_errors)

@@ -9,9 +9,11 @@ from typing import Any
 from msgspec import UNSET
 
 from streamproc.assembly.answerers import names_of
-from streamproc.config.registry import KINDS, builtin, kind
+from streamproc.assembly.traits import has_policies, into, is_users, keeps_answers, reshapes
+from streamproc.attendance import Attendance, Watch
+from streamproc.config.registry import builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings
-from streamproc.enrichers.conditions import condition
+from streamproc.enrichers.conditions import condition, counted, fields_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Layer, Stage
 from streamproc.record import CallTally
@@ -22,13 +24,16 @@ log = logging.getLogger("streamproc")
 class StageBuilder:
     """Builds the stages of one pipeline.
 
-    `calls` are the counts of each stage's calls by name, `notes` what `check` says of the
-    choices that were made, `targets` whom the http stages connect to, and how.
+    `calls` are the counts of each stage's calls by name, `records` those of its records, `notes`
+    what `check` says of the choices that were made, `targets` whom the http stages connect to,
+    and how.
     """
 
     def __init__(self, pipeline: Settings) -> None:
         self._pipeline = pipeline
+        self._made: set[str] = set()  # members that stages add
         self.calls: dict[str, CallTally] = {}
+        self.records: dict[str, Attendance] = {}
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
 
@@ -40,6 +45,7 @@ class StageBuilder:
         if settings.builtin == "none":
             return None
         name = settings.name or ""
+        when = self._when(settings)
         timeout_s = self._timeout_s(settings)
         sources: frozenset[str] = frozenset()
         limits_s: tuple[float, ...] = ()
@@ -48,8 +54,9 @@ class StageBuilder:
         if settings.builtin is not None:
             options = {} if settings.country is None else {"country": settings.country}
             enricher = builtin(settings.builtin)(**options)
-        elif text := _reshapes(settings):
-            enricher = kind(text[0])(text[1])
+        elif text := reshapes(settings):
+            self._watch(name, fields_in(text[1]))
+            enricher = kind(text[0])(text[1], self.records[name].used)
             replaces = True
         elif settings.all is not None:
             enricher = self._sources(settings.all)
@@ -65,22 +72,37 @@ class StageBuilder:
         else:
             function = self._function(settings, target)
             replaces = function.replaces
-            has_policies = function.batch is not None or _has_policies(settings)
-            if replaces and _has_policies(settings):
+            is_layered = function.batch is not None or has_policies(settings)
+            if replaces and has_policies(settings):
                 raise ConfigError("a transform has no policies: it replaces records, calls nobody")
-            enricher = self._layered(settings, name, function) if has_policies else function
+            enricher = self._layered(settings, name, function) if is_layered else function
+        self._made.update(
+            path[0] for each in (settings, *(settings.all or ())) if (path := into(each))
+        )
         return Stage(
             name=name,
             enricher=enricher,
-            into=_into(settings),
-            when=condition("when", settings.when),
+            into=into(settings),
+            when=when,
             timeout_s=timeout_s,
             replaces=replaces,
             sources=sources,
-            keeps_answers=any(_keeps(each) for each in (settings, *(settings.all or ()))),
+            keeps_answers=any(keeps_answers(each) for each in (settings, *(settings.all or ()))),
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
-            is_users=any(_is_users(each) for each in (settings, *(settings.all or ()))),
+            is_users=any(is_users(each) for each in (settings, *(settings.all or ()))),
         )
+
+    def _when(self, settings: StageSettings) -> Any:
+        """Its condition, which counts; and the beginning of its counts."""
+        records = self.records[settings.name or ""] = Attendance()
+        is_wanted = condition("when", settings.when)
+        if is_wanted is None or settings.when is None:
+            return None
+        records.asked_for = Watch(fields_in(settings.when), frozenset(self._made)).begin()
+        return counted(is_wanted, records)
+
+    def _watch(self, name: str, fields: Sequence[tuple[str, ...]]) -> None:
+        self.records[name].used = Watch(fields, frozenset(self._made)).begin()
 
     def _function(self, settings: StageSettings, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load
@@ -107,8 +129,8 @@ class StageBuilder:
                 function = self._function(each)
                 if function.replaces:
                     raise ConfigError(f"{name}: a transform cannot be one of several sources")
-            layered = self._layered(each, name, function)
-            out.append(SourceOf(name, _into(each), condition("when", each.when), layered))
+            when = self._when(each)
+            out.append(SourceOf(name, into(each), when, self._layered(each, name, function)))
         return SourcesEnricher(out)
 
     def _layered(self, settings: StageSettings, name: str, function: Any = None) -> Any:
@@ -121,7 +143,8 @@ class StageBuilder:
         counts = self.calls.setdefault(name, CallTally())
         breaker = settings.breaker
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
-        site = Site(name, self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s)
+        limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
+        site = Site(name, *limits, self.records[name])
         asks = self._asks(settings, name, function)
         layers, others = self._layers(settings, function)
         outer: list[Layer] = []
@@ -164,6 +187,8 @@ class StageBuilder:
         )
         if builder.problems:
             raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+        if not self.records[name].used.fields:  # a fallback may ask for others
+            self._watch(name, builder.fields)
         options = ClientOptions(
             connections=self._connections(settings),
             max_body_bytes=http.max_body,
@@ -265,32 +290,3 @@ def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:
     if isinstance(given, kind):
         return given
     return kind() if given is True or (given is None and by_default) else None
-
-
-def _has_policies(settings: StageSettings) -> bool:
-    given = (
-        settings.retry, settings.breaker, settings.rate, settings.concurrency, settings.cache,
-        settings.batch, settings.fallback, settings.deadline,
-    )  # fmt: skip
-    return any(each not in (None, False) for each in given)
-
-
-def _reshapes(settings: StageSettings) -> tuple[str, str] | None:
-    """The kind that is one text, and the text."""
-    given = [(name, getattr(settings, name)) for name in KINDS]
-    return next(((name, text) for name, text in given if text is not None), None)
-
-
-def _is_users(settings: StageSettings) -> bool:
-    fallback = settings.fallback or ()
-    return settings.python is not None or any(each.python is not None for each in fallback)
-
-
-def _keeps(settings: StageSettings) -> bool:
-    return getattr(settings.cache, "path", None) is not None
-
-
-def _into(settings: StageSettings) -> tuple[str, ...] | None:
-    if settings.into == ".":
-        return None
-    return tuple((settings.into or settings.name or "").split("."))

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.files import within_limit
-from streamproc.cli.leave import note, report, say
+from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
@@ -23,6 +23,7 @@ from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
+from streamproc.telemetry.verdict import idleness, mistakes
 
 log = logging.getLogger("streamproc")
 
@@ -123,6 +124,15 @@ class _Session:
         if run is not None and run.lost_from is not None and not run.silent:
             file, line = run.lost_from[:2]
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
+        records, calls = self._pipeline.records, self._pipeline.calls
+        for each in () if self._settings.allow_empty else mistakes(records):
+            tell(each)
+        is_quiet = self._settings.summary == "none" or self._settings.log_level == "error"
+        if run is not None and not is_quiet:
+            for each in idleness(records, calls):
+                remark(each)
+            if digest := run.failures.digest():
+                remark(*digest)
         form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
         if form == "json":
             say(summary.json(), most=sys.maxsize)

@@ -45,7 +45,7 @@ def log_json() -> None:
     _logs_json = True
 
 
-def _tell(message: str, level: int = logging.ERROR, most: int = MOST) -> None:
+def tell(message: str, level: int = logging.ERROR, most: int = MOST) -> None:
     """One line of what is wrong, of at most `most` characters; in the form of the log."""
     if _logs_json:
         from streamproc.telemetry.log import json_line
@@ -57,7 +57,13 @@ def _tell(message: str, level: int = logging.ERROR, most: int = MOST) -> None:
 
 def note(message: str) -> None:
     """What a person should know and is no error."""
-    _tell(message if _logs_json else f"note: {message}", logging.WARNING, _TRUSTED)
+    tell(message if _logs_json else f"note: {message}", logging.WARNING, _TRUSTED)
+
+
+def remark(*lines: str) -> None:
+    """What became of the run, at its end: some lines, one entry of a log."""
+    for each in ["\n".join(lines)] if _logs_json else lines:
+        tell(each, logging.WARNING, _TRUSTED)
 
 
 def report(error: BaseException) -> int:
@@ -68,7 +74,7 @@ def report(error: BaseException) -> int:
         said = StringIO()
         error.show(said)
         if _logs_json:
-            _tell(error.format_message(), most=_TRUSTED)
+            tell(error.format_message(), most=_TRUSTED)
         else:
             for line in said.getvalue().rstrip().split("\n"):
                 say(line, _TRUSTED)
@@ -77,11 +83,11 @@ def report(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, StreamprocError):
         for line in lines_of(error):
-            _tell(line, most=_TRUSTED)
+            tell(line, most=_TRUSTED)
         return error.exit_code
     trace = traceback_lines(error)
     if _logs_json:
-        _tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
+        tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
         return 1
     for line in trace:
         say(line, _TRUSTED)

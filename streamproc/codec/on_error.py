@@ -24,6 +24,7 @@ from streamproc.secrets import redact
 Mode = Literal["annotate", "dead-letter", "drop"]
 DECODE = "decode"
 _SHOWN = 500  # characters of a message
+_SHOWN_NAME = 100  # of a kind, which user code chooses
 
 
 class OnError:
@@ -45,14 +46,14 @@ class OnError:
         if isinstance(document, Document) and document.original is not None:
             raw = document.original
         failed = self._located(failed, batch, i)
-        why = f"{failed.kind} in {failed.stage}: {redact(failed.message[:_SHOWN])}"
+        brief = _in_brief(failed)
         if self.mode == "dead-letter":
             letter = as_dead_letter(failed, raw, document)
-            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed, why=why)
+            return Note(DEAD_LETTERED, dead_letter=letter, malformed=malformed, failed=brief)
         if self.mode == "drop":
-            return Note(DROPPED, malformed=malformed, why=why)
+            return Note(DROPPED, malformed=malformed, failed=brief)
         line = as_annotated(failed, raw, document)
-        return Note(FAILED, line, lines_out=1, malformed=malformed, why=why)
+        return Note(FAILED, line, lines_out=1, malformed=malformed, failed=brief)
 
     def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         """Line i of `batch` was read and will not be finished."""
@@ -71,3 +72,8 @@ class OnError:
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
         where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
         return replace(failed, details=failed.details | where)
+
+
+def _in_brief(failed: Failed) -> Failed:
+    kind, group = redact(str(failed.kind)[:_SHOWN_NAME]), redact(failed.group[:_SHOWN_NAME])
+    return Failed(failed.stage, kind, redact(failed.message[:_SHOWN]), group=group)

@@ -87,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sample: Sample = cast("Sample", 1.0)
     sample_seed: Annotated[int, Meta(ge=0)] = 0
     limit: Count | None = None
+    allow_empty: bool = False
     connect_timeout: Seconds = cast("Seconds", 10.0)
     workers: Literal["auto"] | Count = 1
     max_restarts: Annotated[int, Meta(ge=0)] = 20

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
-from streamproc.record import Batch, CallTally
+from streamproc.record import Batch
+
+Counts = dict[Hashable, Any]
+"""What is counted by stage, each with `add` and `reset`."""
 
 _ROOT = str(Path(__file__).parents[2])
 # Not `-m`: a folder named streamproc in the working directory is not ours, and where we are
@@ -111,7 +115,7 @@ class Worker:
         self.done_s = self.heard_s  # when it last completed a span
         self.in_flight = 0
         self.busy_s = 0.0
-        self.calls: dict[str, CallTally] = {}
+        self.counts: Counts = {}
 
     async def start(self, setup: bytes) -> None:
         """A fresh interpreter: nothing of this loop and its threads goes along."""

@@ -14,11 +14,11 @@ from typing import Self
 
 from streamproc.codec import OnError, Outline
 from streamproc.engines.casualties import Casualties
-from streamproc.engines.crew import Crew, Span, Worker
+from streamproc.engines.crew import Counts, Crew, Span, Worker
 from streamproc.engines.framing import Kind
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
 from streamproc.interfaces import Finished, Work
-from streamproc.record import Batch, CallTally, Failed
+from streamproc.record import Batch, Failed
 
 _SPAN_S = 0.01  # worth of work in a span: less is overhead, more is imbalance at the end
 _MOST_LINES = 4096
@@ -28,14 +28,14 @@ _ABORT_S = 4.5  # what calls get for answers that are kept and for their cleanup
 
 
 class ProcessEngine:
-    """`Engine` over child processes. `calls` are the counts by stage, kept up to date."""
+    """`Engine` over child processes. `counts` are kept up to date."""
 
-    def __init__(self, crew: Crew, on_error: OnError, calls: dict[str, CallTally]) -> None:
+    def __init__(self, crew: Crew, on_error: OnError, counts: Counts) -> None:
         self._crew = crew
         self._on_error = on_error
-        self._calls = calls
+        self._counts = counts
         self._workers: list[Worker] = []
-        self._past: list[dict[str, CallTally]] = []  # what workers counted that are gone
+        self._past: list[Counts] = []  # what workers counted that are gone
         self._proven: set[int] = set()  # places of which a worker was ready, if it lives or not
         self._casualties = Casualties(crew, self._refuse)
         self._lines_per_s = 0.0
@@ -190,7 +190,7 @@ class ProcessEngine:
             case Kind.READY:
                 self._proven.add(worker.place)
             case Kind.BEAT:
-                worker.in_flight, worker.busy_s, worker.calls = pickle.loads(body)
+                worker.in_flight, worker.busy_s, worker.counts = pickle.loads(body)
                 self._add_up()
             case Kind.DONE:
                 worker.is_done = True
@@ -222,12 +222,12 @@ class ProcessEngine:
             self._done.set_result(None)
 
     def _add_up(self) -> None:
-        now = [worker.calls for worker in self._workers]
-        for name, total in self._calls.items():
+        now = [worker.counts for worker in self._workers]
+        for key, total in self._counts.items():
             total.reset()
-            for calls in (*self._past, *now):
-                if name in calls:
-                    total.add(calls[name])
+            for counts in (*self._past, *now):
+                if key in counts:
+                    total.add(counts[key])
 
     # What dies
 
@@ -251,7 +251,7 @@ class ProcessEngine:
             return
         if self._is_ending:
             return
-        self._past.append(worker.calls)
+        self._past.append(worker.counts)
         self._workers.remove(worker)
         if self._is_winding_down:
             self._look_whether_done()

@@ -11,14 +11,13 @@ from typing import Any
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.slot import Slot
-from streamproc.engines.users import users
+from streamproc.engines.users import failed_of, users
 from streamproc.errors import (
     DecodeError,
     RecordError,
     SourcesError,
     StreamprocError,
     UnreadableError,
-    described,
 )
 from streamproc.interfaces import Stage
 from streamproc.record import (
@@ -207,13 +206,11 @@ class Program:
         i: int,
         attempts: int = 1,
     ) -> Note:
-        if isinstance(error, RecordError):
-            if isinstance(error, SourcesError):
-                _apply(stage, document, error.kept)
-            failed = Failed(stage.name, error.kind, error.message, attempts, error.details)
-        else:
-            failed = Failed(stage.name, "exception", described(error), attempts)
+        if isinstance(error, SourcesError):
+            _apply(stage, document, error.kept)
+        elif not isinstance(error, RecordError):
             log.debug("stage %s failed", stage.name, exc_info=error)
+        failed = failed_of(error, stage.name, attempts)
         return self.on_error.refuse(failed, batch, i, document)
 
 
@@ -270,7 +267,7 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
         FAILED if failed else OK,
         b"\n".join(lines),
         lines_out=sum(line.count(b"\n") + 1 for line in lines),
-        why=failed[0].why if failed else "",
+        failed=failed[0].failed if failed else None,
     )
 
 

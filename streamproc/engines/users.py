@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 from streamproc.errors import Interrupted, RecordError, StreamprocError, Unfinished, described
+from streamproc.record import Failed
 
 
 def users(error: BaseException, *, awaited: bool = False) -> BaseException:
@@ -23,3 +24,14 @@ def users(error: BaseException, *, awaited: bool = False) -> BaseException:
             raise error
         return RecordError("exception", described(error))
     return error
+
+
+def failed_of(error: BaseException, stage: str, attempts: int) -> Failed:
+    """What a record failed of at `stage`."""
+    if not isinstance(error, RecordError):
+        name = type(error).__name__
+        return Failed(stage, "exception", described(error), attempts, group=name)
+    group = error.details.get("status", "")
+    if error.kind == "exception" and error.__cause__ is not None:
+        group = type(error.__cause__).__name__
+    return Failed(stage, error.kind, error.message, attempts, error.details, str(group))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from streamproc.attendance import Attendance
 from streamproc.errors import ConfigError
 
 Path = tuple[str, ...]
 """Names of members, from the outside in; () is the whole record."""
 
+_TOGETHER = (
+    "and_expression", "comparator", "function_expression", "multi_select_dict",
+    "multi_select_list",
+)  # fmt: skip
 _NUMBER = re.compile(r"([\w.]{1,99})\s*(==|!=|<=|>=|<|>)\s*(-?\d{1,30}(?:\.\d{1,30})?)(?![\d`])")
 
 
@@ -63,10 +68,57 @@ def _path(tree: Any) -> Path | None:
     return None if None in parts else tuple(name for part in parts for name in part or ())
 
 
+def fields_in(text: str) -> list[Path]:
+    """Fields that a record needs for `text` to mean anything, as far as that is certain.
+
+    What is negated, is one of several alternatives or is compared with null may be missing.
+    """
+    import jmespath
+
+    return [path for path in dict.fromkeys(_needed(jmespath.compile(text).parsed)) if path]
+
+
+def _needed(tree: Any) -> Iterator[Path]:
+    kind, children = tree["type"], tree["children"]
+    if (path := _path(tree)) is not None:
+        yield path
+    elif _may_lack(tree):
+        return
+    elif kind in _TOGETHER:
+        for child in children:
+            yield from _needed(child)
+    elif children:  # the others belong to what is found there
+        yield from _needed(children[0])
+
+
+def _may_lack(tree: Any) -> bool:
+    if tree["type"] == "comparator":
+        return any(child.get("value", "") is None for child in tree["children"])
+    if tree["type"] == "function_expression":
+        return bool(tree["value"] == "not_null")
+    return tree["type"] in ("or_expression", "not_expression", "expref")
+
+
 def condition(key: str, text: str | None) -> Callable[[Any], bool] | None:
     """As `expression`, for what is only asked whether it is true."""
     search = expression(key, text)
     return None if search is None else lambda fields: is_true(search(fields))
+
+
+def counted(is_wanted: Callable[[Any], bool], records: Attendance) -> Callable[[Any], bool]:
+    """`is_wanted`, and `records` knows of it."""
+    watch = records.asked_for
+
+    def is_let_in(fields: Any) -> bool:
+        if watch.absent:
+            watch.look(fields)
+        if is_wanted(fields):
+            records.wanted += 1
+            return True
+        records.skipped_when += 1
+        return False
+
+    return is_let_in
 
 
 def is_true(value: Any) -> bool:

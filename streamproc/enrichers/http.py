@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http import HTTPStatus
 from types import TracebackType
@@ -16,12 +17,12 @@ from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import Visit
 from streamproc.record import NOTHING
-from streamproc.secrets import excerpt
+from streamproc.secrets import excerpt, redact
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
-_SHOWN_PATH = 500
+_SHOWN_URL = 500
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -55,13 +56,17 @@ class HttpEnricher:
 
     async def call(self, call: HttpCall, visit: Visit) -> Any:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
-        response = await self._client.send(call)
-        if response.status not in self._ok:
-            if response.status == 404 and self._missing != "fail":
-                call.is_negative = True
-                return None if self._missing == "null" else NOTHING
-            raise refused(call, response)
-        return self.read(call, response)
+        try:
+            response = await self._client.send(call)
+            if response.status not in self._ok:
+                if response.status == 404 and self._missing != "fail":
+                    call.is_negative = True
+                    return None if self._missing == "null" else NOTHING
+                raise refused(call, response)
+            return self.read(call, response)
+        except (CallError, asyncio.CancelledError) as error:
+            locate(error, call)
+            raise
 
     def read(self, request: Request, response: Response) -> Any:
         """The value in a good answer. Raises `CallError`."""
@@ -71,7 +76,7 @@ class HttpEnricher:
         ):
             raise CallError(
                 "http_status",
-                f"{_where(request)}: the answer meets retry.when: {excerpt(response.body, _SHOWN)}",
+                f"the answer meets retry.when: {excerpt(response.body, _SHOWN)}",
                 again=request.is_idempotent or not request.is_redirected,
                 status=response.status,
             )
@@ -87,10 +92,14 @@ def refused(request: Request, response: Response) -> CallError:
         phrase = " " + HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    body = f": {excerpt(response.body, _SHOWN)}" if response.body else ""
+    location = response.header(b"location") if 300 <= status < 400 else None
+    if location:
+        said = f" to {_masked_url(location.encode('latin-1'))}: to follow it set redirects = true"
+    else:
+        said = f": {excerpt(response.body, _SHOWN)}" if response.body else ""
     return CallError(
         "throttled" if throttled else "http_status",
-        f"{_where(request)}: {status}{phrase}{body}",
+        f"{status}{phrase}{said}",
         # a service that broke down on a POST may have done what it asked for, one that sent us
         # elsewhere has done it
         again=status in _AGAIN
@@ -123,13 +132,24 @@ def _parsed_closely(response: Response) -> Any:
         raise bad_answer(f"{error.message}: {excerpt(body, _SHOWN)}") from None
 
 
-def _where(request: Request) -> str:
-    path, mark, query = request.path.partition(b"?")
+def locate(error: BaseException, request: Request) -> None:
+    """`error` tells of which request it is: a call's error in its message, others in a note."""
+    url = f"{request.target.name}{_masked_url(request.path)}"
+    call = f"{request.method.decode()} {url}"
+    if isinstance(error, CallError):
+        said = error.message.removeprefix(f"{request.target.authority}: ")
+        error.reword(f"{call}: {said}")
+    else:
+        error.add_note(call)
+
+
+def _masked_url(url: bytes) -> str:
+    path, mark, query = url.partition(b"?")
     if mark:
         path += mark + b"&".join(map(_masked, query.split(b"&")))
-    return f"{request.method.decode()} {request.target.name}{excerpt(path, _SHOWN_PATH)}"
+    return redact(excerpt(path, _SHOWN_URL))
 
 
 def _masked(parameter: bytes) -> bytes:
     name, mark, _ = parameter.partition(b"=")
-    return name + mark + b"***" if mark and is_secret(name.decode()) else parameter
+    return name + mark + b"***" if mark and is_secret(name.decode("latin-1")) else parameter

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from streamproc.codec import encode
-from streamproc.enrichers.http import HttpEnricher, refused
-from streamproc.errors import RecordError
-from streamproc.http.contract import bad_answer
+from streamproc.enrichers.http import HttpEnricher, locate, refused
+from streamproc.enrichers.http_request import HttpCall
+from streamproc.errors import CallError, RecordError
+from streamproc.http.contract import Request, Response, bad_answer
 from streamproc.interfaces import Visit
 
 
@@ -24,15 +26,20 @@ class HttpBulkEnricher(HttpEnricher):
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
         try:
-            response = await self._client.send(request)
+            return self._results(await self._client.send(request), request, many.calls)
+        except (CallError, asyncio.CancelledError) as error:
+            locate(error, request)
+            raise
         finally:
             many.sent = request.sent
+
+    def _results(self, response: Response, request: Request, calls: list[HttpCall]) -> list[Any]:
         if response.status not in self._ok:
             raise refused(request, response)
         answers = self.read(request, response)
         if not isinstance(answers, list):
             raise bad_answer(f"expected a list of answers, got {type(answers).__name__}")
-        items = [call.item for call in many.calls]
+        items = [call.item for call in calls]
         if self.key is not None:
             return _by_key(items, answers, self.key)
         if len(answers) != len(items):

@@ -125,6 +125,15 @@ class RequestBuilder:
         self._render = self.url.render
         self._salt = _salt(settings, stage, kind, shares)
 
+    @property
+    def fields(self) -> list[tuple[str, ...]]:
+        """What a request is made of."""
+        settings = self.settings
+        templates = [settings.url, *settings.query.values(), *settings.headers.values()]
+        templates += [*(settings.form or {}).values(), *filter(None, [settings.body])]
+        found = [path for each in templates for path in each.paths]
+        return list(dict.fromkeys(found + _paths(settings.json)))
+
     def build(self, fields: dict[str, Any]) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
@@ -268,3 +277,12 @@ def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
     if parsed.is_literal:
         return lambda fields: parsed.literal
     return parsed.fill
+
+
+def _paths(template: Any) -> list[tuple[str, ...]]:
+    """The fields in `json`."""
+    if isinstance(template, dict):
+        template = list(template.values())
+    if isinstance(template, list | tuple):
+        return [path for each in template for path in _paths(each)]
+    return Template.parse(template).paths if isinstance(template, str) else []

@@ -75,12 +75,15 @@ class LayeredEnricher:
 
 
 def _prepared(prepare: Callable[[dict[str, Any]], Any], asked: Inner, site: Site) -> Inner:
-    counts = site.counts
+    records = site.records
+    watch = records.used
 
     def from_fields(fields: dict[str, Any], visit: Visit) -> Awaitable[Any]:
+        if watch.absent:
+            watch.look(fields)
         call = prepare(fields)
         if call is None:
-            counts.skipped += 1
+            records.skipped_missing_field += 1
             return _nothing()
         return asked(call, visit)
 

@@ -17,7 +17,10 @@ from streamproc.http.content import (
 )
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
+    CONNECTING,
     MAX_HEADER_BYTES,
+    READING,
+    WAITING,
     ClientOptions,
     Request,
     Response,
@@ -134,6 +137,7 @@ class AiohttpClient:
         self._ours.FLIGHT.set(flight)
         origin, proxy = self._origins.get(request.target) or self._origin(request.target)
         headers = self._headers.get(request.headers) or self._parsed(request.headers)
+        phase = WAITING
         try:
             answer = await self._session.request(
                 request.method.decode(),
@@ -142,6 +146,7 @@ class AiohttpClient:
                 proxy=proxy,
                 allow_redirects=False,
             )
+            phase = READING
             try:
                 body = await self._body(answer)
             except BaseException:
@@ -149,6 +154,9 @@ class AiohttpClient:
                 raise
             return Response(answer.status, list(answer.raw_headers), body)
         except CallError:
+            raise
+        except asyncio.CancelledError as error:
+            error.add_note(phase if request.sent else CONNECTING)
             raise
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
             raise _mapped(error, request.target, self._aiohttp) from error

@@ -89,6 +89,11 @@ class Connection(asyncio.Protocol):
         request.sent = True
         self._transport.write(data)
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a part of the answer has come."""
+        return self._received_bytes > 0
+
     def cancel(self, answer: Answer) -> None:
         """Nobody waits for `answer` any more: it would come too late for the next one."""
         if self._answer is answer:

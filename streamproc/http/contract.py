@@ -31,6 +31,12 @@ MAX_HEADER_BYTES = 64 << 10
 MAX_BODY_BYTES = 10 << 20
 MAX_REDIRECTS = 5
 
+CONNECTING = "connecting"
+TLS = "in the TLS handshake"
+WAITING = "waiting for the answer"
+READING = "reading the answer"
+"""What a client was about when it was cancelled; a note on the cancellation."""
+
 Headers = Iterable[tuple[bytes, bytes]]
 """As they came, in their order."""
 

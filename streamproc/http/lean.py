@@ -7,8 +7,10 @@ connection: pipelining would tie records to each other's fate.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +20,10 @@ from streamproc.http.connection import Answer, Connection, StaleError
 from streamproc.http.content import accepted_encodings, inflate_aside
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
+    CONNECTING,
+    READING,
+    TLS,
+    WAITING,
     ClientOptions,
     Request,
     Response,
@@ -77,7 +83,8 @@ class LeanClient:
             connection.ask(request, data, answer)
             try:
                 response = await answer
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
+                error.add_note(READING if connection.is_answering else WAITING)
                 connection.cancel(answer)
                 raise
             except StaleError as error:
@@ -218,9 +225,32 @@ class _Pool:
         self._all.add(connection)
         return connection
 
+    async def _open(self, family: int, host: str) -> Connection:
+        """A connection to that address. A cancellation gets a note of what it was about."""
+        loop = asyncio.get_running_loop()
+        address, phase = (host, self._target.port), CONNECTING
+        made = partial(Connection, self, self._options.max_body_bytes)
+        try:
+            if self._tls is None:
+                _, connection = await loop.create_connection(made, *address, family=family)
+                return connection
+            sock = _socket(family)
+            try:
+                await loop.sock_connect(sock, address)
+                phase = TLS
+                _, connection = await loop.create_connection(
+                    made, sock=sock, ssl=self._tls, server_hostname=self._target.host
+                )
+            except BaseException:
+                sock.close()
+                raise
+        except asyncio.CancelledError as error:
+            error.add_note(phase)
+            raise
+        return connection
+
     async def _dial(self) -> Connection:
         """Try the addresses one after the other; each but the last gets its share of the time."""
-        loop = asyncio.get_running_loop()
         addresses = await self._resolver.resolve(self._target)
         failure: CallError | None = None
         for k, (family, host) in enumerate(addresses):
@@ -229,15 +259,7 @@ class _Pool:
             )
             try:
                 async with asyncio.timeout(share_s):
-                    _, connection = await loop.create_connection(
-                        lambda: Connection(self, self._options.max_body_bytes),
-                        host,
-                        self._target.port,
-                        family=family,
-                        ssl=self._tls,
-                        server_hostname=self._target.host if self._tls else None,
-                    )
-                return connection
+                    return await self._open(family, host)
             except ssl.SSLError as error:
                 failure = cannot_connect(self._target, _tls_reason(error), "tls")
                 failure.__cause__ = error
@@ -250,6 +272,12 @@ class _Pool:
                 failure = unreachable(self._target, error)
                 failure.__cause__ = error
         raise failure or cannot_connect(self._target, "no address")
+
+
+def _socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setblocking(False)
+    return sock
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

@@ -75,6 +75,11 @@ class Template:
         return all(isinstance(part, str) for part in self.parts)
 
     @property
+    def paths(self) -> list[Path]:
+        """Those of its fields."""
+        return [part for part in self.parts if isinstance(part, tuple)]
+
+    @property
     def literal(self) -> str:
         """The text, if it needs no field."""
         return "".join(part for part in self.parts if isinstance(part, str))

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from streamproc.attendance import Attendance
 from streamproc.interfaces.corridor import Opens
 from streamproc.record import CallTally
 
@@ -194,6 +195,7 @@ class Site(Struct, frozen=True):
     counts: CallTally
     has_fallback: bool = False
     max_wait_s: float = 300.0
+    records: Attendance = field(default_factory=Attendance)
 
 
 class Layer(Protocol):

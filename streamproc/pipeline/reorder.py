@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from streamproc.pipeline.failures import Failures
 from streamproc.record import FAILURES, UNSELECTED_NOTE, Batch, Note
 
 
@@ -27,6 +28,7 @@ class Reorder:
         self._closed = False
         self._interruption: BaseException | None = None
         self.unseen = 0
+        self.failures = Failures()
         self._failures_left = 0
         self._on_last_failure: Callable[[Batch, int, Note], None] = lambda batch, i, note: None
 
@@ -50,8 +52,8 @@ class Reorder:
             if batch.passed and batch.passed[i]:
                 line, note = b"", UNSELECTED_NOTE
             batch.notes[i] = note
-            if self._failures_left:
-                self._count_failures(batch, {i: note})
+            if note.status in FAILURES:
+                self._failed(batch, i, note)
         batch.results[i] = line
         batch.open -= 1
         self.unseen += 1
@@ -67,19 +69,21 @@ class Reorder:
             if passed := batch.passed:
                 notes = {i: UNSELECTED_NOTE if passed[i] else note for i, note in notes.items()}
             batch.notes.update(notes)
-            if self._failures_left:
-                self._count_failures(batch, notes)
+            for i, note in notes.items():
+                if note.status in FAILURES:
+                    self._failed(batch, i, note)
         batch.open -= len(lines)
         self.unseen += len(lines)
         if self._waiter is not None:
             self._wake()
 
-    def _count_failures(self, batch: Batch, notes: dict[int, Note]) -> None:
-        for i, note in notes.items():
-            if note.status in FAILURES and self._failures_left:
-                self._failures_left -= 1
-                if not self._failures_left:
-                    self._on_last_failure(batch, i, note)
+    def _failed(self, batch: Batch, i: int, note: Note) -> None:
+        if note.failed is not None:
+            self.failures.happened(batch, i, note.failed)
+        if self._failures_left:
+            self._failures_left -= 1
+            if not self._failures_left:
+                self._on_last_failure(batch, i, note)
 
     def close(self) -> None:
         """Nothing more will be finished."""

@@ -57,8 +57,9 @@ class Forms(Protocol):
 class Run:
     """Producer, engine and writer as three tasks, and what happens when one of them ends badly.
 
-    After `run`: `tally` counts, `errors` are the facts that ended the run early, and
-    `lost_from` is where the first record stood that is neither written nor dead-lettered.
+    After `run`: `tally` counts, `failures` has what failed, `errors` are the facts that ended the
+    run early, and `lost_from` is where the first record stood that is neither written nor
+    dead-lettered.
     """
 
     def __init__(
@@ -93,20 +94,15 @@ class Run:
         self._shutdown = shutdown
         self._keeper = keeper
         self._stopped = False
+        self.is_mistaken = False  # it did not do what was meant, whatever the records did
         self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
         self._reorder = Reorder() if ordered else AsFinished()
+        self.failures = self._reorder.failures
         self._producer = Producer(
-            source,
-            window,
-            self._channel,
-            self._reorder,
-            self.tally,
-            forms.refuse,
-            keeper,
-            before.done,
-            selection,
-        )
+            source, window, self._channel, self._reorder, self.tally, forms.refuse, keeper,
+            before.done, selection,
+        )  # fmt: skip
         kind: Any = MessageWriter if sink.takes_messages else Writer
         self._writer: Writer = kind(self._reorder, window, sink, dead_letters, self.tally, keeper)
         if max_errors is not None:
@@ -155,7 +151,7 @@ class Run:
             codes.add(128 + self._shutdown.signal)
         if self._stopped:
             codes.add(4)
-        if self.tally.errors:
+        if self.tally.errors or self.is_mistaken:
             codes.add(3)
         return next((code for code in _SEVERITY if code in codes), 0)
 
@@ -196,7 +192,8 @@ class Run:
     def _last_failure(self, batch: Batch, i: int, note: Note) -> None:
         """As many records have failed as may: no call is begun any more, what is begun ends."""
         self._stopped = True
-        log.error("stopped at %s, line %d: %s", batch.cursor.file, batch.cursor.line + i, note.why)
+        place = batch.cursor
+        log.error("stopped at %s, line %d: %s", place.file, place.line + i, note.failed)
         self._producer.stop()
         self.engine.wind_down()
 

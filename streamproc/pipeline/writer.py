@@ -128,6 +128,8 @@ class Writer:
                 if (note := batch.notes.get(i)) is not None:
                     plain -= 1
                     self._tally.count(note)
+                    if note.failed is not None:
+                        self._reorder.failures.count(batch, i, note.failed)
         self._tally.ok += plain
         self._tally.lines_out += plain
         batch.written += count

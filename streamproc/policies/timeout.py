@@ -39,11 +39,20 @@ class Timeout(Struct, frozen=True):
                 counts.took(perf_counter() - begun_s)
                 if failure is error and isinstance(error, RecordError):
                     raise
+                if failure is not error and isinstance(failure, CallError):
+                    failure.reword(_noted(failure.message, error))
                 raise as_call_error(failure) from error
             counts.took(perf_counter() - begun_s)
+            counts.not_found += call.is_negative
             return value
 
         return attempt
+
+
+def _noted(message: str, error: BaseException) -> str:
+    """`message` of a call that was cancelled; notes say how far it was, and what it was."""
+    *phase, call = getattr(error, "__notes__", None) or [""]
+    return f"{call}: {', '.join((message, *phase))}" if call else message
 
 
 def as_call_error(error: BaseException) -> BaseException:

@@ -7,11 +7,18 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from streamproc.attendance import Attendance
 from streamproc.codec import encode
 from streamproc.record import CallTally, Tally
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
+
+_OF_STAGE = (
+    ("skipped_when", "skipped by `when`"),
+    ("skipped_missing_field", "skipped for want of a field"),
+    ("not_found", "not found (404)"),
+)
 
 
 class Summary(Struct, frozen=True):
@@ -20,9 +27,9 @@ class Summary(Struct, frozen=True):
     `unselected` were passed over by `skip` and `sample`, and are not received. `failed` were
     annotated on stdout; `malformed` of all failed were no JSON objects;
     `had_error` of `ok` came in with an `_error` and went through untouched. `requests` are
-    attempts, `retries` those after the first; `stages` has the same by stage, with records
-    that were `skipped` for want of a field and percentiles of an attempt's duration. Times
-    in seconds, sizes in bytes.
+    attempts, `retries` those after the first; `stages` has the same by stage, with percentiles of
+    an attempt's duration, answers that were `not_found` (404), and records that it `skipped`, by
+    its `when` or for want of a field. Times in seconds, sizes in bytes.
     """
 
     received: int
@@ -61,6 +68,7 @@ class Summary(Struct, frozen=True):
         seconds: float,
         exit_code: int,
         calls: Mapping[str, CallTally] | None = None,
+        records: Mapping[str, Attendance] | None = None,
         *,
         workers: int = 1,
         restarts: int = 0,
@@ -70,7 +78,7 @@ class Summary(Struct, frozen=True):
         counts = {
             name: getattr(tally, name) for name in cls.__struct_fields__ if hasattr(tally, name)
         }
-        called = calls or {}
+        called, came = calls or {}, records or {}
         for name in _CALLS:
             counts[name] = sum(getattr(each, name) for each in called.values())
         done = tally.received - tally.skipped
@@ -83,7 +91,10 @@ class Summary(Struct, frozen=True):
             workers=workers,
             restarts=restarts,
             lag=lag,
-            stages={name: _of_stage(each) for name, each in called.items()},
+            stages={
+                name: _of_calls(called.get(name)) | _of_records(came.get(name))
+                for name in {**came, **called}
+            },
         )
 
     def json(self) -> str:
@@ -114,7 +125,16 @@ class Summary(Struct, frozen=True):
             parts.append(f"{_count(self.lag, 'message')} behind")
         if self.restarts:
             parts.append(_count(self.restarts, "restart"))
-        return "streamproc: " + ", ".join(parts)
+        stages = [
+            f"; {name}: {', '.join(of_stage)}"
+            for name, counts in self.stages.items()
+            if (
+                of_stage := [
+                    f"{counts[key]:,} {what}" for key, what in _OF_STAGE if counts.get(key)
+                ]
+            )
+        ]
+        return "streamproc: " + ", ".join(parts) + "".join(stages)
 
     def _of_malformed(self, name: str) -> str:
         """How many of those that failed were malformed, beside the first place they ended in."""
@@ -131,11 +151,20 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _of_stage(calls: CallTally) -> dict[str, Any]:
+def _of_calls(calls: CallTally | None) -> dict[str, Any]:
+    if calls is None:  # code without policies is called and not measured
+        return {}
     counts: dict[str, Any] = {
-        name: getattr(calls, name) for name in (*_CALLS, "skipped", "fallbacks")
+        name: getattr(calls, name) for name in (*_CALLS, "not_found", "fallbacks")
     }
     for percent in (50, 95, 99):
         seconds = calls.percentile_s(percent / 100)
         counts[f"p{percent}_s"] = None if seconds is None else round(seconds, 6)
     return counts
+
+
+def _of_records(records: Attendance | None) -> dict[str, Any]:
+    if records is None:
+        return {}
+    names = ("skipped", "skipped_when", "skipped_missing_field")
+    return {name: getattr(records, name) for name in names}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamproc.attendance import Watch
 from streamproc.codec import Document
 from streamproc.enrichers.reshape import FilterEnricher, SelectEnricher
 
@@ -19,7 +20,7 @@ LINE = (
 def selected(text: str, line: bytes = LINE) -> list[bytes]:
     """The lines that a record becomes."""
     document = Document(line)
-    value = SelectEnricher(text).call(document.fields)
+    value = SelectEnricher(text, Watch()).call(document.fields)
     values = value if isinstance(value, list) else [] if value is None else [value]
     return [document.replace(each).line for each in values]
 
@@ -50,7 +51,7 @@ def test_lists_fan_out_and_null_filters() -> None:
 def test_filter_keeps_the_record_as_it_is() -> None:
     """White space, duplicates and all."""
     document = Document(LINE)
-    assert document.replace(FilterEnricher("id2 == `7`").call(document.fields)) is document
+    assert document.replace(FilterEnricher("id2 == `7`", Watch()).call(document.fields)) is document
     assert FilterEnricher("a.c").call(document.fields) is None
 
 

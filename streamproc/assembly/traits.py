@@ -1,0 +1,39 @@
+"""What the settings of a stage say about it."""
+
+from __future__ import annotations
+
+from streamproc.config.registry import KINDS
+from streamproc.config.settings import StageSettings
+
+
+def has_policies(settings: StageSettings) -> bool:
+    """Whether a python stage has more around it than its timeout."""
+    given = (
+        settings.retry, settings.breaker, settings.rate, settings.concurrency, settings.cache,
+        settings.batch, settings.fallback, settings.deadline,
+    )  # fmt: skip
+    return any(each not in (None, False) for each in given)
+
+
+def reshapes(settings: StageSettings) -> tuple[str, str] | None:
+    """The kind that is one text, and the text."""
+    given = [(name, getattr(settings, name)) for name in KINDS]
+    return next(((name, text) for name, text in given if text is not None), None)
+
+
+def is_users(settings: StageSettings) -> bool:
+    """Whether code runs in it that is not ours."""
+    fallback = settings.fallback or ()
+    return settings.python is not None or any(each.python is not None for each in fallback)
+
+
+def keeps_answers(settings: StageSettings) -> bool:
+    """Whether they are in a file."""
+    return getattr(settings.cache, "path", None) is not None
+
+
+def into(settings: StageSettings) -> tuple[str, ...] | None:
+    """The path of its result, None for the top level."""
+    if settings.into == ".":
+        return None
+    return tuple((settings.into or settings.name or "").split("."))

@@ -1,0 +1,82 @@
+"""What failed, by kind: the first of each is told when it happens, all of them at the end."""
+
+from __future__ import annotations
+
+import logging
+from itertools import groupby
+
+from streamproc.record import Batch, Failed
+from streamproc.shown import one_line
+
+log = logging.getLogger("streamproc")
+
+SHOWN = 10  # groups of a digest
+_MOST = 100  # groups that are remembered: statuses and kinds come from outside
+_PLACES = 3  # of a group
+_WHY = 350  # characters
+_WHERE = 200
+
+Place = tuple[str, int]
+"""File and line."""
+
+
+class Failures:
+    """Failures with the same stage, kind and status (or type of exception) are one group."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str, str]] = set()
+        self._groups: dict[tuple[str, str, str], Group] = {}
+        self.total = 0
+
+    def happened(self, batch: Batch, i: int, failed: Failed) -> None:
+        """Line i of `batch` failed just now, and will be written."""
+        key = failed.stage, failed.kind, failed.group
+        if key not in self._told and len(self._told) < _MOST:
+            self._told.add(key)
+            file, line = _place(batch, i)
+            log.warning("%s:%d: %s (the first of its kind)", file, line, failed)
+
+    def count(self, batch: Batch, i: int, failed: Failed) -> None:
+        """It is written."""
+        self.total += 1
+        key = failed.stage, failed.kind, failed.group
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= _MOST:
+                return
+            group = self._groups[key] = Group(failed)
+        group.count += 1
+        if len(group.places) < _PLACES:
+            group.places.append(_place(batch, i))
+
+    def digest(self) -> list[str]:
+        """A line per group, the largest first; no more than ten, and what is left out."""
+        groups = sorted(self._groups.values(), key=lambda group: -group.count)[:SHOWN]
+        lines = [str(group) for group in groups]
+        if rest := self.total - sum(group.count for group in groups):
+            lines.append(f"and {rest:,} of other kinds")
+        if lines:
+            lines[0] = f"{self.total:,} failed: {lines[0]}"
+        return lines
+
+
+class Group:
+    """Some failures that are alike; `failed` is the first of them."""
+
+    def __init__(self, failed: Failed) -> None:
+        self._failed = failed
+        self.count = 0
+        self.places: list[Place] = []
+
+    def __str__(self) -> str:
+        by_file = groupby(self.places, key=lambda place: place[0])
+        where = ", ".join(
+            f"{file}:{', '.join(str(line) for _, line in places)}" for file, places in by_file
+        )
+        more = ", …" if self.count > len(self.places) else ""
+        why = one_line(str(self._failed), _WHY)
+        return f"{self.count:,} × {why} ({one_line(where, _WHERE)}{more})"
+
+
+def _place(batch: Batch, i: int) -> Place:
+    return batch.cursor.file, batch.cursor.line + i
