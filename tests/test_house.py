@@ -22,7 +22,7 @@ FLOOR = {
     "__main__": 8, "cli": 7, "assembly": 6, "config": 5,
     **dict.fromkeys(MIDDLE, 4),
     "testing": 3, "codec": 2, "interfaces": 1, "record": 0, "errors": 0, "units": 0, "secrets": 0,
-    "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "targets": 0,
+    "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "targets": 0, "waits": 0,
     "shown": 1,
 }  # fmt: skip
 # kafka → http: a template is one thing, in a URL and in a key

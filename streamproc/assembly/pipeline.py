@@ -39,6 +39,7 @@ from streamproc.secrets import hidden
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
+from streamproc.waits import Wait
 
 if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
@@ -101,6 +102,7 @@ class Pipeline:
         self.calls = builder.calls
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
+        self._admissions = builder.admissions
 
     def __repr__(self) -> str:
         names = ", ".join(stage.name or "?" for stage in self.settings.stage)
@@ -208,7 +210,10 @@ class Pipeline:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
         places = Places(self.settings.concurrency)
-        return LocalEngine(self._program(), places, records)
+        return LocalEngine(self._program(), places, records, self._waits)
+
+    def _waits(self) -> list[Wait]:
+        return [wait for admission in self._admissions for wait in admission.waits]
 
     def _process_engine(self, count: int) -> ProcessEngine:
         import pickle

@@ -23,7 +23,8 @@ class StageBuilder:
     """Builds the stages of one pipeline.
 
     `calls` are the counts of each stage's calls by name, `notes` what `check` says of the
-    choices that were made, `targets` whom the http stages connect to, and how.
+    choices that were made, `targets` whom the http stages connect to, and how,
+    `admissions` where calls wait for their targets.
     """
 
     def __init__(self, pipeline: Settings) -> None:
@@ -31,6 +32,7 @@ class StageBuilder:
         self.calls: dict[str, CallTally] = {}
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
+        self.admissions: list[Any] = []
 
     def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
         """The stage, None for one that does nothing. Raises `ConfigError`.
@@ -216,8 +218,9 @@ class StageBuilder:
         rate = settings.rate if isinstance(settings.rate, RateLimit) else None
         limit = settings.concurrency
         permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
-        layers.append(Admission(breaker, rate, permits))
-        return [*layers, Timeout()], others
+        admission = Admission(breaker, rate, permits)
+        self.admissions.append(admission)
+        return [*layers, admission, Timeout()], others
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
         """What to enter and call."""

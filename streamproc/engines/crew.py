@@ -17,6 +17,7 @@ from pathlib import Path
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
 from streamproc.record import Batch, CallTally
+from streamproc.waits import Wait
 
 _ROOT = str(Path(__file__).parents[2])
 # Not `-m`: a folder named streamproc in the working directory is not ours, and where we are
@@ -111,6 +112,7 @@ class Worker:
         self.done_s = self.heard_s  # when it last completed a span
         self.in_flight = 0
         self.busy_s = 0.0
+        self.waits: list[Wait] = []
         self.calls: dict[str, CallTally] = {}
 
     async def start(self, setup: bytes) -> None:

@@ -20,6 +20,7 @@ class Window:
         self.limit_bytes = n_bytes
         self.used_records = 0
         self.used_bytes = 0
+        self.released_bytes = 0  # of batches that are written
         self._room: asyncio.Future[None] | None = None
         self._of_lane: dict[int, int] = {}
         self.on_room: Callable[[], None] | None = None
@@ -58,6 +59,7 @@ class Window:
         """Give credits back; only after write and flush."""
         self.used_records -= records
         self.used_bytes -= n_bytes
+        self.released_bytes += n_bytes
         self._of_lane[lane] -= records
         if self.on_room is not None:
             self.on_room()
