@@ -177,7 +177,7 @@ def test_the_front_door_refuses_unknown_names() -> None:
 @pytest.mark.parametrize("module", ["streamproc", "streamproc.cli.main"])
 def test_starting_imports_nothing_heavy(module: str) -> None:
     """What a run may not need is not imported before it is needed."""
-    heavy = ("aiohttp", "tqdm", "phonenumbers", "tldextract", "probablepeople", "matplotlib")
+    heavy = ("aiohttp", "phonenumbers", "tldextract", "probablepeople", "matplotlib")
     program = f"import sys, {module}; print(*sorted(set(sys.modules) & set({heavy!r})))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.split() == []

@@ -116,7 +116,7 @@ class _Session:
                 [each for each in (sys.stderr, sys.stdout) if isinstance(each, Beside)],
                 run.tally,
                 ends.source.size_bytes,
-                written_bytes=lambda: run.window.released_bytes,
+                written_bytes=lambda: run.window.written_bytes,
                 in_flight=lambda: engine.in_flight or run.window.used_records,
                 busy_since_s=lambda: engine.busy_since_s,
                 held_by=bottleneck.reading,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -115,8 +116,9 @@ class Progress:
         if any(other.is_mid_line for other in self._others):
             return  # somebody has not finished theirs
         # the last column stays empty: to write there makes some terminals begin a new line
-        self._stream.write(ERASE + one_line(text)[: columns(self._stream) - 1])
-        self._stream.flush()
+        with suppress(OSError, ValueError):  # the terminal is gone: records go on
+            self._stream.write(ERASE + one_line(text)[: columns(self._stream) - 1])
+            self._stream.flush()
 
     def _parts(self, now: Position) -> list[str]:
         """The most important first: what does not fit is cut off."""
