@@ -88,6 +88,7 @@ class MemorySink(_Entered):
     name = "memory"
     place: Place | None = None
     takes_messages = False
+    blocked_s = 0.0
 
     def __init__(self) -> None:
         self.data = b""
@@ -115,6 +116,7 @@ class QueueSink(_Entered):
     name = "stream"
     place: Place | None = None
     takes_messages = False
+    blocked_s = 0.0
 
     def __init__(self) -> None:
         self.written_bytes = 0

@@ -40,6 +40,7 @@ from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
+from streamproc.waits import Wait
 
 if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
@@ -102,6 +103,7 @@ class Pipeline:
         self.calls, self.records = builder.calls, builder.records
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
+        self._admissions = builder.admissions
 
     @property
     def counts(self) -> dict[Hashable, Any]:
@@ -217,7 +219,10 @@ class Pipeline:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
         places = Places(self.settings.concurrency)
-        return LocalEngine(self._program(), places, records)
+        return LocalEngine(self._program(), places, records, self._waits)
+
+    def _waits(self) -> list[Wait]:
+        return [wait for admission in self._admissions for wait in admission.waits]
 
     def _process_engine(self, count: int) -> ProcessEngine:
         import pickle

@@ -26,7 +26,7 @@ class StageBuilder:
 
     `calls` are the counts of each stage's calls by name, `records` those of its records, `notes`
     what `check` says of the choices that were made, `targets` whom the http stages connect to,
-    and how.
+    and how, `admissions` where calls wait for their targets.
     """
 
     def __init__(self, pipeline: Settings) -> None:
@@ -36,6 +36,7 @@ class StageBuilder:
         self.records: dict[str, Attendance] = {}
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
+        self.admissions: list[Any] = []
 
     def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
         """The stage, None for one that does nothing. Raises `ConfigError`.
@@ -241,8 +242,9 @@ class StageBuilder:
         rate = settings.rate if isinstance(settings.rate, RateLimit) else None
         limit = settings.concurrency
         permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
-        layers.append(Admission(breaker, rate, permits))
-        return [*layers, Timeout()], others
+        admission = Admission(breaker, rate, permits)
+        self.admissions.append(admission)
+        return [*layers, admission, Timeout()], others
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
         """What to enter and call."""

@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from msgspec import structs
+
 from streamproc.assembly import Ends, Pipeline
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
-from streamproc.interfaces import Source
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
+from streamproc.telemetry.terminal import ERASE, Beside, same_terminal
 from streamproc.telemetry.verdict import idleness, mistakes
 
 log = logging.getLogger("streamproc")
@@ -37,6 +39,9 @@ def launch(
 
     `notes` are told once all is open.
     """
+    settings = structs.replace(settings, progress=_wants_progress(settings, output))
+    if settings.progress:
+        write_beside_progress()
     configure(settings.log_level, settings.log_format, sys.stderr)
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     look_in_working_directory()
@@ -70,12 +75,13 @@ class _Session:
         assert task is not None
         # until the run listens itself, a signal ends whatever is being opened
         self._shutdown.listen(lambda: _cancel(task), lambda: _cancel(task))
-        _Signals(self._shutdown, self._settings.drain_timeout, self._in_window).install()
+        drain_timeout_s = self._settings.drain_timeout
+        _Signals(self._shutdown, drain_timeout_s, self._in_window, self._erase).install()
         try:
             summary = await self._pipeline.run_between(
                 ends,
                 shutdown=self._shutdown,
-                on_start=lambda run, engine: self._begin(run, engine, ends.source),
+                on_start=lambda run, engine: self._begin(run, engine, ends),
             )
         except asyncio.CancelledError:
             return 128 + (self._shutdown.signal or signal.SIGINT)
@@ -90,27 +96,33 @@ class _Session:
         self._last_words(summary)
         return summary.exit_code
 
+    def _erase(self) -> str:
+        return "" if self._progress is None else ERASE
+
     def _in_window(self) -> int:
         return self._run.window.used_records if self._run is not None else 0
 
-    def _begin(self, run: Run, engine: Any, source: Source) -> None:
+    def _begin(self, run: Run, engine: Any, ends: Ends) -> None:
         self._run = run
         for each in self._notes:
             note(each)
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
-        wanted = self._settings.progress
-        if _stderr_is_terminal() if wanted is None else wanted:
+        if self._settings.progress:
+            from streamproc.telemetry.bottleneck import Bottleneck
             from streamproc.telemetry.progress import Progress
 
+            bottleneck = Bottleneck(lambda: engine.waits, lambda: ends.sink.blocked_s)
             self._progress = Progress(
-                sys.stderr,
+                sys.__stderr__,
+                [each for each in (sys.stderr, sys.stdout) if isinstance(each, Beside)],
                 run.tally,
-                source.size_bytes,
-                lambda: engine.in_flight or run.window.used_records,
-                lambda: run.window.used_bytes,
-                lambda: engine.busy_since_s,
-                self._pipeline.calls.values(),
-                lambda: source.lag,
+                ends.source.size_bytes,
+                written_bytes=lambda: run.window.written_bytes,
+                in_flight=lambda: engine.in_flight or run.window.used_records,
+                busy_since_s=lambda: engine.busy_since_s,
+                held_by=bottleneck.reading,
+                lag=lambda: ends.source.lag,
+                calls=self._pipeline.calls.values(),
             )
             self._progress.start()
 
@@ -148,11 +160,16 @@ class _Signals:
     """
 
     def __init__(
-        self, shutdown: Shutdown, drain_timeout_s: float, waiting: Callable[[], int]
+        self,
+        shutdown: Shutdown,
+        drain_timeout_s: float,
+        waiting: Callable[[], int],
+        erase: Callable[[], str],
     ) -> None:
         self._shutdown = shutdown
         self._drain_timeout_s = drain_timeout_s
         self._waiting = waiting
+        self._erase = erase  # what takes the progress line away
         self._count = 0
 
     def install(self) -> None:
@@ -168,7 +185,8 @@ class _Signals:
         self._shutdown.request(number)
         if self._count == 1:
             if _stderr_is_terminal():
-                os.write(2, f"draining {self._waiting()} records, Ctrl-C again to abort\n".encode())
+                said = f"draining {self._waiting()} records, Ctrl-C again to abort\n"
+                os.write(2, (self._erase() + said).encode())
             self._watch(self._drain_timeout_s)
         else:
             self._watch(_UNBLOCK_S)
@@ -184,6 +202,24 @@ class _Signals:
             raise Interrupted  # the loop has not turned since: a plain def is in its way
         else:
             self._shutdown.request()
+
+
+def _wants_progress(settings: Settings, output: str | None) -> bool:
+    """As the person said; else where there is a terminal that can erase a line.
+
+    Never beside records: they would be written into the line.
+    """
+    if output is None and settings.sink is None and same_terminal(1, 2):
+        return False
+    if settings.progress is not None:
+        return settings.progress
+    return _stderr_is_terminal() and os.environ.get("TERM") != "dumb"
+
+
+def write_beside_progress() -> None:
+    """Whoever prints or logs in this process does it beside a progress line."""
+    if _stderr_is_terminal():
+        sys.stderr, sys.stdout = Beside(sys.stderr), Beside(sys.stdout)
 
 
 def _take_descriptors(reads_stdin: bool, writes_stdout: bool) -> tuple[int, int]:

@@ -128,7 +128,7 @@ _OPTIONS = [
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",
             help="After the first signal. [default: 25]"),
     _option("--progress/--no-progress", default=None,
-            help="[default: on when stderr is a terminal]"),
+            help="[default: on when stderr is a terminal, and stdout another one or none]"),
     _option("--summary", type=click.Choice(["text", "json", "none"]),
             help="On stderr at the end. [default: text on a terminal, else none]"),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),

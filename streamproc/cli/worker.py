@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from streamproc.assembly import Pipeline
-from streamproc.cli.launch import new_loop
+from streamproc.cli.launch import new_loop, write_beside_progress
 from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import Kind, Wire, unpack_work
 from streamproc.engines.local import LocalEngine
@@ -50,6 +50,8 @@ class _Worker:
         settings, hidden, paths = pickle.loads(await self._setup)
         hide_all(hidden)
         adopt(*paths)
+        if settings.progress:
+            write_beside_progress()
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
             pipeline = Pipeline.from_settings(settings)
@@ -95,7 +97,8 @@ class _Worker:
     def _say(self, engine: LocalEngine, pipeline: Pipeline) -> None:
         since_s = engine.busy_since_s
         busy_s = 0.0 if since_s is None else time.monotonic() - since_s
-        self.wire.send(Kind.BEAT, pickle.dumps((engine.in_flight, busy_s, pipeline.counts)))
+        said = engine.in_flight, busy_s, pipeline.counts, engine.waits
+        self.wire.send(Kind.BEAT, pickle.dumps(said))
 
     def _framed(self, kind: Kind, body: memoryview) -> None:
         match kind:

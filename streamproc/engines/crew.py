@@ -18,6 +18,7 @@ from typing import Any
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
 from streamproc.record import Batch
+from streamproc.waits import Wait
 
 Counts = dict[Hashable, Any]
 """What is counted by stage, each with `add` and `reset`."""
@@ -116,6 +117,7 @@ class Worker:
         self.in_flight = 0
         self.busy_s = 0.0
         self.counts: Counts = {}
+        self.waits: list[Wait] = []
 
     async def start(self, setup: bytes) -> None:
         """A fresh interpreter: nothing of this loop and its threads goes along."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from streamproc.engines.workshop import Workshop
 from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed, Note
+from streamproc.waits import Wait
 
 log = logging.getLogger("streamproc")
 
@@ -30,13 +32,21 @@ _SLOW_INLINE_S = 0.1
 class LocalEngine:
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
-    `most_consumers` bounds the consumers when waiting records lend their places.
+    `most_consumers` bounds the consumers when waiting records lend their places. `waits` tells
+    what calls wait for.
     """
 
     restarts = 0  # of processes: there are none
 
-    def __init__(self, program: Program, places: Places, most_consumers: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        places: Places,
+        most_consumers: int,
+        waits: Callable[[], list[Wait]],
+    ) -> None:
         self._program = program
+        self._waits = waits
         self._places = places
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
@@ -85,6 +95,11 @@ class LocalEngine:
     def in_flight(self) -> int:
         """Records that execute a call now."""
         return self._places.taken
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What calls wait for now."""
+        return self._waits()
 
     @property
     def busy_since_s(self) -> float | None:

@@ -19,6 +19,7 @@ from streamproc.engines.framing import Kind
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed
+from streamproc.waits import Wait, merged
 
 _SPAN_S = 0.01  # worth of work in a span: less is overhead, more is imbalance at the end
 _MOST_LINES = 4096
@@ -90,6 +91,11 @@ class ProcessEngine:
     def in_flight(self) -> int:
         """Records that execute a call now."""
         return sum(worker.in_flight for worker in self._workers)
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What calls wait for now."""
+        return merged(wait for worker in self._workers for wait in worker.waits)
 
     @property
     def busy_since_s(self) -> float | None:
@@ -190,7 +196,7 @@ class ProcessEngine:
             case Kind.READY:
                 self._proven.add(worker.place)
             case Kind.BEAT:
-                worker.in_flight, worker.busy_s, worker.counts = pickle.loads(body)
+                worker.in_flight, worker.busy_s, worker.counts, worker.waits = pickle.loads(body)
                 self._add_up()
             case Kind.DONE:
                 worker.is_done = True
@@ -247,9 +253,7 @@ class ProcessEngine:
                     worker.kill()
 
     def _died(self, worker: Worker) -> None:
-        if worker not in self._workers:
-            return
-        if self._is_ending:
+        if worker not in self._workers or self._is_ending:
             return
         self._past.append(worker.counts)
         self._workers.remove(worker)

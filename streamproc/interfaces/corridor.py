@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from streamproc.fingerprint import Place
 from streamproc.record import Batch, Failed, Note
+from streamproc.waits import Wait
 
 
 class Opens(Protocol):
@@ -57,6 +58,10 @@ class Sink(Opens, Protocol):
     @property
     def takes_messages(self) -> bool:
         """Whether it is a `MessageSink`."""
+
+    @property
+    def blocked_s(self) -> float:
+        """For how long its reader took nothing, all in all; 0 where nobody reads along."""
 
     @property
     def written_bytes(self) -> int:
@@ -163,6 +168,10 @@ class Engine(Opens, Protocol):
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What calls wait for now."""
 
     @property
     def busy_since_s(self) -> float | None:

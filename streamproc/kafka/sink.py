@@ -33,6 +33,7 @@ class KafkaSink:
     """Key, headers and timestamp go with the record; a full local queue is backpressure."""
 
     takes_messages = True
+    blocked_s = 0.0
     place: tuple[int, int] | None = None
 
     def __init__(

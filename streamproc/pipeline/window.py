@@ -20,9 +20,17 @@ class Window:
         self.limit_bytes = n_bytes
         self.used_records = 0
         self.used_bytes = 0
+        self._admitted_records = 0
+        self._admitted_bytes = 0
         self._room: asyncio.Future[None] | None = None
         self._of_lane: dict[int, int] = {}
         self.on_room: Callable[[], None] | None = None
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of lines whose credits came back; all lines count as long as the mean one."""
+        written = self._admitted_records - self.used_records
+        return self._admitted_bytes * written // max(1, self._admitted_records)
 
     async def reserve(self, records: int, n_bytes: int) -> int:
         """Wait for room; returns how many of `records` lines may be admitted now.
@@ -52,6 +60,8 @@ class Window:
         """Take credits."""
         self.used_records += records
         self.used_bytes += n_bytes
+        self._admitted_records += records
+        self._admitted_bytes += n_bytes
         self._of_lane[lane] = self._of_lane.get(lane, 0) + records
 
     def release(self, records: int, n_bytes: int, lane: int = 0) -> None:

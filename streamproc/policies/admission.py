@@ -16,6 +16,7 @@ from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.gate import Gate
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.targets import Targets
+from streamproc.waits import Wait
 
 
 class Admission:
@@ -36,6 +37,12 @@ class Admission:
     def limits(self) -> dict[Hashable, int | None]:
         """How many calls the targets that are called get at once."""
         return {target: gate.limit for target, gate in (self._gates or {}).items()}
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What the targets' calls wait for now."""
+        found = (gate.waits for gate in (self._gates or {}).values())
+        return [wait for wait in found if wait is not None]
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""

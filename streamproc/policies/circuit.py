@@ -86,6 +86,11 @@ class Circuit:
         self._begun += 1
 
     @property
+    def failures(self) -> int:
+        """Calls that failed in the window, which stands still while it is not closed."""
+        return self._failures + sum(failures for _, _, failures in self._past)
+
+    @property
     def can_admit(self) -> bool:
         """Whether it is half-open, with a permit left."""
         return self.state is State.HALF_OPEN and self.permits > 0
@@ -199,7 +204,7 @@ class Circuit:
 
     def _is_failing(self) -> bool:
         """Half of the calls of the window, those in flight being good ones."""
-        failures = self._failures + sum(failures for _, _, failures in self._past)
+        failures = self.failures
         if failures < self._failure_ratio * self._min_calls:
             return False
         calls = self._calls + sum(calls for _, calls, _ in self._past)

@@ -11,6 +11,7 @@ from streamproc.policies.circuit import Circuit, State
 from streamproc.policies.health import Health
 from streamproc.policies.pause import LONG_S, Pause
 from streamproc.policies.permits import Permits
+from streamproc.waits import Wait
 
 
 class Conditions:
@@ -46,6 +47,20 @@ class Conditions:
     def is_closed(self) -> bool:
         """Whether the circuit is, as it is where there is none."""
         return self.circuit is None or self.circuit.is_closed
+
+    def wait(self, now: float) -> Wait | None:
+        """What calls wait for, if anything but a place: the first of these that is not there."""
+        circuit, permits = self.circuit, self._permits
+        if circuit is not None and not circuit.is_closed:
+            left_s = circuit.opens_at - now if circuit.state is State.OPEN else None
+            symptom = self.health.outage.symptom
+            return Wait("circuit_open", left_s=left_s, symptom=symptom, failures=circuit.failures)
+        if now < self.pause.lasts_until:
+            return Wait("retry_after", left_s=self.pause.lasts_until - now)
+        if permits is not None and permits.in_flight >= permits.limit:
+            return Wait("concurrency")
+        # a token may be there at this moment: calls come for it one by one
+        return None if self._bucket is None else Wait("rate_limited")
 
     def is_forgettable(self, now: float) -> bool:
         """Whether fresh ones would be the same."""

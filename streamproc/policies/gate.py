@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Hashable, Iterator
 from math import inf
 
+from msgspec import structs
+
 from streamproc.errors import CallError, CircuitOpenError, StreamprocError
 from streamproc.interfaces import Room, Site, Standing, Visit
 from streamproc.policies.bucket import Bucket, StrictBucket
@@ -20,6 +22,7 @@ from streamproc.policies.health import Health
 from streamproc.policies.outage import Outage
 from streamproc.policies.permits import Permits
 from streamproc.waiting import Line, Waiter
+from streamproc.waits import Wait
 
 _TICK_S = 0.001  # what uvloop's timers can tell apart: shorter ones would keep the loop spinning
 _QUIET_S = 1.0  # nobody else came: those whose fault it is may go
@@ -61,6 +64,14 @@ class Gate:
     def limit(self) -> int | None:
         """Calls at once, at most."""
         return self._conditions.limit
+
+    @property
+    def waits(self) -> Wait | None:
+        """What its calls wait for now, None if for nothing, or for a place only."""
+        if not self._line or self._is_wanting:
+            return None
+        wait = self._conditions.wait(self._now())
+        return wait and structs.replace(wait, target=str(self._target), waiting=len(self._line))
 
     def retire(self) -> bool:
         """See `targets.Retires`."""

@@ -76,6 +76,7 @@ class Health:
         is_evidence = error.is_failure and not is_overload and not self.is_suspect(standing)
         if error.is_failure:
             self.outage.reason = error.message
+            self.outage.symptom = str(error.status or error.kind)
             if standing.failed_at is None:
                 standing.failed_at = self.serial
         if circuit is None:

@@ -20,7 +20,7 @@ class Outage:
 
     __slots__ = (
         "_before_s", "_limit_s", "_now", "_since", "_site", "_target", "is_given_up",
-        "is_records", "reason",
+        "is_records", "reason", "symptom",
     )  # fmt: skip
 
     def __init__(self, target: Hashable, site: Site, now: Callable[[], float]) -> None:
@@ -31,7 +31,8 @@ class Outage:
         self._limit_s = min(_RECORDS_S, site.max_wait_s) if self.is_records else site.max_wait_s
         self._since: float | None = None  # calls have been waiting
         self._before_s = 0.0  # how long they had waited until then
-        self.reason = ""
+        self.reason = ""  # the message of the last failure
+        self.symptom = ""  # its status, or kind
         self.is_given_up = False
 
     def waiting(self, *, are_waiting: bool) -> None:

@@ -29,6 +29,7 @@ class FileSink:
     """
 
     takes_messages = False
+    blocked_s = 0.0
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from streamproc.fingerprint import Place
 class _Opened:
     place: Place | None = None
     takes_messages = False
+    blocked_s = 0.0
 
     def __init__(self) -> None:
         self.written_bytes = 0

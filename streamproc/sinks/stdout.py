@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import stat
+import time
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,8 @@ class StdoutSink:
         self._blocking: FileSink | None = None
         self._room: asyncio.Future[None] | None = None
         self._written = 0
+        self._blocked_s = 0.0  # until `_blocked_since_s`, if that is not None
+        self._blocked_since_s: float | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -69,6 +72,12 @@ class StdoutSink:
             os.close(self._own)
         if self._blocking is not None:
             await self._blocking.__aexit__(kind, error, traceback)
+
+    @property
+    def blocked_s(self) -> float:
+        """For how long its reader took nothing, all in all."""
+        since_s = self._blocked_since_s
+        return self._blocked_s + (0.0 if since_s is None else time.monotonic() - since_s)
 
     @property
     def written_bytes(self) -> int:
@@ -124,10 +133,12 @@ class StdoutSink:
             fd = self._own if self._own is not None else self.fd
             watch, unwatch = loop.add_writer, loop.remove_writer
         watch(fd, self._wake)
+        self._blocked_since_s = time.monotonic()
         try:
             await self._room
         finally:
             unwatch(fd)
+            self._blocked_s, self._blocked_since_s = self.blocked_s, None
 
     def _wake(self) -> None:
         if self._room is not None and not self._room.done():

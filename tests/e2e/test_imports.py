@@ -22,7 +22,7 @@ FOUND = (
     "aiofiles", "aiohttp", "asyncio", "attr", "brotli", "click", "cli", "dns", "email_validator",
     "httptools", "idna", "jmespath", "json", "logging", "msgspec", "orjson", "phonenumbers",
     "probablepeople", "pycountry", "requests", "signal", "simplejson", "socket", "sqlite3",
-    "statistics", "tldextract", "tomllib", "tqdm", "typing", "usaddress", "uvloop", "zstandard",
+    "statistics", "tldextract", "tomllib", "typing", "usaddress", "uvloop", "zstandard",
 )  # fmt: skip
 SCORE = "def score(record):\n    return {'score': 'right'}\n"
 

@@ -1,0 +1,48 @@
+"""A line at the bottom of a terminal that others write to as well."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TextIO
+
+ERASE = "\r\x1b[K"  # ECMA-48 8.3.41, erase in line; what is drawn again soon is no loss
+
+
+class Beside:
+    """`stream`, for those who write beside such a line: it is erased before theirs begins.
+
+    Whether one is there need not be known, so that this works in workers too.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_mid_line = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As that of `stream`."""
+        if not text:
+            return 0
+        count = self._stream.write(text if self.is_mid_line else ERASE + text)
+        self.is_mid_line = not text.endswith("\n")
+        return count
+
+
+def columns(stream: Any) -> int:
+    """How wide the terminal is now; 80 where nobody knows."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def same_terminal(one: int, other: int) -> bool:
+    """Whether both descriptors are a terminal, and the same one."""
+    try:
+        return (
+            os.isatty(one) and os.isatty(other) and os.fstat(one).st_rdev == os.fstat(other).st_rdev
+        )
+    except OSError:
+        return False
