@@ -26,16 +26,14 @@ from streamproc.assembly.stages import StageBuilder
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
-from streamproc.config.shares import share_of, shares, worker_count
+from streamproc.config.shares import shares, worker_count
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
-from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
-from streamproc.secrets import hidden
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
@@ -225,28 +223,11 @@ class Pipeline:
         return [wait for admission in self._admissions for wait in admission.waits]
 
     def _process_engine(self, count: int) -> ProcessEngine:
-        import pickle
-
-        from streamproc.engines.crew import Crew
+        from streamproc.assembly.crews import crew_of
         from streamproc.engines.processes import ProcessEngine
 
-        settings = self.settings
-        share_of(settings, 0, count)  # raises what is wrong with it, before any process is started
-        for stage in settings.stage:
-            if stage.python and (stage.python.startswith("__main__:") or "<" in stage.python):
-                raise ConfigError(
-                    f"stage {stage.name}: with workers a function has to be importable: put it "
-                    "into a module"
-                )
-        limits_s = [limit for stage in self._stages for limit in stage.limits_s]
-        crew = Crew(
-            count,
-            lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
-            is_inline=self._program().is_inline,
-            hang_s=max(limits_s, default=settings.timeout),
-            stage=self._stages[0].name if len(self._stages) == 1 else "worker",
-            max_restarts=settings.max_restarts,
-        )
+        is_inline = self._program().is_inline
+        crew = crew_of(self.settings, self._stages, count, is_inline=is_inline)
         return ProcessEngine(crew, self._on_error(), self.counts)
 
     def _program(self) -> Program:

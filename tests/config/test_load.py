@@ -79,7 +79,7 @@ def test_every_error_at_once() -> None:
         ({"stage": [5]}, "stage[0]: expected object, got 5"),
         ({"concurrency": True}, "concurrency: expected int, got True"),
         ({"concurrency": "4"}, "concurrency: expected int, got '4'"),
-        ({"xyz": 1}, "xyz: unknown key; known: ack_fd, checkpoint,"),
+        ({"xyz": 1}, "xyz: unknown key; known: ack_fd, allow_empty,"),
         ({"stage": []}, "stage: at least one is needed"),
         ({"stage": [{"name": "a"}]}, "stage[0]: expected exactly one of builtin, python"),
         ({"stage": [{**NONE, "python": "a:b"}]}, "stage[0]: expected exactly one of"),
