@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 COMMAND = [sys.executable, "-m", "streamproc"]
+ALONE = "TEST_IN_A_PROCESS_OF_ITS_OWN"
 PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
 NO_BROKER = "for a broker, install "  # why a test was skipped, before what is missing
 # beginnings of node ids whose tests share what starts slowly, such as a broker
@@ -101,6 +102,22 @@ class Shared(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((each for each in SHARED if nodeid.startswith(each)), nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """`alone`: what is measured depends on nothing that other tests left in the process."""
+    if pyfuncitem.get_closest_marker("alone") is None or ALONE in os.environ:
+        return None
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pytest", "-q"]
+    more = ["-p", "no:cacheprovider", pyfuncitem.nodeid]
+    done = subprocess.run(
+        [*command, *more], cwd=pyfuncitem.config.rootpath, env=os.environ | {ALONE: "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
+    return True
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:

@@ -131,7 +131,7 @@ def test_abort_with_threads(start: Any, folder: Path) -> None:
     out, err = process.communicate(timeout=PATIENCE_S)
     kinds = {r["_error"]["kind"] for r in records(out)}
     assert (process.returncode, kinds) == (75, {"shutdown"})
-    assert err.count(b"\n") == 1
+    assert b"Traceback" not in err
     assert summary(err)["received"] == 3
 
 

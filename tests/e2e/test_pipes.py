@@ -233,7 +233,7 @@ def test_endless_line_in_bounded_memory(folder: Path) -> None:
     error, good = records(done.stdout)
     assert good == {}
     assert error["_error"]["length_bytes"] == 300_000_000
-    assert int(done.stderr) < 80_000  # KiB
+    assert int(done.stderr.splitlines()[-1]) < 80_000  # KiB
 
 
 def test_reader_that_stalls(start: Any, folder: Path) -> None:

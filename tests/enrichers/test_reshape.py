@@ -52,7 +52,7 @@ def test_filter_keeps_the_record_as_it_is() -> None:
     """White space, duplicates and all."""
     document = Document(LINE)
     assert document.replace(FilterEnricher("id2 == `7`", Watch()).call(document.fields)) is document
-    assert FilterEnricher("a.c").call(document.fields) is None
+    assert FilterEnricher("a.c", Watch()).call(document.fields) is None
 
 
 def test_on_the_command_line(run: Any, folder: Path) -> None:

@@ -7,13 +7,9 @@ import random
 import pytest
 from fuzz import FOUND, TARGETS, Line, any_line, check
 
-# two of them fail where other tests have used the process before, and pass alone
-_AMONG_OTHERS = pytest.mark.xfail(strict=False, reason="known: fails in a process that was used")
-_CASES = [pytest.param(*each, marks=_AMONG_OTHERS if k in (1, 16) else ()) for k, each in
-          enumerate(FOUND)]  # fmt: skip
 
-
-@pytest.mark.parametrize(("target", "line"), _CASES)
+@pytest.mark.alone
+@pytest.mark.parametrize(("target", "line"), FOUND)
 def test_what_was_found_once(target: str, line: Line) -> None:
     """It costs what its size costs, and is refused without a traceback."""
     check(target, line)
