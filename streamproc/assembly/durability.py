@@ -76,8 +76,8 @@ class Durability:
         elif not self._file.entries[-1].finished:
             lines = self._file.entries[-1].progress.lines
             raise ResumeError(
-                f"{path} belongs to a run that did not end ({lines} lines are done): go on with "
-                "--resume, or delete it to begin again"
+                f"{path} belongs to a run that did not end (at least {lines} lines are done): "
+                "go on with --resume, or delete it to begin again"
             )
         else:
             self._file.entries = []  # those of another run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,8 +39,17 @@ def apply_http_flags(stages: Sequence[dict[str, Any]], given: dict[str, Any]) ->
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise UsageError(f"-H {text}: expected 'Name: value'")
-    return name.strip(), value.strip()
+        raise UsageError("-H: expected 'Name: value', with a colon (what was given may be secret)")
+    return name.strip(), _no_forgotten_braces("-H", value.strip())
+
+
+def _no_forgotten_braces(flag: str, value: str) -> str:
+    """What the shell did not fill, because of single quotes, nobody does. Raises `UsageError`."""
+    if variable := re.search(r"(?:^|[ :])\$([A-Z_][A-Z0-9_]*)$", value):
+        raise UsageError(
+            f"{flag}: ${variable[1]} is sent as it is; did you mean ${{{variable[1]}}}?"
+        )
+    return value
 
 
 def _json(text: str) -> Any:
@@ -56,6 +66,7 @@ def _auth(text: str) -> dict[str, str]:
     scheme, colon, rest = text.partition(":")
     if not colon or not rest:
         raise UsageError("--auth: expected bearer:TOKEN or USER:PASSWORD; '${VAR}' keeps it secret")
+    _no_forgotten_braces("--auth", rest)
     kind, value = ("bearer", rest) if scheme.lower() == "bearer" else ("basic", text)
     if "${" not in value:
         hide(value)

@@ -60,6 +60,11 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
             "failed records go to the dead letters and not into the output "
             "(--on-error dead-letter); --on-error annotate keeps them there"
         )
+    if settings.on_error == "drop" and settings.dead_letter is not None:
+        notes.append(
+            "failed records are dropped and not in the dead letters (--on-error drop); "
+            "--on-error dead-letter puts them there"
+        )
     _refuse_nonsense(settings)
     if settings.source is not None:
         paths = []

@@ -5,6 +5,7 @@ from streamproc.codec.decode import (
     Unusual,
     decode,
     decode_any,
+    decode_finite,
     decode_quickly,
     verbatim,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Unusual",
     "decode",
     "decode_any",
+    "decode_finite",
     "decode_quickly",
     "encode",
     "encode_quickly",

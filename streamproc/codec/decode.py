@@ -9,6 +9,7 @@ RFC 8259: lone surrogates, numbers of any size.
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import Any, Literal
 
 import msgspec
@@ -91,6 +92,30 @@ def decode_any(line: bytes) -> Any:
         return _decode(line)
     except Unusual:
         return _decode_exact(line)
+
+
+def decode_finite(line: bytes) -> Any:
+    """As `decode_any`, for what is written again: raises also for numbers beyond a double.
+
+    As they stand they are JSON, but decoded they are infinite, and no JSON any more.
+    """
+    value = decode_any(line)
+    if shape.may_overflow(line) and _is_infinite_in(value):
+        raise DecodeError("bad_number", "a number is greater than a double can be (1.8e308)")
+    return value
+
+
+def _is_infinite_in(value: Any) -> bool:
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, float) and isinf(each):
+            return True
+        if isinstance(each, dict):
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+    return False
 
 
 def _decode_exact(line: bytes) -> Any:

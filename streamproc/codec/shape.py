@@ -6,6 +6,7 @@ mean nothing, and the parser says what is wrong with it.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -21,6 +22,8 @@ _SPACE = b" \t\r\n"
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _INT_DIGITS = 4300
 _LONG_RUN = b"0" * LONG_DIGITS
+_LONGEST_DOUBLE = b"0" * 309  # digits: all doubles before the point have fewer
+_LARGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
 
 _SWELLS_BYTES = 96 << 20  # decoded: less does not matter,
 _SWELLS_TIMES = 12  # nor does what is not many times as long as the line
@@ -74,6 +77,13 @@ def is_too_deep(line: bytes) -> bool:
 def _top(brackets: bytes) -> int:
     """How far up to sixteen of them climb."""
     return _steps()[0][int(brackets.ljust(_AT_ONCE, b"0"), 2)]
+
+
+def may_overflow(line: bytes) -> bool:
+    """Whether a number in it may be beyond all doubles."""
+    if _LARGE_EXPONENT.search(line):
+        return True
+    return len(line) >= len(_LONGEST_DOUBLE) and _LONGEST_DOUBLE in line.translate(_DIGITS)
 
 
 def has_many_digits(line: bytes) -> bool:

@@ -57,6 +57,8 @@ def name_of(text: str) -> str:
 
 
 def _refuse_schemes(spec: str, what: str) -> None:
+    if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d{1,5})?/(?!.*\.py:)", what):
+        raise ConfigError(f"-e {spec}: expected an address such as https://{what}")
     if torn := re.match(r"(https?):/?(?!/)(?=\w[^:]*[./])(?!\w+$)", what):
         raise ConfigError(f"-e {spec}: expected {torn[1]}://{what[torn.end() :]}")
     if other := re.match(r"([a-z][a-z0-9+]*)://", what):

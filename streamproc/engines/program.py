@@ -243,11 +243,7 @@ def _expect_dict(stage: Stage, value: Any, document: Document | None = None) -> 
             raise RecordError("exception", "returned the key _error, which is reserved")
         return value
     kind = type(value).__name__
-    hint = (
-        ""
-        if stage.replaces
-        else f"; to keep any JSON value give the stage a name: NAME={stage.name}"
-    )
+    hint = "" if stage.replaces else "; to keep any JSON value give the stage a name: -e NAME=SPEC"
     raise RecordError("exception", f"returned {kind}, expected a dict or None{hint}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from streamproc.attendance import Attendance
@@ -26,11 +27,25 @@ def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
     import jmespath
 
     try:
-        search: Callable[[Any], Any] = jmespath.compile(text).search
+        compiled = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:
         said = " ".join(str(error).partition(", for expression")[0].split()).rstrip(".:,")
         raise ConfigError(f"{key}: {text!r} is no JMESPath: {said}{_advice(text)}") from error
+    for name in _functions_in(compiled.parsed):
+        if name not in (known := jmespath.functions.Functions.FUNCTION_TABLE):
+            near = get_close_matches(name, known, 1)
+            more = f", did you mean {near[0]}()?" if near else f"; there are {', '.join(known)}"
+            raise ConfigError(f"{key}: {text!r}: there is no function {name}(){more}")
+    search: Callable[[Any], Any] = compiled.search
     return search
+
+
+def _functions_in(tree: Any) -> Iterator[str]:
+    if tree["type"] == "function_expression":
+        yield tree["value"]
+    for child in tree["children"]:
+        if isinstance(child, dict):
+            yield from _functions_in(child)
 
 
 def _advice(text: str) -> str:

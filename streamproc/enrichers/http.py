@@ -8,7 +8,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
-from streamproc.codec import decode_any
+from streamproc.codec import decode_finite
 from streamproc.enrichers.conditions import condition, expression
 from streamproc.enrichers.http_credentials import is_secret
 from streamproc.enrichers.http_request import HttpCall, RequestBuilder
@@ -113,7 +113,7 @@ def refused(request: Request, response: Response) -> CallError:
 
 def _parsed(response: Response) -> Any:
     try:
-        return decode_any(response.body)
+        return decode_finite(response.body)
     except RecordError:
         return _parsed_closely(response)
 
@@ -125,7 +125,7 @@ def _parsed_closely(response: Response) -> Any:
             return None
         raise bad_answer(f"{response.status} with an empty body, expected JSON")
     try:
-        return decode_any(body.removeprefix(_BOM))
+        return decode_finite(body.removeprefix(_BOM))
     except DecodeError as error:
         raise bad_answer(f"not JSON ({error.message}): {excerpt(body, _SHOWN)}") from None
     except RecordError as error:

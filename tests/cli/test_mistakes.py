@@ -33,6 +33,9 @@ SPECS = {
     "ftp://h/{x}": ("-e ftp://h/{x}", "ftp:// is no stage", "call http:// or https://"),
     "x=http:/h.de/{x}": ("-e x=http:/", "expected", "http://h.de/{x}"),
     "http://h/{x}": ("-e http://h/{x}", "needs a name", "-e NAME=http://h/{x}"),
+    "x=h.de/v1/{x}": ("-e x=h.de/v1/{x}", "expected an address", "https://h.de/v1/{x}"),
+    "x=127.0.0.1:80/{x}": ("-e x=127", "expected an address", "https://127.0.0.1:80/{x}"),
+    "filter:starts_wth(x, 'a')": ("filter", "no function", "did you mean starts_with()?"),
     "filter:x > 4000": ("'x > 4000'", "numbers stand in backticks", "x > `4000`"),
     "select:{a b}": ("select", "is no JMESPath", "jmespath.org"),
     "code.py:two": ("two(record, model)", "missing", "options = { model = ... }"),
@@ -70,6 +73,9 @@ FILES = {
 USAGE = {
     ("chek", "p.toml"): ("'chek'", "no command or file", "streamproc check"),
     ("check",): ("check", "expected one pipeline file", "streamproc check FILE"),
+    ("-e", "x=http://h/{x}", "-H", "Key 12345"): ("-H", "expected", "'Name: value'"),
+    ("-e", "x=http://h/{x}", "-H", "Key: $KEY"): ("-H", "sent as it is", "${KEY}"),
+    ("-e", "x=http://h/{x}", "--auth", "bearer:$KEY"): ("--auth", "as it is", "${KEY}"),
     ("--stop-at-end",): ("--stop-at-end", "for a Kafka topic", "leave it out"),
     ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
 }

@@ -1,0 +1,34 @@
+"""The worker processes of a pipeline: what each one is started with, and when one is given up."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+
+from streamproc.config.settings import Settings
+from streamproc.config.shares import share_of
+from streamproc.engines.crew import Crew
+from streamproc.enrichers.imports import for_workers
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Stage
+from streamproc.secrets import hidden
+
+
+def crew_of(settings: Settings, stages: Sequence[Stage], count: int, *, is_inline: bool) -> Crew:
+    """`count` workers for `stages`. Raises `ConfigError` before any process is started."""
+    share_of(settings, 0, count)  # raises what is wrong with it
+    for stage in settings.stage:
+        if stage.python and (stage.python.startswith("__main__:") or "<" in stage.python):
+            raise ConfigError(
+                f"stage {stage.name}: with workers a function has to be importable: put it "
+                "into a module"
+            )
+    limits_s = [limit for stage in stages for limit in stage.limits_s]
+    return Crew(
+        count,
+        lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
+        is_inline=is_inline,
+        hang_s=max(limits_s, default=settings.timeout),
+        stage=stages[0].name if len(stages) == 1 else "worker",
+        max_restarts=settings.max_restarts,
+    )
