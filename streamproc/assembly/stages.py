@@ -224,6 +224,7 @@ class StageBuilder:
         from streamproc.policies.rate_limit import RateLimit
         from streamproc.policies.retry import Retry
         from streamproc.policies.timeout import Timeout
+        from streamproc.policies.told import ToldAttempts, ToldRetries
 
         is_http = settings.http is not None
         layers: list[Layer] = []
@@ -238,13 +239,15 @@ class StageBuilder:
         retry = _chosen(settings.retry, Retry, by_default=is_http)
         breaker = _chosen(settings.breaker, CircuitBreaker, by_default=is_http)
         if retry is not None:
-            layers.append(retry)
+            retries = ToldRetries(retry)
+            others.append(retries)
+            layers.append(retries)
         rate = settings.rate if isinstance(settings.rate, RateLimit) else None
         limit = settings.concurrency
         permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
         admission = Admission(breaker, rate, permits)
         self.admissions.append(admission)
-        return [*layers, admission, Timeout()], others
+        return [*layers, admission, ToldAttempts(), Timeout()], others
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
         """What to enter and call."""
