@@ -18,7 +18,7 @@ def test_ten_records_end_the_run(enrich: Any, server: Server) -> None:
     assert outcome.code == 77
     assert (outcome.counts["failed"], outcome.counts["unprocessed"]) == (0, 30)
     assert 10 <= server.stats()["total"] <= 14
-    (line,) = [each for each in outcome.stderr.decode().splitlines() if "401" in each]
+    (line,) = [each for each in outcome.stderr.decode().splitlines() if "answered 401" in each]
     assert line.startswith(
         f"streamproc: x: {server.url}: the first 10 records were all answered 401: GET {server.url}"
     )
