@@ -123,6 +123,10 @@ class Stay:
 
     wait_for_call = wait
 
+    async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
+        """Somebody can always join."""
+        return await self.wait(answer)
+
 
 def site(**more: Any) -> Site:
     return Site("s", 30.0, CallTally(), **more)

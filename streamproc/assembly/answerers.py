@@ -1,9 +1,10 @@
-"""What `_source` says of the one that answered."""
+"""Who answers when a stage has no answer, and what `_source` says of the one that did."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from streamproc.config.settings import FallbackSettings, StageSettings
@@ -30,3 +31,31 @@ def names_of(chain: Sequence[StageSettings | FallbackSettings]) -> list[str]:
             if name is not None and (counts[name] == 1 or is_last):
                 names[i], urls[i] = name, None
     return names
+
+
+class Constant:
+    """A fallback that needs nobody."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
+    async def call(self, fields: Any, visit: Any) -> Any:
+        """The value, a new one each time: stages may change what they are given."""
+        from copy import deepcopy
+
+        return deepcopy(self._value)
+
+
+def late(enricher: Any) -> Any:
+    """Its call, looked up when it is needed: only entering it makes one."""
+
+    async def ask(fields: Any, visit: Any) -> Any:
+        return await enricher.call(fields, visit)
+
+    return ask

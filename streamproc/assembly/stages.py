@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from streamproc.assembly.answerers import names_of
+from streamproc.assembly.answerers import Constant, late, names_of
 from streamproc.assembly.traits import has_policies, into, is_users, keeps_answers, reshapes
 from streamproc.attendance import Attendance, Watch
 from streamproc.config.registry import builtin, kind
@@ -134,7 +134,10 @@ class StageBuilder:
             out.append(SourceOf(name, into(each), when, self._layered(each, name, function)))
         return SourcesEnricher(out)
 
-    def _layered(self, settings: StageSettings, name: str, function: Any = None) -> Any:
+    def _layered(
+        self, settings: StageSettings, name: str, function: Any = None, *, is_spare: bool = False
+    ) -> Any:
+        """`is_spare`: it is asked where another one has no answer."""
         from streamproc.enrichers.layered import LayeredEnricher
         from streamproc.interfaces import Site
         from streamproc.policies.circuit_breaker import CircuitBreaker
@@ -147,13 +150,14 @@ class StageBuilder:
         limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
         site = Site(name, *limits, self.records[name])
         asks = self._asks(settings, name, function)
-        layers, others = self._layers(settings, function)
+        is_last = not (is_spare or settings.fallback)
+        layers, others = self._layers(settings, function, checks=is_last and name in self.targets)
         outer: list[Layer] = []
         if settings.fallback:
             own, *names = names_of((settings, *settings.fallback))
             chain = [self._fallback(each, settings, name) for each in settings.fallback]
             others += chain
-            answers = list(zip(names, map(_late, chain), strict=True))
+            answers = list(zip(names, map(late, chain), strict=True))
             outer.append(Fallback(own, answers, mark=bool(settings.mark)))
         if settings.deadline is not None:
             outer.append(Deadline(settings.deadline))
@@ -214,16 +218,24 @@ class StageBuilder:
         most = getattr(settings.concurrency, "max", None)
         return min(most, self._pipeline.concurrency) if most else self._pipeline.concurrency
 
-    def _layers(self, settings: StageSettings, function: Any) -> tuple[list[Layer], list[Any]]:
-        """The layers around the call, outermost first, and what has to be opened for them."""
+    def _layers(
+        self, settings: StageSettings, function: Any, *, checks: bool
+    ) -> tuple[list[Layer], list[Any]]:
+        """The layers around the call, outermost first, and what has to be opened for them.
+
+        `checks`: whether the credential is good.
+        """
+        from streamproc.enrichers.http_credentials import come_from_records
         from streamproc.policies.admission import Admission
         from streamproc.policies.batch import Batch
         from streamproc.policies.cache import Cache, Caching
         from streamproc.policies.circuit_breaker import CircuitBreaker
         from streamproc.policies.concurrency import FixedConcurrency
+        from streamproc.policies.credential_check import CredentialCheck
         from streamproc.policies.rate_limit import RateLimit
         from streamproc.policies.retry import Retry
         from streamproc.policies.timeout import Timeout
+        from streamproc.policies.told import ToldAttempts, ToldRetries
 
         is_http = settings.http is not None
         layers: list[Layer] = []
@@ -232,59 +244,35 @@ class StageBuilder:
             caching = Caching(settings.cache)
             others.append(caching)
             layers.append(caching)
+        if checks and settings.http is not None and not come_from_records(settings.http):
+            layers.append(CredentialCheck(self._pipeline.keep_going))
         batch = settings.batch or getattr(function, "batch", None)
         if isinstance(batch, Batch):
             layers.append(batch)
         retry = _chosen(settings.retry, Retry, by_default=is_http)
         breaker = _chosen(settings.breaker, CircuitBreaker, by_default=is_http)
         if retry is not None:
-            layers.append(retry)
+            retries = ToldRetries(retry)
+            others.append(retries)
+            layers.append(retries)
         rate = settings.rate if isinstance(settings.rate, RateLimit) else None
         limit = settings.concurrency
         permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
         admission = Admission(breaker, rate, permits)
         self.admissions.append(admission)
-        return [*layers, admission, Timeout()], others
+        return [*layers, admission, ToldAttempts(), Timeout()], others
 
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
         """What to enter and call."""
         if entry.value is not UNSET:
-            return _Constant(entry.value)
+            return Constant(entry.value)
         settings = StageSettings(
             name=name, http=entry.http, python=entry.python, timeout=of.timeout
         )
         function = None
         if entry.python is not None:
             function = self._function(settings)
-        return self._layered(settings, name, function)
-
-
-class _Constant:
-    """A fallback that needs nobody."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        return None
-
-    async def call(self, fields: Any, visit: Any) -> Any:
-        """The value, a new one each time: stages may change what they are given."""
-        from copy import deepcopy
-
-        return deepcopy(self._value)
-
-
-def _late(enricher: Any) -> Any:
-    """Its call, looked up when it is needed: only entering it makes one."""
-
-    async def ask(fields: Any, visit: Any) -> Any:
-        return await enricher.call(fields, visit)
-
-    return ask
+        return self._layered(settings, name, function, is_spare=True)
 
 
 def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:

@@ -123,6 +123,8 @@ _OPTIONS = [
     _option("--limit", type=_COUNT, metavar="N", help="Read no more after N records of these."),
     _option("--allow-empty", is_flag=True, default=None,
             help="A field that a stage names and none of 20 or more records has is no error."),
+    _option("--keep-going", is_flag=True, default=None,
+            help="Also when a target answers 401 to the first ten records."),
     _option("--connect-timeout", type=_SECONDS, metavar="SECONDS",
             help="Until a Kafka broker has to answer at the start. [default: 10]"),
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",

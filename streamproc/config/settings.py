@@ -88,6 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sample_seed: Annotated[int, Meta(ge=0)] = 0
     limit: Count | None = None
     allow_empty: bool = False
+    keep_going: bool = False
     connect_timeout: Seconds = cast("Seconds", 10.0)
     workers: Literal["auto"] | Count = 1
     max_restarts: Annotated[int, Meta(ge=0)] = 20

@@ -34,6 +34,9 @@ class FunctionCall(Struct):
     salt: bytes = b""
     standing: Standing = field(default_factory=Standing)
 
+    def __str__(self) -> str:
+        return self.target
+
     def key(self) -> bytes:
         """SHA-256 over stage, function and record."""
         return sha256(self.salt + encode([self.target, self.fields])).digest()

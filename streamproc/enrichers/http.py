@@ -10,19 +10,18 @@ from typing import Any, Self
 
 from streamproc.codec import decode_finite
 from streamproc.enrichers.conditions import condition, expression
-from streamproc.enrichers.http_credentials import is_secret
 from streamproc.enrichers.http_request import HttpCall, RequestBuilder
+from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import Visit
 from streamproc.record import NOTHING
-from streamproc.secrets import excerpt, redact
+from streamproc.secrets import excerpt
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
-_SHOWN_URL = 500
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -94,7 +93,7 @@ def refused(request: Request, response: Response) -> CallError:
         phrase = ""
     location = response.header(b"location") if 300 <= status < 400 else None
     if location:
-        said = f" to {_masked_url(location.encode('latin-1'))}: to follow it set redirects = true"
+        said = f" to {masked_url(location.encode('latin-1'))}: to follow it set redirects = true"
     else:
         said = f": {excerpt(response.body, _SHOWN)}" if response.body else ""
     return CallError(
@@ -134,22 +133,9 @@ def _parsed_closely(response: Response) -> Any:
 
 def locate(error: BaseException, request: Request) -> None:
     """`error` tells of which request it is: a call's error in its message, others in a note."""
-    url = f"{request.target.name}{_masked_url(request.path)}"
-    call = f"{request.method.decode()} {url}"
+    call = asked(request)
     if isinstance(error, CallError):
         said = error.message.removeprefix(f"{request.target.authority}: ")
         error.reword(f"{call}: {said}")
     else:
         error.add_note(call)
-
-
-def _masked_url(url: bytes) -> str:
-    path, mark, query = url.partition(b"?")
-    if mark:
-        path += mark + b"&".join(map(_masked, query.split(b"&")))
-    return redact(excerpt(path, _SHOWN_URL))
-
-
-def _masked(parameter: bytes) -> bytes:
-    name, mark, _ = parameter.partition(b"=")
-    return name + mark + b"***" if mark and is_secret(name.decode("latin-1")) else parameter

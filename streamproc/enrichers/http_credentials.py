@@ -58,6 +58,13 @@ def is_secret(name: str) -> bool:
     return any(each in name.lower() for each in _NAMES)
 
 
+def come_from_records(settings: HttpSettings) -> bool:
+    """Whether each record may bring its own credentials."""
+    named = {**settings.headers, **settings.query}
+    paths = [path for name, each in named.items() if is_secret(name) for path in each.paths]
+    return bool(paths) or any(is_secret(path[-1]) for path in settings.url.paths)
+
+
 def has_variables(value: Any) -> bool:
     """Whether something in `value` comes from the environment."""
     if isinstance(value, dict):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from streamproc.codec import encode
 from streamproc.enrichers.http_credentials import Credentials
 from streamproc.enrichers.http_settings import HttpSettings
+from streamproc.enrichers.http_shown import asked
 from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target, Tls
 from streamproc.http.template import MissingFieldError, Template, check_digits, value_of
@@ -44,6 +45,9 @@ class HttpCall(Request):
     salt: bytes = b""
     item: Any = None  # what it puts into the list of a bulk request
     varying: bytes = b""  # header lines that depend on the record, as they count for the key
+
+    def __str__(self) -> str:
+        return asked(self)
 
     def key(self) -> bytes:
         """SHA-256 over stage, credential, method, URL, headers that vary, and body.

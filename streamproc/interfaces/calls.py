@@ -87,6 +87,9 @@ class Call(Protocol):
     def key(self) -> bytes:
         """The same for equal calls, and for no others."""
 
+    def __str__(self) -> str:
+        """What is asked, for people: method and URL without secrets, or the stage's name."""
+
 
 class Fork(Protocol):
     """A call that runs beside the records which wait for it."""
@@ -196,6 +199,10 @@ class Site(Struct, frozen=True):
     has_fallback: bool = False
     max_wait_s: float = 300.0
     records: Attendance = field(default_factory=Attendance)
+
+    def place(self, target: Hashable) -> str:
+        """Stage and target, for messages; a function's target is its stage."""
+        return self.name if target == self.name else f"{self.name}: {target}"
 
 
 class Layer(Protocol):

@@ -23,6 +23,9 @@ class Many(Struct):
     is_negative: bool = False
     standing: Standing = field(default_factory=Standing)
 
+    def __str__(self) -> str:
+        return f"{len(self.calls)} × {self.calls[0]}"
+
 
 class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lists of at most `size`; the first of them waits for `wait` at most.

@@ -105,7 +105,7 @@ class Circuit:
         return had_permit
 
     def succeeded(self, epoch: int, number: int, now: float, *, is_first: bool) -> bool:
-        """Call `number` was answered. Returns whether this closed the circuit."""
+        """Call `number` was answered. Returns whether this changed the state."""
         if epoch != self.epoch:
             return False
         if self.is_closed:
@@ -120,7 +120,7 @@ class Circuit:
         self._open_s = self._first_open_s
         if self.state is State.OPEN:  # it was let through all the same
             self.half_open()
-            return False
+            return True
         self.permits += 1 + self._in_turn
         self._in_turn = 0
         self._successes += 1

@@ -169,10 +169,8 @@ class Conditions:
     # Time
 
     def advance(self, now: float) -> None:
-        """A circuit that was open long enough is half-open."""
-        circuit = self.circuit
-        if circuit is not None and circuit.state is State.OPEN and now >= circuit.opens_at:
-            circuit.half_open()
+        """See `Health`."""
+        self.health.advance(now)
 
     def moments(self, now: float) -> Iterator[float]:
         """When more may be there than is now, if nobody calls the target."""

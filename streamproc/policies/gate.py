@@ -8,6 +8,7 @@ of them it holds none of the others (`engines.places`, `policies.conditions`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Hashable, Iterator
 from math import inf
 
@@ -24,7 +25,10 @@ from streamproc.policies.permits import Permits
 from streamproc.waiting import Line, Waiter
 from streamproc.waits import Wait
 
+log = logging.getLogger("streamproc")
+
 _TICK_S = 0.001  # what uvloop's timers can tell apart: shorter ones would keep the loop spinning
+_NEWS_S = 1.0  # by which a pause has to be longer than the one that lasts to be told
 _QUIET_S = 1.0  # nobody else came: those whose fault it is may go
 
 
@@ -205,15 +209,25 @@ class Gate:
         if self._conditions.failed(standing, error):
             self._site.counts.circuit_opened += 1
             self._refuse()
-        after_s = error.after_s or 0.0
         try:
-            if error.throttled and self._conditions.refused(standing, after_s):
-                self._outage.told_to_wait(after_s)
-                self._refuse()
-                if refusal := self._refusal(standing):
-                    raise refusal from error
+            if error.throttled:
+                self._throttled(standing, error)
         finally:
             self.look()
+
+    def _throttled(self, standing: Standing, error: CallError) -> None:
+        after_s = error.after_s or 0.0
+        pause, now = self._conditions.pause, self._now()
+        left_s = max(pause.lasts_until - now, 0.0)
+        is_long = self._conditions.refused(standing, after_s)
+        if pause.lasts_until - now > (left_s + _NEWS_S if left_s else 0.0):
+            why = f"Retry-After, {error.status}" if error.status else "streamproc.Retry"
+            log.info("%s: paused for %.1f s (%s)", self._outage.place, after_s, why)
+        if is_long:
+            self._outage.told_to_wait(after_s)
+            self._refuse()
+            if refusal := self._refusal(standing):
+                raise refusal from error
 
     def gave_up(self, standing: Standing) -> None:
         """It ended without saying anything about the target."""

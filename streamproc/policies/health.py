@@ -6,12 +6,15 @@ one, begun after its first failure, was answered well: from then on its failures
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from streamproc.errors import CallError
 from streamproc.interfaces import Standing
-from streamproc.policies.circuit import Circuit, State
+from streamproc.policies.circuit import PROBES, Circuit, State
 from streamproc.policies.outage import Outage
+
+log = logging.getLogger("streamproc")
 
 _FRESH_S = 5.0  # who answered so lately is not down, if it has too much to do
 
@@ -57,7 +60,8 @@ class Health:
             now = self._good_at = self._now()
             if not circuit.is_closed:
                 self.outage.over()
-            circuit.succeeded(standing.epoch, standing.serial, now, is_first=is_first)
+            if circuit.succeeded(standing.epoch, standing.serial, now, is_first=is_first):
+                self._tell_state()
 
     def failed(self, standing: Standing, error: CallError, *, is_adaptive: bool) -> bool:
         """The attempt failed; returns whether this opened the circuit.
@@ -82,7 +86,10 @@ class Health:
         if circuit is None:
             return False
         if is_evidence and (is_first or circuit.state is State.HALF_OPEN):
-            return circuit.failed(standing.epoch, standing.serial, self.best, self.serial, now)
+            if circuit.failed(standing.epoch, standing.serial, self.best, self.serial, now):
+                self._tell_state()
+                return True
+            return False
         circuit.gave_up(standing.epoch, is_first=is_first)
         return False
 
@@ -99,6 +106,26 @@ class Health:
         """The target asked this call to wait."""
         standing.refusals += 1
         standing.refused_at = self.serial
+
+    def advance(self, now: float) -> None:
+        """A circuit that was open long enough is half-open."""
+        circuit = self.circuit
+        if circuit is not None and circuit.state is State.OPEN and now >= circuit.opens_at:
+            circuit.half_open()
+            self._tell_state()
+
+    def _tell_state(self) -> None:
+        circuit, outage = self.circuit, self.outage
+        assert circuit is not None, "it has changed"
+        match circuit.state:
+            case State.OPEN:
+                left_s = circuit.opens_at - self._now()
+                more = f" for {left_s:.1f} s: {outage.reason}"
+            case State.HALF_OPEN:
+                more = f": {PROBES} calls may try"
+            case State.CLOSED:
+                more = ""
+        log.info("%s: the circuit is %s%s", outage.place, circuit.state.value, more)
 
     def is_untroubled(self, now: float) -> bool:
         """Whether there is nothing to remember."""

@@ -35,6 +35,11 @@ class Outage:
         self.symptom = ""  # its status, or kind
         self.is_given_up = False
 
+    @property
+    def place(self) -> str:
+        """Stage and target, for messages."""
+        return self._site.place(self._target)
+
     def waiting(self, *, are_waiting: bool) -> None:
         """Whether calls wait for it from now on."""
         if are_waiting and self._since is None:

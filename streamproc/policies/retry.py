@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Hashable
 from typing import Annotated, Any, cast
 
 from msgspec import Meta, Struct
@@ -40,8 +41,13 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotent: bool = False
     when: str | None = None
 
-    def wrap(self, inner: Inner, site: Site) -> Inner:
-        """`inner` with this policy around it."""
+    def wrap(
+        self,
+        inner: Inner,
+        site: Site,
+        heard: Callable[[Hashable, CallError], None] = lambda target, failure: None,
+    ) -> Inner:
+        """`inner` with this policy around it. `heard`: of whom is asked again, and why."""
         counts = site.counts
 
         async def persistent(call: Any, visit: Visit) -> Any:
@@ -74,6 +80,7 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 if visit.deadline_s is not None and now_s + pause_s > visit.deadline_s:
                     raise failure
                 counts.retries += 1
+                heard(call.target, failure)
                 await visit.pause(pause_s)
                 try:
                     return await inner(call, visit)

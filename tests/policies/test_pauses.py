@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 
 import pytest
 from simulated import BUSY, Named, ask, now, results, simulate, site, start
@@ -52,6 +53,21 @@ def test_nobody_starts_in_a_pause(layer: Admission) -> None:
         assert len(set(after)) == len(after)
 
     simulate(main())
+
+
+def test_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Not by every call that was on its way when it began; a longer one is news."""
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        named = Named()
+        named.errors = {name: later(5.0 + k / 10) for k, name in enumerate(TEN)}
+        named.errors["late"] = later(20.0)
+        await results(ask(Admission().wrap(named, site()), *TEN, "late"))
+
+    simulate(main())
+    paused = [message for message in caplog.messages if "paused" in message]
+    assert paused == [f"s: t: paused for {s} s (Retry-After, 429)" for s in (5.0, 20.0)]
 
 
 def test_it_is_heeded_also_by_those_who_were_let_in_at_that_moment() -> None:
