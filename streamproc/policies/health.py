@@ -125,7 +125,10 @@ class Health:
                 more = f": {PROBES} calls may try"
             case State.CLOSED:
                 more = ""
-        log.info("%s: the circuit is %s%s", outage.place, circuit.state.value, more)
+        # why nothing happens is asked once, how it goes on only by who wants to know
+        is_news = circuit.state is State.OPEN and circuit.openings == 1
+        level = logging.WARNING if is_news else logging.INFO
+        log.log(level, "%s: the circuit is %s%s", outage.place, circuit.state.value, more)
 
     def is_untroubled(self, now: float) -> bool:
         """Whether there is nothing to remember."""
