@@ -121,6 +121,7 @@ FIXED = {
     "/empty": b"",
     "/bad-utf8": b'{"x": "\xff\xfe"}',
     "/nan": b'{"x": NaN}',
+    "/infinite": b'{"x": [{"y": 1e999}]}',
     "/bigint": b'{"n": 123456789012345678901234567890}',
     "/null": b"null",
     "/list": b"[1, 2, 3]",
