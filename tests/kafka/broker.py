@@ -33,8 +33,8 @@ HOST = "127.0.0.1"
 HERE = Path(__file__).parent
 KAFKA = "kafka-4.0.0"  # as in pom.xml
 CLUSTER = "c3RyZWFtcHJvYy10ZXN0cw"
-# a hang fails; a broker that comes back may wait for a transaction (60 s) or a session (45 s) to end
-PATIENCE_S = 240
+# a hang fails; a broker that comes back may wait for a transaction (60 s), a session (45 s)
+PATIENCE_S = 120
 TRIES = 3
 TAIL = 2048
 JAVA = [

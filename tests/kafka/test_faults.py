@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ConfigEntry,
     ConfigResource,
 )
-from copies import PARTITIONS, both, message, written
+from copies import PARTITIONS, both, message, stalls, written
 
 from tests.conftest import summary
 
@@ -47,18 +47,16 @@ def test_topics_that_are_missing(
     assert missing not in broker.admin.list_topics(timeout=PATIENCE_S).topics
 
 
+@stalls
 @both
 def test_a_broker_that_goes_and_comes_back(
     copy: Any, produce: Any, start: Any, consume_all: Any, folder: Path, exactly_once: str
 ) -> None:
     """Nothing is lost, nothing is doubled, and two lines are all that is said."""
     it, count = copy(exactly_once), 400
-    # it outlives the outage, however slow, where nothing else keeps records from being done again
-    session = {"session.timeout.ms": PATIENCE_S * 3000} if exactly_once == "false" else {}
     produce(it.source, [message(n, s=0.05) for n in range(count)])
     with (folder / "said").open("wb") as said:
-        arguments = it.arguments("slow", "-j", "4", "--summary", "none", **session)
-        process = start(*arguments, stderr=said)
+        process = start(*it.arguments("slow", "-j", "4", "--summary", "none"), stderr=said)
         until(lambda: len(consume_all(it.target)) > 20, "output")
         it.broker.stop()
         until(lambda: b"no broker" in (folder / "said").read_bytes(), "the warning")
