@@ -108,7 +108,7 @@ def test_attempts_of_a_list(enrich: Any, server: Server) -> None:
 def test_workers_tell_it_too(enrich: Any, server: Server, form: str) -> None:
     """Their lines are as those of a run without workers."""
     text = f'{QUICK}http = {{ url = "SERVER{ONCE_DOWN}" }}'
-    args = ("-w", "2", "--log-level", "debug", "--log-format", form)
+    args = ("-w", "2", "-j", "2", "--log-level", "debug", "--log-format", form)
     outcome = enrich(text, *FOUR, args=args)
     *lines, _ = outcome.stderr.decode().splitlines()  # the summary
     if form == "json":
