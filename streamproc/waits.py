@@ -30,10 +30,11 @@ def merged(waits: Iterable[Wait]) -> list[Wait]:
     found: dict[tuple[str, str], Wait] = {}
     for wait in waits:
         key = wait.reason, wait.target
-        other = found.get(key, wait)
-        waiting = wait.waiting + (other.waiting if other is not wait else 0)
-        left_s = max(
-            (each for each in (wait.left_s, other.left_s) if each is not None), default=None
-        )
-        found[key] = structs.replace(wait, waiting=waiting, left_s=left_s)
+        found[key] = _both(found[key], wait) if key in found else wait
     return list(found.values())
+
+
+def _both(one: Wait, other: Wait) -> Wait:
+    known = [each.left_s for each in (one, other) if each.left_s is not None]
+    waiting = one.waiting + other.waiting
+    return structs.replace(other, waiting=waiting, left_s=max(known, default=None))

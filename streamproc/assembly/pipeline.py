@@ -109,6 +109,11 @@ class Pipeline:
         both = ("calls", self.calls), ("records", self.records)
         return {(kind, name): each for kind, named in both for name, each in named.items()}
 
+    @property
+    def mistakes(self) -> list[str]:
+        """What the person who wrote it did not mean, as far as the records have shown it."""
+        return [] if self.settings.allow_empty else mistakes(self.records)
+
     def __repr__(self) -> str:
         names = ", ".join(stage.name or "?" for stage in self.settings.stage)
         return f"<Pipeline {names}; concurrency={self.settings.concurrency}>"
@@ -195,7 +200,7 @@ class Pipeline:
             if raised not in run.errors:
                 run.errors.append(raised)
         run.tally.bytes_out = sink.written_bytes
-        run.is_mistaken = not settings.allow_empty and bool(mistakes(self.records))
+        run.is_mistaken = bool(self.mistakes)
         seconds = time.monotonic() - begun_s
         summary = Summary.of(
             run.tally,

@@ -25,7 +25,7 @@ from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.terminal import ERASE, Beside, same_terminal
-from streamproc.telemetry.verdict import idleness, mistakes
+from streamproc.telemetry.verdict import idleness
 
 log = logging.getLogger("streamproc")
 
@@ -136,12 +136,11 @@ class _Session:
         if run is not None and run.lost_from is not None and not run.silent:
             file, line = run.lost_from[:2]
             say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
-        records, calls = self._pipeline.records, self._pipeline.calls
-        for each in () if self._settings.allow_empty else mistakes(records):
+        for each in self._pipeline.mistakes:
             tell(each)
         is_quiet = self._settings.summary == "none" or self._settings.log_level == "error"
         if run is not None and not is_quiet:
-            for each in idleness(records, calls):
+            for each in idleness(self._pipeline.records, self._pipeline.calls):
                 remark(each)
             if digest := run.failures.digest():
                 remark(*digest)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from streamproc.attendance import Attendance
@@ -31,11 +30,10 @@ def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
     except jmespath.exceptions.JMESPathError as error:
         said = " ".join(str(error).partition(", for expression")[0].split()).rstrip(".:,")
         raise ConfigError(f"{key}: {text!r} is no JMESPath: {said}{_advice(text)}") from error
+    known = jmespath.functions.Functions.FUNCTION_TABLE
     for name in _functions_in(compiled.parsed):
-        if name not in (known := jmespath.functions.Functions.FUNCTION_TABLE):
-            near = get_close_matches(name, known, 1)
-            more = f", did you mean {near[0]}()?" if near else f"; there are {', '.join(known)}"
-            raise ConfigError(f"{key}: {text!r}: there is no function {name}(){more}")
+        if name not in known:
+            raise ConfigError(f"{key}: {text!r}: there is no function {name}(){_near(name, known)}")
     search: Callable[[Any], Any] = compiled.search
     return search
 
@@ -46,6 +44,13 @@ def _functions_in(tree: Any) -> Iterator[str]:
     for child in tree["children"]:
         if isinstance(child, dict):
             yield from _functions_in(child)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    match = get_close_matches(name, known, 1)
+    return f", did you mean {match[0]}()?" if match else f"; there are {', '.join(known)}"
 
 
 def _advice(text: str) -> str:

@@ -13,12 +13,11 @@ import os
 import sys
 from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import FrameType, ModuleType
 
 log = logging.getLogger("streamproc")
 
-_HERE = str(Path(__file__).parent.parent) + os.sep
+_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _STDLIB = os.path.dirname(os.__file__)
 
 RESERVED = frozenset({

@@ -25,7 +25,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str, str]] = set()
-        self._groups: dict[tuple[str, str, str], Group] = {}
+        self._groups: dict[tuple[str, str, str], Alike] = {}
         self.total = 0
 
     def happened(self, batch: Batch, i: int, failed: Failed) -> None:
@@ -44,7 +44,7 @@ class Failures:
         if group is None:
             if len(self._groups) >= _MOST:
                 return
-            group = self._groups[key] = Group(failed)
+            group = self._groups[key] = Alike(failed)
         group.count += 1
         if len(group.places) < _PLACES:
             group.places.append(_place(batch, i))
@@ -60,7 +60,7 @@ class Failures:
         return lines
 
 
-class Group:
+class Alike:
     """Some failures that are alike; `failed` is the first of them."""
 
     def __init__(self, failed: Failed) -> None:

@@ -86,10 +86,12 @@ class Health:
         if circuit is None:
             return False
         if is_evidence and (is_first or circuit.state is State.HALF_OPEN):
-            if circuit.failed(standing.epoch, standing.serial, self.best, self.serial, now):
+            has_opened = circuit.failed(
+                standing.epoch, standing.serial, self.best, self.serial, now
+            )
+            if has_opened:
                 self._tell_state()
-                return True
-            return False
+            return has_opened
         circuit.gave_up(standing.epoch, is_first=is_first)
         return False
 

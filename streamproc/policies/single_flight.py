@@ -49,8 +49,7 @@ class Flights:
 class _Flight:
     """One of them: who came first waits for the fork's own answer, each follower in turn."""
 
-    __slots__ = ("_first", "_flights", "_followers", "_is_over", "_key", "_make", "attempts",
-                 "fork", "waiting")  # fmt: skip
+    __slots__ = ("_first", "_flights", "_followers", "_key", "_make", "attempts", "fork", "waiting")
 
     def __init__(self, flights: dict[bytes, _Flight], key: bytes, first: Visit, make: Make) -> None:
         self._flights = flights
@@ -58,7 +57,6 @@ class _Flight:
         self._first = first
         self._make = make
         self._followers: list[tuple[asyncio.Future[bytes], Visit]] = []
-        self._is_over = False
         self.attempts = 0
         self.waiting = 0
         self.fork = first.fork(self._fly, self._failed)
@@ -71,18 +69,18 @@ class _Flight:
 
     def give_up(self) -> None:
         """Nobody waits for it any more."""
-        if not self._is_over:
-            self._end(self.attempts)
+        if self._end():
             self.fork.cancel()
 
     async def _fly(self, own: Visit) -> bytes:
         try:
             written = await self._make(own)
         except BaseException as error:
-            self._end(own.attempts)
+            self.attempts = own.attempts
             self._failed(error)
             raise
-        self._end(own.attempts)
+        self.attempts = own.attempts
+        self._end()
         if not self.fork.answer.done():
             own.hand_over(self._first)
         for turn, waiting in self._followers:
@@ -91,16 +89,16 @@ class _Flight:
                 turn.set_result(written)
         return written
 
-    def _end(self, attempts: int) -> None:
-        """Whoever comes from now on begins another one."""
-        self.attempts = attempts
-        if not self._is_over:
-            self._is_over = True
+    def _end(self) -> bool:
+        """Whoever comes from now on begins another one. Whether it had not ended yet."""
+        is_in_flight = self._flights.get(self._key) is self
+        if is_in_flight:
             del self._flights[self._key]
+        return is_in_flight
 
     def _failed(self, error: BaseException) -> None:
         """By itself, or it was given up without having said so."""
-        self._end(self.attempts)
+        self._end()
         if isinstance(error, CallError):
             error.attempts = self.attempts
         for turn, _ in self._followers:

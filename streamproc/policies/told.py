@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Hashable
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Self
 
 from msgspec import Struct
@@ -59,12 +58,7 @@ class ToldRetries:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for place in list(self._groups):
             self._tell(place)
 

@@ -31,8 +31,8 @@ class Position(NamedTuple):
     n_bytes: int
 
 
-class Pace:
-    """Averages over the last 10 s."""
+class Averages:
+    """Over the last 10 s."""
 
     def __init__(self, start: Position) -> None:
         self._past = deque([start])
@@ -88,7 +88,7 @@ class Progress:
         self._lag = lag
         self._calls = calls
         self._begun_s = time.monotonic()
-        self._pace = Pace(self._position())
+        self._averages = Averages(self._position())
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class Progress:
     def _draw(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._draw)
         now = self._position()
-        self._pace.add(now)
+        self._averages.add(now)
         self._show(", ".join(self._parts(now)))
 
     def _show(self, text: str) -> None:
@@ -124,7 +124,7 @@ class Progress:
         """The most important first: what does not fit is cut off."""
         held_by, size = self._held_by(), self._size_bytes
         share = f" ({min(now.n_bytes / size, 1):.0%})" if size else ""
-        rate = self._pace.records_per_second
+        rate = self._averages.records_per_second
         parts = [
             f"{now.records:,} records{share} in {duration(now.at_s - self._begun_s)}",
             f"{rate:,.{0 if rate >= 10 or not rate else 1}f}/s",
@@ -132,7 +132,7 @@ class Progress:
         if held_by is not None:
             parts.append(words(held_by))
         if size is not None and (held_by is None or held_by.reason not in _STANDSTILL):
-            left_s = self._pace.left_s(max(0, size - now.n_bytes))
+            left_s = self._averages.left_s(max(0, size - now.n_bytes))
             parts += [] if left_s is None else [f"{duration(left_s)} to go"]
         if self._tally.errors:
             parts.append(f"{self._tally.errors:,} failed")

@@ -131,7 +131,9 @@ def test_abort_with_threads(start: Any, folder: Path) -> None:
     out, err = process.communicate(timeout=PATIENCE_S)
     kinds = {r["_error"]["kind"] for r in records(out)}
     assert (process.returncode, kinds) == (75, {"shutdown"})
-    assert b"Traceback" not in err
+    told, digest, _ = err.splitlines()  # the last one is the summary
+    assert b"timeout in block" in told
+    assert digest.startswith(b"streamproc: 1 failed: 1 \xc3\x97 timeout in block")
     assert summary(err)["received"] == 3
 
 

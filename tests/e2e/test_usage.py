@@ -109,7 +109,9 @@ def test_debug_log_shows_the_traceback(run: Any, folder: Path) -> None:
     done = run("-e", "bad.py:f", stdin=b'{"a":1}\n')
     assert done.returncode == 3
     assert b"KeyError: 'missing'" in done.stdout
-    assert b"Traceback" not in done.stderr
+    told, digest = done.stderr.splitlines()
+    assert told.endswith(b"(the first of its kind)")
+    assert b"exception in f: KeyError: 'missing'" in digest
     assert b"Traceback" in run("-e", "bad.py:f", "--log-level", "debug", stdin=b'{"a":1}\n').stderr
 
 
