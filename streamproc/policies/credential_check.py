@@ -47,12 +47,15 @@ class _FirstAnswers:
         self.are_clear = False
         self._status: int | None = None  # of all of them
         self._refused = 0
+        self._verdict: UnauthorizedError | None = None  # the run is ending
         self._asking = 0
         self._held: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, call: Any, visit: Visit) -> Any:
         """The answer. Raises `UnauthorizedError`."""
+        if self._verdict is not None:
+            raise self._verdict
         try:
             value = await self._ask(call, visit)
         except CallError as failure:
@@ -93,12 +96,12 @@ class _FirstAnswers:
             log.warning("%s; check the credential", said)
             self._clear()
             return
-        error = UnauthorizedError(
+        self._verdict = UnauthorizedError(
             f"{said}; check the credential (auth, headers) and start again: a checkpoint has these "
             "records as unprocessed; or let them fail one by one with --keep-going"
         )
-        self._release(error)
-        raise error from failure
+        self._release(self._verdict)
+        raise self._verdict from failure
 
     async def _hold(self, visit: Visit) -> None:
         loop = asyncio.get_running_loop()
