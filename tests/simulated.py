@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from streamproc.counters import CallTally
 from streamproc.engines.places import Places
 from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Site, Standing
-from streamproc.record import CallTally
 
 OUTAGE = CallError("http_status", "500", again=True, is_outage=True, status=500)
 BUSY = CallError("throttled", "429", again=True, throttled=True, status=429)

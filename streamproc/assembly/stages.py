@@ -9,14 +9,21 @@ from typing import Any
 from msgspec import UNSET
 
 from streamproc.assembly.answerers import Constant, late, names_of
-from streamproc.assembly.traits import has_policies, into, is_users, keeps_answers, reshapes
+from streamproc.assembly.traits import (
+    has_policies,
+    into,
+    is_users,
+    keeps_answers,
+    kind_of,
+    reshapes,
+)
 from streamproc.attendance import Attendance, Watch
 from streamproc.config.registry import builtin, kind
-from streamproc.config.settings import FallbackSettings, Settings, StageSettings
+from streamproc.config.settings import FallbackSettings, Settings, StageSettings, policies_of
+from streamproc.counters import CallTally
 from streamproc.enrichers.conditions import condition, counted, fields_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Layer, Stage
-from streamproc.record import CallTally
 
 log = logging.getLogger("streamproc")
 
@@ -71,7 +78,7 @@ class StageBuilder:
         elif settings.http is not None:
             enricher = self._layered(settings, name)
         else:
-            function = self._function(settings, target)
+            function = self._function(settings, name, target)
             replaces = function.replaces
             is_layered = function.batch is not None or has_policies(settings)
             if replaces and has_policies(settings):
@@ -105,10 +112,13 @@ class StageBuilder:
     def _watch(self, name: str, fields: Sequence[tuple[str, ...]]) -> None:
         self.records[name].used = Watch(fields, frozenset(self._made)).begin()
 
-    def _function(self, settings: StageSettings, target: Any = None) -> Any:
+    def _function(self, settings: StageSettings, name: str, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load
 
-        assert settings.python is not None
+        if settings.python is None:
+            recipe = kind_of(settings)
+            assert recipe is not None
+            return FunctionEnricher(recipe.opened(name), self._pipeline.concurrency, recipe=recipe)
         called, options = target or load(settings.python), {}
         if settings.options:
             from streamproc.config.options import typed_options
@@ -126,8 +136,8 @@ class StageBuilder:
         for each in sources:
             name = each.name or ""
             function = None
-            if each.python is not None:
-                function = self._function(each)
+            if each.http is None:
+                function = self._function(each, name)
                 if function.replaces:
                     raise ConfigError(f"{name}: a transform cannot be one of several sources")
             when = self._when(each)
@@ -138,30 +148,43 @@ class StageBuilder:
         self, settings: StageSettings, name: str, function: Any = None, *, is_spare: bool = False
     ) -> Any:
         """`is_spare`: it is asked where another one has no answer."""
+        from streamproc.enrichers.http_credentials import come_from_records
         from streamproc.enrichers.layered import LayeredEnricher
         from streamproc.interfaces import Site
         from streamproc.policies.circuit_breaker import CircuitBreaker
+        from streamproc.policies.credential_check import CredentialCheck
         from streamproc.policies.deadline import Deadline
         from streamproc.policies.fallback import Fallback
+        from streamproc.policies.stack import as_they_are, layers_of
 
         counts = self.calls.setdefault(name, CallTally())
-        breaker = settings.breaker
+        policies = policies_of(settings)
+        breaker = policies.get("breaker")
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
         limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
         site = Site(name, *limits, self.records[name])
         asks = self._asks(settings, name, function)
+        if (batch := getattr(function, "batch", None)) is not None:
+            policies = {"batch": batch} | policies
+        checks: list[Layer] = []
         is_last = not (is_spare or settings.fallback)
-        layers, others = self._layers(settings, function, checks=is_last and name in self.targets)
+        http = settings.http if is_last and name in self.targets else None
+        if http is not None and not come_from_records(http):
+            checks.append(CredentialCheck(self._pipeline.keep_going))
+        layers = layers_of(policies, site, checks)
+        self.admissions.append(layers.admission)
         outer: list[Layer] = []
+        others = []
         if settings.fallback:
             own, *names = names_of((settings, *settings.fallback))
-            chain = [self._fallback(each, settings, name) for each in settings.fallback]
-            others += chain
-            answers = list(zip(names, map(late, chain), strict=True))
+            others = [self._fallback(each, settings, name) for each in settings.fallback]
+            answers = list(zip(names, map(late, others), strict=True))
             outer.append(Fallback(own, answers, mark=bool(settings.mark)))
         if settings.deadline is not None:
             outer.append(Deadline(settings.deadline))
-        return LayeredEnricher(asks, site, layers, outer, others)
+        return LayeredEnricher(
+            asks, site, layers.call, [*layers.record, *as_they_are(outer)], others
+        )
 
     def _asks(self, settings: StageSettings, name: str, function: Any) -> Any:
         if settings.http is not None:
@@ -218,50 +241,6 @@ class StageBuilder:
         most = getattr(settings.concurrency, "max", None)
         return min(most, self._pipeline.concurrency) if most else self._pipeline.concurrency
 
-    def _layers(
-        self, settings: StageSettings, function: Any, *, checks: bool
-    ) -> tuple[list[Layer], list[Any]]:
-        """The layers around the call, outermost first, and what has to be opened for them.
-
-        `checks`: whether the credential is good.
-        """
-        from streamproc.enrichers.http_credentials import come_from_records
-        from streamproc.policies.admission import Admission
-        from streamproc.policies.batch import Batch
-        from streamproc.policies.cache import Cache, Caching
-        from streamproc.policies.circuit_breaker import CircuitBreaker
-        from streamproc.policies.concurrency import FixedConcurrency
-        from streamproc.policies.credential_check import CredentialCheck
-        from streamproc.policies.rate_limit import RateLimit
-        from streamproc.policies.retry import Retry
-        from streamproc.policies.timeout import Timeout
-        from streamproc.policies.told import ToldAttempts, ToldRetries
-
-        is_http = settings.http is not None
-        layers: list[Layer] = []
-        others: list[Any] = []
-        if isinstance(settings.cache, Cache):
-            caching = Caching(settings.cache)
-            others.append(caching)
-            layers.append(caching)
-        if checks and settings.http is not None and not come_from_records(settings.http):
-            layers.append(CredentialCheck(self._pipeline.keep_going))
-        batch = settings.batch or getattr(function, "batch", None)
-        if isinstance(batch, Batch):
-            layers.append(batch)
-        retry = _chosen(settings.retry, Retry, by_default=is_http)
-        breaker = _chosen(settings.breaker, CircuitBreaker, by_default=is_http)
-        if retry is not None:
-            retries = ToldRetries(retry)
-            others.append(retries)
-            layers.append(retries)
-        rate = settings.rate if isinstance(settings.rate, RateLimit) else None
-        limit = settings.concurrency
-        permits = FixedConcurrency(limit) if isinstance(limit, int) else limit
-        admission = Admission(breaker, rate, permits)
-        self.admissions.append(admission)
-        return [*layers, admission, ToldAttempts(), Timeout()], others
-
     def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
         """What to enter and call."""
         if entry.value is not UNSET:
@@ -271,12 +250,5 @@ class StageBuilder:
         )
         function = None
         if entry.python is not None:
-            function = self._function(settings)
+            function = self._function(settings, name)
         return self._layered(settings, name, function, is_spare=True)
-
-
-def _chosen(given: Any, kind: Any, *, by_default: bool) -> Any:
-    """What is set, the defaults of `kind` where they are on, or None."""
-    if isinstance(given, kind):
-        return given
-    return kind() if given is True or (given is None and by_default) else None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from streamproc.config.registry import KINDS
-from streamproc.config.settings import StageSettings
+from streamproc.config.settings import StageSettings, policies_of, recipes
+from streamproc.interfaces import StageKind
 
 
 def has_policies(settings: StageSettings) -> bool:
     """Whether a python stage has more around it than its timeout."""
-    given = (
-        settings.retry, settings.breaker, settings.rate, settings.concurrency, settings.cache,
-        settings.batch, settings.fallback, settings.deadline,
-    )  # fmt: skip
-    return any(each not in (None, False) for each in given)
+    others = settings.fallback, settings.deadline
+    return bool(policies_of(settings)) or any(each is not None for each in others)
 
 
 def reshapes(settings: StageSettings) -> tuple[str, str] | None:
@@ -21,10 +19,17 @@ def reshapes(settings: StageSettings) -> tuple[str, str] | None:
     return next(((name, text) for name, text in given if text is not None), None)
 
 
+def kind_of(settings: StageSettings) -> StageKind | None:
+    """Its kind, where that is a recipe."""
+    found = (getattr(settings, name) for name in recipes(type(settings)))
+    return next((each for each in found if isinstance(each, StageKind)), None)
+
+
 def is_users(settings: StageSettings) -> bool:
     """Whether code runs in it that is not ours."""
     fallback = settings.fallback or ()
-    return settings.python is not None or any(each.python is not None for each in fallback)
+    is_own = settings.python is not None or kind_of(settings) is not None
+    return is_own or any(each.python is not None for each in fallback)
 
 
 def keeps_answers(settings: StageSettings) -> bool:

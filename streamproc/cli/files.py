@@ -7,7 +7,7 @@ import resource
 from msgspec import structs
 
 from streamproc.cli.leave import say
-from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.config.shares import worker_count
 from streamproc.policies.concurrency import Concurrency
 
@@ -22,7 +22,7 @@ def within_limit(settings: Settings) -> Settings:
     had to be lowered nevertheless.
     """
     most = _raised()
-    stages = [each for stage in settings.stage for each in (stage, *(stage.all or ()))]
+    stages = all_sources(settings.stage)
     clients = sum((each.http is not None) + _fallbacks(each) for each in stages)
     if not clients:
         return settings
@@ -48,15 +48,10 @@ def _fallbacks(stage: StageSettings) -> int:
 
 
 def _fitted(stage: StageSettings, fits: int) -> StageSettings:
-    limit = stage.concurrency
-    if isinstance(limit, Concurrency):
-        limit = structs.replace(
-            limit, max=min(limit.max, fits), min=min(limit.min, fits), start=min(limit.start, fits)
-        )
-    elif limit is not None:
-        limit = min(limit, fits)
+    limit = Concurrency.of(stage.concurrency)
+    fitted = None if limit is None else limit.at_most(fits).value
     sources = None if stage.all is None else tuple(_fitted(each, fits) for each in stage.all)
-    return structs.replace(stage, concurrency=limit, all=sources)
+    return structs.replace(stage, concurrency=fitted, all=sources)
 
 
 def _raised() -> int:

@@ -5,17 +5,17 @@ Looks at tables, so that it is said whatever else is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from streamproc.config.registry import KINDS
+from streamproc.config.settings import StageSettings, recipes, stage_settings
 from streamproc.config.specs import Table
 from streamproc.enrichers.conditions import expression
 from streamproc.errors import ConfigError
+from streamproc.interfaces import Policy, Recipe, StageKind
 
 _ASKS = ("builtin", "python", "http", *KINDS, "all")
-_POLICIES = (
-    "retry", "breaker", "rate", "concurrency", "cache", "batch", "fallback", "mark", "deadline",
-)  # fmt: skip
+_OF_CALLS = ("fallback", "mark", "deadline")  # besides what is a policy
 
 
 def contradictions(table: Table) -> Iterable[str]:
@@ -45,16 +45,19 @@ def _of_stages(where: str, stages: Iterable[object]) -> Iterable[str]:
 
 
 def _of_stage(where: str, stage: Table) -> Iterable[str]:
-    asks = [key for key in _ASKS if key in stage]
+    known = _recipes(stage)
+    kinds = [name for name, recipe in known.items() if issubclass(recipe, StageKind)]
+    asks = [key for key in (*_ASKS, *kinds) if key in stage]
     if len(asks) != 1:
-        yield f"{where}: expected exactly one of {', '.join(_ASKS)}"
+        yield f"{where}: expected exactly one of {', '.join((*_ASKS, *kinds))}"
     if "country" in stage and stage.get("builtin") != "leads":
         yield f"{where}.country: only the builtin leads has a country"
     reshapes = [key for key in KINDS if key in stage]
     if "builtin" in stage or "all" in stage or reshapes:
         what = f"a {reshapes[0]}" if reshapes else "a builtin stage"
         what = "a stage with several sources" if "all" in stage else what
-        for key in _POLICIES:
+        policies = [name for name, recipe in known.items() if issubclass(recipe, Policy)]
+        for key in (*policies, *_OF_CALLS):
             if key in stage:
                 yield f"{where}.{key}: {what} has no such policy; http and python stages do"
     if "options" in stage and "python" not in stage:
@@ -72,16 +75,25 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         for k, each in enumerate(stage["fallback"]):
             if isinstance(each, dict) and len({"http", "python", "value"} & each.keys()) != 1:
                 yield f"{where}.fallback[{k}]: expected exactly one of http, python, value"
-    if "python" in stage and isinstance(stage.get("batch"), dict) and "key" in stage["batch"]:
-        yield f"{where}.batch.key: a python stage's results are matched by position"
-    yield from _of_expressions(where, stage)
+    for name, recipe in known.items():
+        if name in stage:
+            yield from (f"{where}.{problem}" for problem in recipe.contradictions(stage))
+    yield from _of_expressions(where, stage, known)
     yield from _of_sources(where, stage)
 
 
-def _of_expressions(where: str, stage: Table) -> Iterable[str]:
+def _recipes(stage: Table) -> Mapping[str, type[Recipe]]:
+    try:
+        return recipes(stage_settings(stage))
+    except ConfigError:  # a plugin that cannot be used is told where its table is read
+        return recipes(StageSettings)
+
+
+def _of_expressions(where: str, stage: Table, known: Mapping[str, type[Recipe]]) -> Iterable[str]:
     """What is no JMESPath."""
     texts = {key: stage.get(key) for key in ("when", *KINDS)}
-    for table, key in (("retry", "when"), ("http", "select")):
+    places = [(name, key) for name, recipe in known.items() for key in recipe.expressions]
+    for table, key in (("http", "select"), *places):
         if isinstance(inner := stage.get(table), dict):
             texts[f"{table}.{key}"] = inner.get(key)
     for key, text in texts.items():

@@ -7,12 +7,9 @@ from typing import Any
 import msgspec
 
 from streamproc.codec import encode
-from streamproc.config.settings import Settings
+from streamproc.config.settings import Settings, recipes, stage_settings
+from streamproc.interfaces import Policy
 
-# How it is done, which may be another way after a resume.
-_MANNER = {
-    "timeout", "deadline", "retry", "breaker", "rate", "concurrency", "cache", "batch",
-}  # fmt: skip
 _CONNECTIONS = {"client", "tls", "max_body"}  # of an http table: what they look like
 
 
@@ -38,8 +35,13 @@ def plain(value: Any) -> Any:
 
 
 def _of_stage(stage: dict[str, Any]) -> dict[str, Any]:
-    """A stage, one of several sources, or a fallback. What tables contain is compared whole."""
-    out = _given(stage, _MANNER)
+    """A stage, one of several sources, or a fallback. What tables contain is compared whole.
+
+    How it is done may be another way after a resume.
+    """
+    manner = {name for name, recipe in recipes(stage_settings(stage)).items()
+              if issubclass(recipe, Policy) and recipe.is_manner}  # fmt: skip
+    out = _given(stage, manner | {"timeout", "deadline"})
     if "http" in out:
         out["http"] = _given(out["http"], _CONNECTIONS)
     for name in ("all", "fallback"):

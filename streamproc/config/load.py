@@ -13,7 +13,7 @@ import msgspec
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
 from streamproc.config.registry import KINDS
-from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.settings import Settings, StageSettings, all_sources, stage_settings
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
@@ -91,14 +91,10 @@ def _tried(
     return found
 
 
-def _most(concurrency: Concurrency | int | None) -> int:
-    return concurrency.max if isinstance(concurrency, Concurrency) else concurrency or 0
-
-
 def _with_room(settings: Settings, *, is_flag: bool) -> Settings:
     """As many records at once as the busiest stage may have calls; a flag is not overruled."""
-    stages = [each for stage in settings.stage for each in (stage, *(stage.all or ()))]
-    wanted = [_most(stage.concurrency) for stage in stages]
+    stages = list(all_sources(settings.stage))
+    wanted = [getattr(Concurrency.of(stage.concurrency), "max", 0) for stage in stages]
     most = max(wanted)
     if most <= settings.concurrency:
         return settings
@@ -220,6 +216,12 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
+    if kind is StageSettings:
+        try:
+            kind = stage_settings(value)
+        except ConfigError as error:
+            problems += [f"{path}.{problem}" for problem in error.problems]
+            return None
     kinds = typing.get_type_hints(kind, include_extras=True)
     names = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
     hints = {name: kinds[field] for name, field in names.items()}
@@ -246,13 +248,13 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
 
 def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
     """What is said of a key that is not one; one of the level above or below gets its place."""
-    if kind is not StageSettings and kind is not Settings and _has(StageSettings, key):
+    if not issubclass(kind, StageSettings | Settings) and _has(StageSettings, key):
         return f"belongs to the stage: write {key} = ... beside the table, as a key of [[stage]]"
-    if kind is StageSettings and _has(HttpSettings, key):
+    if issubclass(kind, StageSettings) and _has(HttpSettings, key):
         return f"belongs into the table http: http = {{ url = ..., {key} = ... }}"
     if kind is Settings and _has(StageSettings, key):
         return "belongs to a stage: write it under a line [[stage]]"
-    if kind is StageSettings and _has(Settings, key):
+    if issubclass(kind, StageSettings) and _has(Settings, key):
         return "belongs to the top of the file: write it above the first [[stage]]"
     return f"unknown key{_nearest(key, known)}"
 

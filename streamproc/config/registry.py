@@ -1,9 +1,20 @@
-"""Name → class of the built-in stages, imported on first use."""
+"""Components by name: those of the house, imported on first use, and those of plugins.
+
+A plugin is a distribution that names a recipe as an entry point of one of `GROUPS`. Looking for
+them costs 10 ms and more, so that it is done for names that the house does not have, and where
+all are shown.
+"""
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib import import_module
-from typing import Any
+from importlib.machinery import PathFinder
+from typing import Any, TypeVar, cast
+
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Policy, Recipe, StageKind
 
 _BUILTINS = {"leads": "streamproc.enrichers.leads:LeadsEnricher"}
 _KINDS = {
@@ -12,6 +23,11 @@ _KINDS = {
 }
 KINDS = tuple(_KINDS)
 """Kinds of stages that are one text: `-e KIND:TEXT`, `KIND = "TEXT"`. They replace the record."""
+
+GROUPS: dict[str, type[Recipe]] = {"streamproc.stages": StageKind, "streamproc.policies": Policy}
+"""What the entry points of a group are."""
+
+R = TypeVar("R", bound=Recipe)
 
 
 def builtin(name: str) -> Any:
@@ -22,6 +38,55 @@ def builtin(name: str) -> Any:
 def kind(name: str) -> Any:
     """The class behind one of `KINDS`, which takes the text."""
     return _named(_KINDS[name])
+
+
+def plugin(name: str) -> type[Recipe] | None:
+    """The recipe that a plugin calls `name`, None if there is none. Raises `ConfigError`."""
+    found = [each for group in GROUPS for each in _entry_points(group) if each.name == name]
+    if len(found) > 1:
+        homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
+        raise ConfigError(f"{name}: there are two of that name, of {homes}: uninstall one")
+    return _loaded(found[0]) if found else None
+
+
+def is_kind_of_plugin(name: str) -> bool:
+    """Whether `-e NAME:TEXT` means a plugin's kind of stage; a module of that name comes first."""
+    if not name.isidentifier() or PathFinder.find_spec(name, ["", *sys.path]) is not None:
+        return False
+    return any(each.name == name for each in _entry_points("streamproc.stages"))
+
+
+def plugins(of: type[R], taken: frozenset[str]) -> dict[str, type[R]]:
+    """All recipes of plugins that are `of` that kind. Raises `ConfigError`.
+
+    `taken`: names that the house has.
+    """
+    group = next(group for group, each in GROUPS.items() if each is of)
+    names = sorted({each.name for each in _entry_points(group)})
+    for name in names:
+        if name in taken:
+            raise ConfigError(f"{name}: a plugin takes a name that exists already: uninstall it")
+    return {name: cast("type[R]", plugin(name)) for name in names}
+
+
+@cache
+def _entry_points(group: str) -> tuple[Any, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=group))
+
+
+@cache
+def _loaded(entry_point: Any) -> type[Recipe]:
+    kind = GROUPS[entry_point.group]
+    where = f"{entry_point.name}: the plugin {entry_point.value}"
+    try:
+        recipe = entry_point.load()
+    except Exception as error:
+        raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    if not (isinstance(recipe, type) and issubclass(recipe, kind)):
+        raise ConfigError(f"{where} is no {kind.__name__} (streamproc.interfaces)")
+    return recipe
 
 
 def _named(place: str) -> Any:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
-from streamproc.config.settings import Settings
+from streamproc.config.registry import plugins
+from streamproc.config.settings import OWN_KEYS, Settings
+from streamproc.interfaces import Policy, Recipe, StageKind
 from streamproc.units import schema_hook
 
 
 def pipeline_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a pipeline file."""
+    schema = msgspec.json.schema(Settings, schema_hook=schema_hook)
+    found = plugins(StageKind, OWN_KEYS) | plugins(Policy, OWN_KEYS)
+    refs, components = msgspec.json.schema_components(
+        found.values(), schema_hook=schema_hook, ref_template="#/$defs/{name}"
+    )
+    for name, recipe, ref in zip(found, found.values(), refs, strict=True):
+        schema["$defs"]["StageSettings"]["properties"][name] = _or_shorthand(recipe, ref)
+    schema["$defs"] |= components
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "streamproc pipeline file",
-        **msgspec.json.schema(Settings, schema_hook=schema_hook),
+        **schema,
     }
+
+
+def _or_shorthand(recipe: type[Recipe], ref: dict[str, Any]) -> dict[str, Any]:
+    """A table, or a value that stands for one key of it."""
+    if recipe.shorthand is None:
+        return ref
+    hints = get_type_hints(recipe, include_extras=True)
+    short = msgspec.json.schema(hints[recipe.shorthand], schema_hook=schema_hook)
+    return {"anyOf": [ref, short]}

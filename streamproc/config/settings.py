@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, defstruct
 
+from streamproc.config.registry import plugin
 from streamproc.enrichers.http_settings import HttpSettings
+from streamproc.interfaces import Policy, Recipe
 from streamproc.kafka.settings import SinkSettings, SourceSettings
 from streamproc.policies.batch import Batch
 from streamproc.policies.cache import Cache
@@ -34,7 +38,9 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A `[[stage]]`. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
     says what it does. `options` are keyword arguments of the Python function or class.
 
-    `retry = false` and `breaker = false` switch off what an http stage has by default.
+    `retry = false` and `breaker = false` switch off what an http stage has by default. A field
+    whose type is a recipe is all that the house has to be told of it; kinds and policies of
+    plugins become fields as well (`stage_settings`).
     """
 
     name: Name | None = None
@@ -58,6 +64,64 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fallback: tuple[FallbackSettings, ...] | None = None
     mark: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a worker, which makes the fields of plugins again."""
+        return _again, ({name: getattr(self, name) for name in self.__struct_fields__},)
+
+
+def stage_settings(keys: Iterable[str]) -> type[StageSettings]:
+    """The settings of a stage whose table has `keys`: names of plugins are fields as others are.
+
+    Raises `ConfigError` for a plugin that cannot be used.
+    """
+    return _extended(tuple(sorted(set(keys) - OWN_KEYS)))
+
+
+@cache
+def _extended(names: tuple[str, ...]) -> type[StageSettings]:
+    fields = [(name, recipe | None, None) for name in names if (recipe := plugin(name))]
+    if not fields:
+        return StageSettings
+    made = defstruct("StageSettings", fields, bases=(StageSettings,), frozen=True, kw_only=True)
+    return cast("type[StageSettings]", made)
+
+
+def _again(fields: dict[str, Any]) -> StageSettings:
+    return stage_settings(fields)(**fields)
+
+
+OWN_KEYS = frozenset(StageSettings.__struct_fields__)
+
+
+@cache
+def recipes(kind: type[StageSettings]) -> Mapping[str, type[Recipe]]:
+    """The fields of stages that are recipes, and what they are."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        for each in (hint, *get_args(hint)):
+            if isinstance(each, type) and issubclass(each, Recipe):
+                found[name] = each
+    return found
+
+
+def policies_of(stage: StageSettings) -> dict[str, Policy]:
+    """The policies that it has, those of its kind included, in the order of its fields."""
+    found = {}
+    for name, recipe in recipes(type(stage)).items():
+        if issubclass(recipe, Policy):
+            value = getattr(stage, name)
+            is_default = value is None and any(getattr(stage, k) for k in recipe.default_of)
+            if (policy := recipe.of(True if is_default else value)) is not None:
+                found[name] = policy
+    return found
+
+
+def all_sources(stages: Iterable[StageSettings]) -> Iterator[StageSettings]:
+    """Stages, and what they ask at once."""
+    for stage in stages:
+        yield stage
+        yield from stage.all or ()
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.settings import Settings, StageSettings, all_sources, policies_of
 from streamproc.errors import ConfigError
-from streamproc.policies.concurrency import Concurrency
-from streamproc.policies.rate_limit import RateLimit
-from streamproc.units import Rate
+from streamproc.interfaces import part_of
 
 
 def worker_count(settings: Settings) -> int:
@@ -31,7 +29,7 @@ def share_of(settings: Settings, place: int, count: int) -> Settings:
     if problems:
         raise ConfigError(*problems)
     stages = tuple(_share_of_stage(stage, place, count) for stage in settings.stage)
-    concurrency = _part(settings.concurrency, place, count)
+    concurrency = part_of(settings.concurrency, place, count)
     return replace(settings, stage=stages, concurrency=concurrency, workers=1)
 
 
@@ -41,64 +39,24 @@ def shares(settings: Settings, count: int) -> list[str]:
         return []
     first = share_of(settings, 0, count)
     out = [f"{count} workers, each with concurrency {first.concurrency} of {settings.concurrency}"]
-    for whole, part in zip(_all(settings.stage), _all(first.stage), strict=True):
-        if isinstance(whole.rate, RateLimit) and isinstance(part.rate, RateLimit):
-            out.append(f"stage {whole.name}: each worker has a rate of {part.rate.limit:g}/s")
-        if part.concurrency is not None:
-            out.append(f"stage {whole.name}: each worker has concurrency {_most(part)}")
-        if whole.breaker or (whole.http is not None and whole.breaker is not False):
-            out.append(f"stage {whole.name}: each worker has a circuit breaker of its own")
+    for stage in all_sources(first.stage):
+        shared = [text for each in policies_of(stage).values() if (text := each.shared())]
+        out += [f"stage {stage.name}: each worker has {text}" for text in shared]
     return out
-
-
-def _all(stages: Iterable[StageSettings]) -> list[StageSettings]:
-    return [each for stage in stages for each in (stage, *(stage.all or ()))]
-
-
-def _most(stage: StageSettings) -> int:
-    limit = stage.concurrency
-    return limit.max if isinstance(limit, Concurrency) else limit or 0
 
 
 def _problems(settings: Settings, count: int) -> Iterable[str]:
     if settings.concurrency < count:
         yield f"concurrency: {settings.concurrency} cannot be shared by {count} workers"
-    for stage in _all(settings.stage):
-        if stage.concurrency is not None and _most(stage) < count:
-            yield (
-                f"stage {stage.name}: concurrency {_most(stage)} cannot be shared by {count} "
-                "workers; use fewer of them"
-            )
-        rate = stage.rate
-        if isinstance(rate, RateLimit) and rate.strict and rate.limit * rate.limit.period_s < count:
-            yield f"stage {stage.name}: a strict rate of {rate.limit.written} cannot be shared"
+    for stage in all_sources(settings.stage):
+        for policy in policies_of(stage).values():
+            if why := policy.unshareable(count):
+                yield f"stage {stage.name}: {why}"
 
 
 def _share_of_stage(stage: StageSettings, place: int, count: int) -> StageSettings:
-    changed: dict[str, object] = {}
-    if isinstance(stage.concurrency, Concurrency):
-        whole = stage.concurrency
-        most = _part(whole.max, place, count)
-        least = min(most, max(1, whole.min // count))
-        start = max(1, whole.start // count)
-        changed["concurrency"] = Concurrency(max=most, min=least, start=start)
-    elif stage.concurrency is not None:
-        changed["concurrency"] = _part(stage.concurrency, place, count)
-    if isinstance(stage.rate, RateLimit):
-        changed["rate"] = _share_of_rate(stage.rate, place, count)
+    policies = policies_of(stage).items()
+    parts = {name: policy.part_for(place, count).value for name, policy in policies}
     if stage.all is not None:
-        changed["all"] = tuple(_share_of_stage(each, place, count) for each in stage.all)
-    return replace(stage, **changed) if changed else stage
-
-
-def _share_of_rate(rate: RateLimit, place: int, count: int) -> RateLimit:
-    limit = rate.limit
-    if rate.strict:  # whole calls in each window
-        calls = _part(int(limit * limit.period_s + 1e-6), place, count)
-        return replace(rate, limit=Rate(calls / limit.period_s, limit.period_s))
-    burst = None if rate.burst is None else max(1, rate.burst // count)
-    return replace(rate, limit=Rate(limit / count, limit.period_s), burst=burst)
-
-
-def _part(whole: int, place: int, count: int) -> int:
-    return whole // count + (place < whole % count)
+        parts["all"] = tuple(_share_of_stage(each, place, count) for each in stage.all)
+    return replace(stage, **parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from streamproc.config.registry import KINDS
+from streamproc.config.registry import KINDS, is_kind_of_plugin
+from streamproc.config.settings import OWN_KEYS, recipes, stage_settings
 from streamproc.errors import ConfigError
 
 Table = dict[str, Any]
@@ -22,7 +23,7 @@ def stage_of(spec: str) -> Table:
     kind, colon, rest = what.partition(":")
     if what in BUILTINS:
         return table | {"builtin": what}
-    if colon and kind in KINDS:
+    if colon and (kind in KINDS or is_kind_of_plugin(kind)):
         return table | {kind: rest}
     if what.startswith(("http://", "https://")):
         if not match:
@@ -101,9 +102,9 @@ def _named(stage: Table, used: set[str]) -> Table:
 
 
 def _kind(stage: Table) -> str:
-    return next(
-        (key for key in ("http", *KINDS) if key in stage), "sources" if "all" in stage else "stage"
-    )
+    known = [key for key in ("http", *KINDS) if key in stage]
+    known += [key for key in stage.keys() - OWN_KEYS if is_kind_of_plugin(key)]
+    return next(iter(known), "sources" if "all" in stage else "stage")
 
 
 def overlay(stage: Table, shortcuts: Table) -> Table:
@@ -114,7 +115,7 @@ def overlay(stage: Table, shortcuts: Table) -> Table:
     out = dict(stage)
     if "timeout" in shortcuts:
         out["timeout"] = shortcuts["timeout"]
-    if not {"http", "python"} & stage.keys():
+    if {"builtin", *KINDS} & stage.keys():
         return out
     if "retries" in shortcuts:
         out["retry"] = _with(stage.get("retry"), "attempts", shortcuts["retries"] + 1)
@@ -140,12 +141,22 @@ def apply_set(stages: list[Table], setting: str) -> str | None:
             *folders, last = key.split(".")
             table = stage
             for folder in folders:
-                table[folder] = dict(table.get(folder) or {})
+                table[folder] = _opened(folder, table.get(folder), stage)
                 table = table[folder]
             table[last] = _value(text)
             return None
     known = ", ".join(str(stage.get("name")) for stage in stages if isinstance(stage, dict))
     return f"--set {setting}: there is no stage {stage_name!r}; the stages are: {known}"
+
+
+def _opened(name: str, value: Any, stage: Table) -> Table:
+    """A table to set a key of; a value that stands for one of its keys stays that."""
+    if isinstance(value, dict):
+        return dict(value)
+    recipe = recipes(stage_settings(stage)).get(name)
+    if recipe is None or recipe.shorthand is None or value in (None, True, False):
+        return {}
+    return {recipe.shorthand: value}
 
 
 def _value(text: str) -> Any:

@@ -15,6 +15,7 @@ from streamproc.enrichers.markers import marks
 from streamproc.enrichers.signature import check_takes_record, with_options, without_yield
 from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
+from streamproc.interfaces import StageKind
 from streamproc.policies.batch import Batch
 from streamproc.units import Seconds
 
@@ -22,19 +23,26 @@ from streamproc.units import Seconds
 class FunctionEnricher:
     """Calls user code. Entering it enters an object that is a context manager, async or not."""
 
-    def __init__(self, target: Any, threads: int, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        target: Any,
+        threads: int,
+        options: Mapping[str, Any] | None = None,
+        recipe: StageKind | None = None,
+    ) -> None:
         """`target`: a callable, or a class, which is created here.
 
-        `options` are keyword arguments of it. Raises `ConfigError` for code that cannot be
-        called so.
+        `options` are keyword arguments of it; `recipe` is what made it. Raises `ConfigError`
+        for code that cannot be called so.
         """
         wishes = marks(target)
         self.options = dict(options or {})
+        self.recipe = recipe
         self._target: Any = with_options(target, self.options)
         if inspect.isclass(target):
             self._target = _created(target, self.options)
             check_takes_record(self._target)
-        self.replaces = wishes.replaces
+        self.replaces = wishes.replaces if recipe is None else recipe.replaces
         self._callable = without_yield(self._target, may_yield=self.replaces)
         is_coroutine = _is_coroutine(self._callable)
         self._threads = Threads(threads) if wishes.blocking and not is_coroutine else None

@@ -72,7 +72,7 @@ class AskedFunction:
     def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
         self._function = function
         self._stage = stage
-        self._salt = identity(function.target, function.options)
+        self._salt = identity(function.target, {"recipe": function.recipe} | function.options)
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from streamproc.interfaces import Inner, Layer, Opens, Site, Visit
-from streamproc.policies.stack import stack
+from streamproc.interfaces import Inner, Opens, Site, Visit
+from streamproc.policies.stack import Opened, stack
 from streamproc.record import NOTHING
 
 
@@ -27,7 +27,7 @@ class Asks(Opens, Protocol):
 class LayeredEnricher:
     """`outer` layers see the record, `layers` the call that was prepared of it.
 
-    `others` are entered and left with it: fallbacks, caches.
+    All of them are opened for as long as it is entered, and `others`, its fallbacks, with them.
     """
 
     mode: Literal["layered"] = "layered"
@@ -36,8 +36,8 @@ class LayeredEnricher:
         self,
         asks: Asks,
         site: Site,
-        layers: Sequence[Layer],
-        outer: Sequence[Layer] = (),
+        layers: Sequence[Opened],
+        outer: Sequence[Opened] = (),
         others: Sequence[Any] = (),
     ) -> None:
         self._asks = asks
@@ -55,11 +55,14 @@ class LayeredEnricher:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
+            enter = exits.enter_async_context
+            layers, outer = [[await enter(each) for each in opened]
+                             for opened in (self._layers, self._outer)]  # fmt: skip
             for other in (*self._others, self._asks):
-                await exits.enter_async_context(other)
+                await enter(other)
             self._stack = exits.pop_all()
-        asked = stack(self._layers, self._asks.call, self._site)
-        self.call = stack(self._outer, _prepared(self._asks.prepare, asked, self._site), self._site)
+        asked = stack(layers, self._asks.call, self._site)
+        self.call = stack(outer, _prepared(self._asks.prepare, asked, self._site), self._site)
         return self
 
     async def __aexit__(

@@ -26,6 +26,7 @@ from streamproc.interfaces.corridor import (
     Source,
     Work,
 )
+from streamproc.interfaces.recipes import Policy, Recipe, StageKind, part_of
 
 __all__ = [
     "Call",
@@ -39,15 +40,19 @@ __all__ = [
     "Layer",
     "MessageSink",
     "Opens",
+    "Policy",
     "RecheckError",
+    "Recipe",
     "Room",
     "Sink",
     "Site",
     "Source",
     "Stage",
+    "StageKind",
     "Standing",
     "Timed",
     "Visit",
     "Work",
     "WriteGate",
+    "part_of",
 ]

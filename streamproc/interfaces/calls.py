@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from streamproc.attendance import Attendance
+from streamproc.counters import CallTally
 from streamproc.interfaces.corridor import Opens
-from streamproc.record import CallTally
 
 
 class Enricher(Opens, Protocol):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamproc.counters import Tally
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.producer import Producer
 from streamproc.pipeline.reorder import Reorder
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import WHITESPACE, Batch, Tally
+from streamproc.record import WHITESPACE, Batch
 
 
 class Lanes:

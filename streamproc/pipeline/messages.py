@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterator
 
+from streamproc.counters import Tally
 from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
-from streamproc.record import Batch, Tally, dead_letters
+from streamproc.record import Batch, dead_letters
 
 _MOST_GROUPS = 64  # sent and not acknowledged
 

@@ -7,20 +7,13 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
+from streamproc.counters import Tally
 from streamproc.interfaces import Keeper, Source
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.reorder import Reorder
 from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.window import Window
-from streamproc.record import (
-    BLANK_NOTE,
-    SKIPPED_NOTE,
-    WHITESPACE,
-    Batch,
-    Failed,
-    Note,
-    Tally,
-)
+from streamproc.record import BLANK_NOTE, SKIPPED_NOTE, WHITESPACE, Batch, Failed, Note
 
 Refuse = Callable[[Failed, Batch, int], Note]
 

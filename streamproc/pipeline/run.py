@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
 
+from streamproc.counters import Tally
 from streamproc.errors import AccountingError, ReaderGoneError, StreamprocError
 from streamproc.interfaces import Engine, Keeper, Sink, Source
 from streamproc.pipeline.burial import Burial
@@ -32,7 +33,6 @@ from streamproc.record import (
     Failed,
     Note,
     Progress,
-    Tally,
 )
 
 log = logging.getLogger("streamproc")

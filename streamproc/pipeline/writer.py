@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import cast
 
+from streamproc.counters import Tally
 from streamproc.interfaces import Keeper, MessageSink, Sink
 from streamproc.pipeline.reorder import Reorder, Span
 from streamproc.pipeline.window import Window
-from streamproc.record import Batch, Tally, dead_letters
+from streamproc.record import Batch, dead_letters
 
 WRITE_BYTES = 256 * 1024  # one write; larger ones only make memory peaks
 

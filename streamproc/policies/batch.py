@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, cast
 
 from msgspec import Meta, Struct, field
 
 from streamproc.errors import RecordError
-from streamproc.interfaces import Inner, Site, Standing, Visit
+from streamproc.interfaces import Inner, Policy, Site, Standing, Visit
 from streamproc.units import Seconds
 
 
@@ -27,7 +27,7 @@ class Many(Struct):
         return f"{len(self.calls)} × {self.calls[0]}"
 
 
-class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Batch(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lists of at most `size`; the first of them waits for `wait` at most.
 
     Answers come in the order of the list; with `key` (http) they are matched by that
@@ -39,6 +39,12 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: Annotated[int, Meta(ge=1)] = 50
     wait: Seconds = cast("Seconds", 0.02)
     key: str | None = None
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        if "python" in stage and isinstance(stage["batch"], dict) and "key" in stage["batch"]:
+            yield "batch.key: a python stage's results are matched by position"
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` takes `Many` and returns a list; each result may be a `RecordError`."""

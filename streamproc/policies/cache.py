@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
 
@@ -23,7 +24,7 @@ _FILE_LIMITS = 1_000_000, 1 << 30
 _JITTER = 0.1  # of the time to live: what was cached together does not expire together
 
 
-class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keeps good answers for `ttl`, and the word that there is none (404) for `negative_ttl`.
 
     The least recently used go, beyond `max_entries` (10 000; 1 000 000 with `path`) or
@@ -41,6 +42,10 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     stale_if_error: bool = False
     share: Literal["credential", "credential-name"] = "credential"
+
+    def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
+        """The layer with its store."""
+        return Caching(self)
 
     def store(self) -> Store:
         """The store that these settings mean, not opened yet."""

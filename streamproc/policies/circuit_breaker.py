@@ -7,23 +7,26 @@ the dead-letter file within seconds.
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, ClassVar, Literal, cast
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from streamproc.interfaces import Inner, Site
+from streamproc.interfaces import Inner, Policy, Site
 from streamproc.policies.circuit import Circuit
 from streamproc.units import Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 
 
-class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CircuitBreaker(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Opens at `failure_ratio` of at least `min_calls` in `window`, or at `consecutive` in a row.
 
     It stays open for `open`, twice as long each further time, up to `max_open`. Records
     wait; when they have waited for `max_wait` without a success the run ends (69), to be resumed.
     """
+
+    level: ClassVar[Literal["start"]] = "start"
+    default_of: ClassVar[tuple[str, ...]] = ("http",)
 
     window: Seconds = cast("Seconds", 30.0)
     failure_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
@@ -43,6 +46,10 @@ class CircuitBreaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             open_s=self.open,
             max_open_s=self.max_open,
         )
+
+    def shared(self) -> str:
+        """See `Policy`."""
+        return "a circuit breaker of its own"
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable
-from typing import Annotated, Any, cast
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, ClassVar, cast
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
 from streamproc.units import Seconds
 
 _THROTTLED_FACTOR = 2.0  # 1 s where a transient error has 0.5 s
@@ -26,7 +27,7 @@ _MAX_JITTER_S = 1.0
 _HALF_DONE = ("reset", "timeout")  # the target may have done what was asked
 
 
-class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`attempts` in all. Waits for a target that cannot be called count for nothing, only
     what a throttled record waits for counts: `max_elapsed` from its first attempt.
 
@@ -34,12 +35,21 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `body` of an answer that looked good; true means that it has to be asked for again.
     """
 
+    expressions: ClassVar[tuple[str, ...]] = ("when",)
+    default_of: ClassVar[tuple[str, ...]] = ("http",)
+
     attempts: Annotated[int, Meta(ge=1)] = 5
     base: Seconds = cast("Seconds", 0.5)
     max_delay: Seconds = cast("Seconds", 30.0)
     max_elapsed: Seconds = cast("Seconds", 300.0)
     idempotent: bool = False
     when: str | None = None
+
+    def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
+        """The layer, which tells the log of its retries."""
+        from streamproc.policies.told import ToldRetries
+
+        return ToldRetries(self)
 
     def wrap(
         self,

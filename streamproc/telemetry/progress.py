@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from streamproc.record import CallTally, Tally
+from streamproc.counters import CallTally, Tally
 from streamproc.shown import one_line
 from streamproc.telemetry.terminal import ERASE, Beside, columns
 from streamproc.waits import Wait

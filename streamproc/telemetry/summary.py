@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from streamproc.attendance import Attendance
 from streamproc.codec import encode
-from streamproc.record import CallTally, Tally
+from streamproc.counters import CallTally, Tally
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
@@ -157,6 +157,7 @@ def _of_calls(calls: CallTally | None) -> dict[str, Any]:
     counts: dict[str, Any] = {
         name: getattr(calls, name) for name in (*_CALLS, "not_found", "fallbacks")
     }
+    counts |= calls.others
     for percent in (50, 95, 99):
         seconds = calls.percentile_s(percent / 100)
         counts[f"p{percent}_s"] = None if seconds is None else round(seconds, 6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streamproc.attendance import ENOUGH, Absence, Attendance, Path
-from streamproc.record import CallTally
+from streamproc.counters import CallTally
 
 _SHOWN = 5  # names of fields
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from simulated import SimulatedLoop, settle, simulate, workshop
 
+from streamproc.counters import CallTally
 from streamproc.engines.places import Places
 from streamproc.engines.slot import Slot
 from streamproc.engines.workshop import Workshop
@@ -19,7 +20,6 @@ from streamproc.errors import Unfinished
 from streamproc.interfaces import Site, Standing
 from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.gate import Gate
-from streamproc.record import CallTally
 
 
 class Shut:

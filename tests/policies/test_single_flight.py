@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from simulated import OUTAGE, Asked, Named, now, settle, simulate, workshop
 
+from streamproc.counters import CallTally
 from streamproc.engines.workshop import Forked, Workshop
 from streamproc.interfaces import Site
 from streamproc.policies.admission import Admission
 from streamproc.policies.cache import Cache, Caching
 from streamproc.policies.deadline import Deadline
 from streamproc.policies.stack import stack
-from streamproc.record import CallTally
 
 
 class Records:

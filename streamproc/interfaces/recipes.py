@@ -1,0 +1,99 @@
+"""Recipes: a component as its table in the pipeline file. Opening one returns what runs.
+
+A recipe is a frozen value whose fields are the keys of its table; whatever else the house has
+to know of a kind of component stands on it, so that everybody else loops over recipes. Methods are
+called as no key will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, ClassVar, Literal, Self
+
+from msgspec import Struct
+
+from streamproc.interfaces.calls import Inner, Layer, Site
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`shorthand` is the key that a value stands for which is no table: `cache = "1h"`.
+
+    `expressions` are the keys that are JMESPath.
+    """
+
+    shorthand: ClassVar[str | None] = None
+    expressions: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """What is wrong with the table of a stage although no single value is to blame.
+
+        One text for each, `KEY: what`, with a key of the stage.
+        """
+        return ()
+
+
+class Policy(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A layer around the calls of a stage.
+
+    `level`: what it stands around. A `record`: all that is done for it at the stage, waits and
+    fallbacks too. A `call`: what no cache had, with its retries. An `attempt`: a request that
+    may be sent now. `start` is for what a start takes: such policies are no layers of their
+    own but parts of `policies.admission`. `is_manner`: it changes how records are done and
+    not what becomes of them, so a run that was begun without it can be resumed with it.
+    `default_of`: the kinds of stages that have it when nothing is said.
+    """
+
+    level: ClassVar[Literal["record", "call", "start", "attempt"]] = "call"
+    is_manner: ClassVar[bool] = True
+    default_of: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> Policy | None:
+        """The policy that `value` of the stage's table means."""
+        return value if isinstance(value, cls) else cls() if value is True else None
+
+    @property
+    def value(self) -> Any:
+        """What stands in the stage's table for it: the inverse of `of`."""
+        return self
+
+    def part_for(self, place: int, count: int) -> Self:
+        """What worker `place` of `count` gets of it."""
+        return self
+
+    def unshareable(self, count: int) -> str | None:
+        """Why `count` workers cannot share it, None if they can."""
+        return None
+
+    def shared(self) -> str | None:
+        """How each worker has it, in words after "each worker has"; None if as it is written."""
+        return None
+
+    def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
+        """The layer, for one stage and one run: the policy itself, if it holds nothing."""
+        return nullcontext(self)
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """See `Layer`."""
+        raise NotImplementedError
+
+
+class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a stage does with a record. `replaces`: its result is the record from then on."""
+
+    replaces: ClassVar[bool] = False
+
+    def opened(self, name: str) -> Callable[[dict[str, Any]], Any]:
+        """What is called with each record of the stage `name`, as a Python stage is.
+
+        A plain or a coroutine function, or an object with such a `__call__`; one that is a
+        context manager, async or not, is entered for the run.
+        """
+        raise NotImplementedError
+
+
+def part_of(whole: int, place: int, count: int) -> int:
+    """What worker `place` of `count` gets of a whole that is shared out evenly."""
+    return whole // count + (place < whole % count)
