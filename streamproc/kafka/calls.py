@@ -94,6 +94,9 @@ class TransactionCalls:
                 left.popleft()
 
         while left:
+            if self.thread.voice.is_doubted and loop.time() < until_s:
+                await asyncio.sleep(_BACK_OFF_S)  # the thread has the group to serve
+                continue
             try:
                 await self.thread.submit(work_off)
             except self._kafka.KafkaException as raised:

@@ -263,6 +263,7 @@ class ScriptedThread:
         self.consumer = ScriptedConsumer(world)
         self.listener = listener
         self.is_closing = False
+        self.voice = SimpleNamespace(is_doubted=False)
         self.loop = asyncio.get_running_loop()
 
     async def submit(self, function: Callable[[], Any]) -> Any:

@@ -193,6 +193,25 @@ def test_a_transaction_may_be_open_as_long_as_it_is_meant_to() -> None:
     play(main)
 
 
+def test_no_call_is_made_while_no_broker_answers() -> None:
+    """A call that waits for one holds the thread, in which the group is served."""
+
+    async def main() -> None:
+        world = World(40)
+        async with Member(world, random.Random(1)) as it:
+            await it.join(ALL)
+            it.thread.voice.is_doubted = True
+            await asyncio.sleep(1)
+            made = len(world.calls)
+            await asyncio.sleep(10)
+            assert [each for each in world.calls[made:] if each is not Call.PRODUCE] == []
+            it.thread.voice.is_doubted = False
+            await asyncio.sleep(10)
+            assert Call.COMMIT in world.calls[made:]
+
+    play(main)
+
+
 def test_every_row_is_reached_and_every_call_has_a_last_one() -> None:
     """No row stands behind one that takes all that it means."""
     assert {id(row) for _, row, *_ in WAYS} == {id(row) for row in TABLE}
