@@ -2,6 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PLUGIN := $(VENV)/.plugin
 # most tests wait for processes and clocks: more workers than cores
 TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
@@ -20,17 +21,22 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . --config-settings editable_mode=compat
 	@touch $@
 
+# the plugin that the tests use, and that docs/extending explains
+$(PLUGIN): $(STAMP) $(wildcard tests/plugin/*.toml tests/plugin/*/*.py)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps ./tests/plugin
+	@touch $@
+
 run: install  ## the bundled sample leads through the command
 	cat streamproc/data/leads.jsonl | $(BIN)/streamproc --summary text
 
-test: install  ## all tests
+test: install $(PLUGIN)  ## all tests
 	$(BIN)/python -W error::ResourceWarning -m pytest $(call PARALLEL,$(BIN)/python)
 
 test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv/lowest
 	$(PYTHON) benchmarks/lowest.py pyproject.toml > .venv/lowest/requirements.txt
 	.venv/lowest/bin/python -m pip install --quiet -r .venv/lowest/requirements.txt
-	.venv/lowest/bin/python -m pip install --quiet --no-deps -e .
+	.venv/lowest/bin/python -m pip install --quiet --no-deps -e . ./tests/plugin
 	.venv/lowest/bin/python -m pytest -m "not slow" $(call PARALLEL,.venv/lowest/bin/python)
 
 torture: install  ## kill, disturb, feed and simulate it for hours, and compare every byte

@@ -117,7 +117,8 @@ class StageBuilder:
 
         if settings.python is None:
             recipe = kind_of(settings)
-            assert recipe is not None
+            if recipe is None:
+                raise ConfigError  # what it does is not known: told where its table is read
             return FunctionEnricher(recipe.opened(name), self._pipeline.concurrency, recipe=recipe)
         called, options = target or load(settings.python), {}
         if settings.options:
