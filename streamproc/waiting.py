@@ -1,6 +1,7 @@
 """Waiting, written once: the oldest goes first, and who leaves is not waited for.
 
-A line holds those who wait for something that they cannot take alone. Whoever has it to give
+`Turns` are for tasks of which any can use a wake-up: each goes to one that still waits. A `Line`
+holds those who wait for something that they cannot take alone. Whoever has it to give
 looks at the `head`, takes it out and resolves its turn: what was promised to a turn belongs to
 the waiter from that moment on, also when it is cancelled before its task runs again.
 """
@@ -9,8 +10,42 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
+
+
+class Turns:
+    """First come, first served; no wake-up is lost."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self) -> None:
+        self._turns: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        """How many wait, at most: those that left are forgotten with the next wake-up."""
+        return len(self._turns)
+
+    async def wait(self) -> None:
+        """Until woken. Who is cancelled at that moment hands the wake-up on."""
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.wake()
+            raise
+
+    def wake(self, count: int = 1) -> None:
+        """Wake as many of those that wait."""
+        turns = self._turns
+        while count and turns:
+            turn = turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                count -= 1
 
 
 class Waiter:

@@ -1,4 +1,4 @@
-"""The line: the oldest goes first, and who leaves is not waited for."""
+"""Turns and the line: the oldest goes first, and who leaves is not waited for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamproc.waiting import Line, Waiter
+from streamproc.waiting import Line, Turns, Waiter
 
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["join", "give", "leave", "cancel", "fail"]), st.integers(0, 20)),
@@ -64,3 +64,55 @@ def test_who_leaves_may_not_be_there(loop: asyncio.AbstractEventLoop) -> None:
     assert len(line) == 1
     line.leave(second)
     assert line.head() is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 4),
+        st.lists(st.tuples(st.sampled_from(["cancel", "wake"]), st.integers(1, 9)), max_size=6),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=STEPS)
+def test_no_wake_up_is_lost_and_the_first_comes_first(
+    steps: list[tuple[int, list[tuple[str, int]]]],
+) -> None:
+    """Who is woken and cancelled before its task runs hands on: as many wake up as could."""
+
+    async def main() -> None:
+        turns, woken = Turns(), list[int]()
+        tasks: list[asyncio.Task[None]] = []
+
+        async def one(number: int) -> None:
+            await turns.wait()
+            woken.append(number)
+
+        async def settle() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        for newcomers, actions in steps:
+            tasks += [asyncio.create_task(one(len(tasks) + k)) for k in range(newcomers)]
+            await settle()
+            waiting = [task for task in tasks if not task.done()]
+            cancelled: set[asyncio.Task[None]] = set()
+            before, given = len(woken), 0
+            for action, number in actions:
+                if action == "wake":
+                    given += min(number, sum(not turn.done() for turn in turns._turns))
+                    turns.wake(number)
+                elif waiting:
+                    task = waiting[number % len(waiting)]
+                    task.cancel()
+                    cancelled.add(task)
+            await settle()
+            assert len(woken) - before == min(given, len(waiting) - len(cancelled))
+        assert woken == sorted(woken)
+        turns.wake(len(turns))
+        await settle()
+        assert all(task.done() for task in tasks)
+
+    asyncio.run(main())

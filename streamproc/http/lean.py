@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -36,6 +35,7 @@ from streamproc.http.contract import (
 from streamproc.http.tls import context
 from streamproc.interfaces import RecheckError
 from streamproc.targets import Targets
+from streamproc.waiting import Turns
 
 _MAX_POOLS = 256  # fewer than a process may have files: each one keeps a connection, or more
 _WITHOUT_BODY = (b"GET", b"DELETE", b"HEAD")
@@ -127,7 +127,7 @@ class _Pool:
         self.idle: list[Connection] = []  # the one that was used last at the end
         self._all: set[Connection] = set()
         self._connecting = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns()
         agent = f"User-Agent: {options.user_agent}\r\n" if options.user_agent else ""
         self.common = (
             f" HTTP/1.1\r\nHost: {target.authority}\r\n{agent}"
@@ -154,14 +154,7 @@ class _Pool:
                 return self.idle.pop()
             if len(self._all) + self._connecting < self._options.connections:
                 return await self._connect()
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._wake()
-                raise
+            await self._turns.wait()
 
     async def take_fresh(self) -> Connection:
         """As `take`, after a kept connection turned out to be closed: others may be, too."""
@@ -190,23 +183,14 @@ class _Pool:
     def freed(self, connection: Connection) -> None:
         """See `Keeper`."""
         self.idle.append(connection)
-        if self._waiting:
-            self._wake()
+        self._turns.wake()
 
     def lost(self, connection: Connection) -> None:
         """See `Keeper`."""
         self._all.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
-        if self._waiting:
-            self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        self._turns.wake()
 
     async def _connect(self) -> Connection:
         self._connecting += 1
@@ -214,11 +198,11 @@ class _Pool:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await self._dial()
         except TimeoutError as error:
-            self._wake()
+            self._turns.wake()
             reason = f"no connection within {CONNECT_TIMEOUT_S:g} s"
             raise cannot_connect(self._target, reason) from error
         except BaseException:
-            self._wake()
+            self._turns.wake()
             raise
         finally:
             self._connecting -= 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Container
-from contextlib import suppress
 
 from streamproc.record import Batch
+from streamproc.waiting import Turns
 
 
 class Channel:
@@ -24,7 +23,7 @@ class Channel:
         self._batch: Batch
         self._next = 0
         self._size = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns()
         self._closed = False
         self._is_held_up = False
         self.on_dry: Callable[[], None] = lambda: None
@@ -44,17 +43,17 @@ class Channel:
     async def send(self, batch: Batch) -> None:
         """Queue a batch; waits while the queue is full."""
         await self._queue.put(batch)
-        self._wake(2)
+        self._turns.wake(2)
 
     def send_nowait(self, batch: Batch) -> None:
         """Queue a batch; only if the channel has no limit."""
         self._queue.put_nowait(batch)
-        self._wake(2)
+        self._turns.wake(2)
 
     def close(self) -> None:
         """No more batches; waiters see the end when everything is taken."""
         self._closed = True
-        self._wake(len(self._waiters))
+        self._turns.wake(len(self._turns))
         if self.is_dry:
             self.on_dry()
 
@@ -84,19 +83,9 @@ class Channel:
         if self._next == self._size and self._queue.empty():
             if self._closed:
                 return False
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.cancelled():
-                    with suppress(ValueError):  # the end of input was quicker
-                        self._waiters.remove(waiter)
-                else:
-                    self._wake(1)  # it was meant for somebody who can use it
-                raise
+            await self._turns.wait()
             if self._size - self._next > 1 or not self._queue.empty():
-                self._wake(2)
+                self._turns.wake(2)
         return True
 
     async def receive(self) -> Batch | None:
@@ -106,10 +95,3 @@ class Channel:
                 return None
         self._next = self._size
         return taken[0]
-
-    def _wake(self, count: int) -> None:
-        while count and self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                count -= 1

@@ -48,7 +48,7 @@ async def hand_over(dice: random.Random) -> None:
     producer = asyncio.create_task(produce())
     for victim in consumers[1 : 1 + dice.randrange(3)]:
         await asyncio.sleep(0)
-        if channel._waiters:  # only those who wait for work may be cancelled without a loss
+        if channel._turns:  # only those who wait for work may be cancelled without a loss
             victim.cancel()
     await asyncio.wait_for(asyncio.gather(producer, *consumers, return_exceptions=True), 30)
     lost = sum(c.cancelled() for c in consumers)
