@@ -60,8 +60,9 @@ def follow(folder: Path, url: str) -> Any:
         (recipe,) = (r for title, r in RECIPES.items() if title.startswith(beginning))
         for name, code in recipe.files.items():
             (folder / name).write_text(code.replace("http://127.0.0.1:8765", url))
+        commands = recipe.commands.replace("http://127.0.0.1:8765", url)
         return subprocess.Popen(
-            ["bash", "-c", recipe.commands.replace("http://127.0.0.1:8765", url)], cwd=folder, env=environment(path),
+            ["bash", "-c", commands], cwd=folder, env=environment(path),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0,
         )  # fmt: skip
 
