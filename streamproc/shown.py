@@ -35,6 +35,11 @@ def as_json(document: str) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
+def counted(number: int, what: str) -> str:
+    """`number` and its noun: one is one."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def traceback_lines(error: BaseException) -> list[str]:
     """The traceback of `error`; its message, which may come from outside, is one line of it."""
     lines = []

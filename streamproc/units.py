@@ -39,6 +39,20 @@ class Seconds(float):
         raise ValueError('expected a duration such as 30, "250ms", "5s", "2m" or "1h"')
 
 
+class PositiveSeconds(Seconds):
+    """The same above 0: what may last no time at all cannot be done."""
+
+    schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
+
+    @classmethod
+    def parse(cls, value: Any) -> Seconds:
+        """Raises ValueError: what was expected."""
+        parsed = super().parse(value)
+        if parsed <= 0.0:
+            raise ValueError('expected a duration above 0 such as 30, "250ms", "5s", "2m" or "1h"')
+        return parsed
+
+
 class ByteSize(int):
     """A size: bytes, or "64KiB", "16MiB", "1GB"."""
 

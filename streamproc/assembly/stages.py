@@ -21,7 +21,7 @@ from streamproc.attendance import Attendance, Watch
 from streamproc.config.registry import builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings, policies_of
 from streamproc.counters import CallTally
-from streamproc.enrichers.conditions import condition, counted, fields_in
+from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Layer, Stage
 
@@ -63,7 +63,7 @@ class StageBuilder:
             options = {} if settings.country is None else {"country": settings.country}
             enricher = builtin(settings.builtin)(**options)
         elif text := reshapes(settings):
-            self._watch(name, fields_in(text[1]))
+            self._watch(name, fields_in(text[1]), quoted_in(text[1]))
             enricher = kind(text[0])(text[1], self.records[name].used)
             replaces = True
         elif settings.all is not None:
@@ -106,11 +106,17 @@ class StageBuilder:
         is_wanted = condition("when", settings.when)
         if is_wanted is None or settings.when is None:
             return None
-        records.asked_for = Watch(fields_in(settings.when), frozenset(self._made)).begin()
+        fields, quoted = fields_in(settings.when), quoted_in(settings.when)
+        records.asked_for = Watch(fields, frozenset(self._made), quoted).begin()
         return counted(is_wanted, records)
 
-    def _watch(self, name: str, fields: Sequence[tuple[str, ...]]) -> None:
-        self.records[name].used = Watch(fields, frozenset(self._made)).begin()
+    def _watch(
+        self,
+        name: str,
+        fields: Sequence[tuple[str, ...]],
+        quoted: frozenset[str] = frozenset(),
+    ) -> None:
+        self.records[name].used = Watch(fields, frozenset(self._made), quoted).begin()
 
     def _function(self, settings: StageSettings, name: str, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load

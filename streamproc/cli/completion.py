@@ -15,13 +15,13 @@ _SPECS = ("leads", "none", "select:", "filter:")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    r"""Print what makes a SHELL complete streamproc's options.
+    """Print what makes a SHELL complete streamproc's options.
 
     \b
     bash: streamproc completion bash >> ~/.bashrc
     zsh:  streamproc completion zsh >> ~/.zshrc
     fish: streamproc completion fish > ~/.config/fish/completions/streamproc.fish
-    """
+    """  # noqa: D301 - click wants the character itself
     kind = get_completion_class(shell)
     assert kind is not None
     found = kind(_Everything("streamproc"), {}, "streamproc", _VARIABLE)

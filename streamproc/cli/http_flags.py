@@ -29,7 +29,7 @@ def apply_http_flags(stages: Sequence[dict[str, Any]], given: dict[str, Any]) ->
     if "header" in flags:
         http["headers"] = dict(map(_header, flags["header"]))
     if "method" in flags:
-        http["method"] = flags["method"].upper()
+        http["method"] = flags["method"]
     if "json" in flags:
         http["json"] = _json(flags["json"])
     if "auth" in flags:

@@ -22,10 +22,11 @@ from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
+from streamproc.shown import counted
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.terminal import ERASE, Beside, same_terminal
-from streamproc.telemetry.verdict import idleness
+from streamproc.telemetry.verdict import idleness, untouched
 
 log = logging.getLogger("streamproc")
 
@@ -135,12 +136,16 @@ class _Session:
         run = self._run
         if run is not None and run.lost_from is not None and not run.silent:
             file, line = run.lost_from[:2]
-            say(f"streamproc: {run.lost} records unprocessed, from line {line} of {file}")
+            say(
+                f"streamproc: {counted(run.lost, 'record')} unprocessed, from line {line} of {file}"
+            )
         for each in self._pipeline.mistakes:
             tell(each)
         is_quiet = self._settings.summary == "none" or self._settings.log_level == "error"
         if run is not None and not is_quiet:
             for each in idleness(self._pipeline.records, self._pipeline.calls):
+                remark(each)
+            for each in untouched(summary, self._settings.incoming_errors):
                 remark(each)
             if digest := run.failures.digest():
                 remark(*digest)
@@ -184,7 +189,7 @@ class _Signals:
         self._shutdown.request(number)
         if self._count == 1:
             if _stderr_is_terminal():
-                said = f"draining {self._waiting()} records, Ctrl-C again to abort\n"
+                said = f"draining {counted(self._waiting(), 'record')}, Ctrl-C again to abort\n"
                 os.write(2, (self._erase() + said).encode())
             self._watch(self._drain_timeout_s)
         else:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from streamproc import __version__
-from streamproc.units import ByteSize, Rate, Sample, Seconds
+from streamproc.nearest import nearest
+from streamproc.units import ByteSize, PositiveSeconds, Rate, Sample, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # generic since click 8.2 only
+
+_PREFIX = "STREAMPROC_"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +40,7 @@ class _Parsed(_ParamType):
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """An option that can also be set in the environment: STREAMPROC_ and its long name."""
     long = next(name for name in names if name.startswith("--"))
-    variable = "STREAMPROC_" + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()
+    variable = _PREFIX + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()
     return click.option(*names, envvar=variable, **attributes)
 
 
@@ -53,8 +57,15 @@ def _rate(value: str) -> str:
     return value
 
 
+def _method(value: str) -> str:
+    if value.upper() not in _METHODS:
+        raise ValueError(f"expected {', '.join(_METHODS)}")
+    return value.upper()
+
+
 _COUNT = click.IntRange(min=1)
 _SECONDS = _Parsed("seconds", Seconds.parse)
+_POSITIVE_SECONDS = _Parsed("seconds", PositiveSeconds.parse)
 
 _OPTIONS = [
     _option("-e", "--enrich", "enrich", multiple=True, metavar="[NAME=]SPEC",
@@ -63,7 +74,7 @@ _OPTIONS = [
                  "Repeat it; the order is the order of work. [default: leads]"),
     _option("-H", "--header", multiple=True, metavar="'NAME: VALUE'",
             help="Of the one http stage; repeat it."),
-    _option("-X", "--method", metavar="METHOD",
+    _option("-X", "--method", metavar="METHOD", type=_Parsed("method", _method),
             help="Of the one http stage. [default: GET, POST with --json]"),
     _option("--json", metavar="JSON",
             help="Body of the one http stage; '{\"q\": \"{field}\"}' is filled from the record."),
@@ -84,7 +95,7 @@ _OPTIONS = [
             help="Workers that may die within a minute. [default: 20]"),
     _option("--ordered/--unordered", default=None,
             help="Output in input order, or as records finish. [default: ordered]"),
-    _option("--timeout", type=_SECONDS, metavar="SECONDS",
+    _option("--timeout", type=_POSITIVE_SECONDS, metavar="SECONDS",
             help="One attempt at one stage. [default: 30]"),
     _option("--retries", type=click.IntRange(min=0), metavar="N",
             help="Further attempts after the first. [default: 4 for http stages, else none]"),
@@ -125,7 +136,7 @@ _OPTIONS = [
             help="A field that a stage names and none of 20 or more records has is no error."),
     _option("--keep-going", is_flag=True, default=None,
             help="Also when a target answers 401 to the first ten records."),
-    _option("--connect-timeout", type=_SECONDS, metavar="SECONDS",
+    _option("--connect-timeout", type=_POSITIVE_SECONDS, metavar="SECONDS",
             help="Until a Kafka broker has to answer at the start. [default: 10]"),
     _option("--drain-timeout", type=_SECONDS, metavar="SECONDS",
             help="After the first signal. [default: 25]"),
@@ -147,3 +158,13 @@ def run_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def unknown_variables(environment: Iterable[str], options: Iterable[click.Parameter]) -> list[str]:
+    """What is said of variables that look like one of `options` and are none."""
+    known = [str(option.envvar) for option in options]
+    return [
+        f"{name} is no option of streamproc{nearest(name, known)}"
+        for name in environment
+        if name.startswith(_PREFIX) and name not in known
+    ]

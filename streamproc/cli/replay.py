@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
-from streamproc.cli.leave import say
+from streamproc.cli.leave import note, say
 from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, InputError, UsageError
+from streamproc.nearest import nearest_file
+from streamproc.shown import counted
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,21 +36,33 @@ def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int
     if output is not None:
         raise UsageError("-o is for topics: redirect the output (> FILE), or pipe it")
     out = sys.stdout.buffer
-    code = 0
+    code = seen = given = 0
     try:
         for file in files:
             for number, line in _lines(file):
+                seen += 1
                 try:
                     original = original_line(line, keep_sources=failed_only)
                     if original is not None:
                         out.write(one_line(original) + b"\n")
+                        given += 1
                 except DecodeError as error:
                     say(f"streamproc: {file}, line {number}: {error.message}")
                     code = 3
         out.flush()
     except BrokenPipeError:
         return 141
+    if not given and not code:
+        note(_nothing(files, seen))
     return code
+
+
+def _nothing(files: Sequence[str], lines: int) -> str:
+    places = ", ".join("stdin" if file == "-" else file for file in files)
+    return (
+        f"nothing to give back: no _error in {counted(lines, 'line')} of {places}; failed "
+        "records are in what --on-error annotate wrote, and in the file of --dead-letter"
+    )
 
 
 def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: bool) -> int:
@@ -66,14 +80,16 @@ def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: b
     complaints: list[str] = []
     letters = Replay(settings.source.kafka, complaints.append)
     if settings.sink is not None:
-        letters.to_topic(settings.sink.kafka)
+        given = letters.to_topic(settings.sink.kafka)
     else:
         try:
-            letters.to_lines(sys.stdout.buffer, keep_sources=keep_sources)
+            given = letters.to_lines(sys.stdout.buffer, keep_sources=keep_sources)
         except BrokenPipeError:
             return 141
     for complaint in complaints:
         say(f"streamproc: {complaint}")
+    if not given and not complaints:
+        note(f"nothing to give back: there are no failed records in {files[0]} from where it began")
     return 3 if complaints else 0
 
 
@@ -102,4 +118,5 @@ def _lines(file: str) -> Iterator[tuple[int, bytes]]:
                     "records twice that failed again"
                 )
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from error
+        said = f"{error.strerror}{nearest_file(file)}"
+        raise InputError(f"cannot read {file}: {said}") from error

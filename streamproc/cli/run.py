@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamproc.cli.leave import log_json
-from streamproc.cli.options import run_options
+from streamproc.cli.options import run_options, unknown_variables
 from streamproc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
-    notes: list[str] = []
+    notes = unknown_variables(os.environ, click.get_current_context().command.params)
+    if enrich and config and "stage" in table:
+        notes.append(
+            f"-e replaces the stages of {config}; to have both, write it there as another "
+            "[[stage]], or pipe one run into the other"
+        )
     if settings.on_error == "dead-letter" and "on_error" not in {**table, **overrides}:
         notes.append(
             "failed records go to the dead letters and not into the output "

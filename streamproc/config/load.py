@@ -12,18 +12,19 @@ import msgspec
 
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
+from streamproc.config.origins import expand, join, locate
 from streamproc.config.registry import KINDS
 from streamproc.config.settings import Settings, StageSettings, all_sources, stage_settings
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
+from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.concurrency import Concurrency
 from streamproc.secrets import hide
 from streamproc.units import decode_hook
 
 _FOR_STAGES = ("retries", "rate", "cache")  # of the command line: no settings of their own
 _SHORTCUTS = ("timeout", *_FOR_STAGES)
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_file(path: str) -> Table:
@@ -33,9 +34,9 @@ def read_file(path: str) -> Table:
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")
-        table: Table = _locate(tomllib.loads(text), os.path.dirname(os.path.abspath(path)))
+        table: Table = locate(tomllib.loads(text), os.path.dirname(os.path.abspath(path)))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"{path}: {error.strerror}{nearest_file(path)}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return table
@@ -123,75 +124,6 @@ def merge(
     return merged | {"stage": stages}
 
 
-def expand(value: Any, variables: Mapping[str, str], path: str, problems: list[str]) -> Any:
-    """`${VAR}` in every string value of `value`; what is put in is not looked at again."""
-    if isinstance(value, dict):
-        return {k: expand(v, variables, _join(path, k), problems) for k, v in value.items()}
-    if isinstance(value, list):
-        return [expand(v, variables, f"{path}[{i}]", problems) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    used = {}
-    for name in _VARIABLE.findall(value):
-        if name not in variables:
-            problems.append(f"{path}: the environment variable {name} is not set")
-        else:
-            hide(variables[name])
-        used[name] = variables.get(name, "")
-    if not used:
-        return value
-    filled = _Filled(value, used)
-    return _Located(filled, value.folder) if isinstance(value, _Located) else filled
-
-
-class _Filled(str):
-    """A value from the environment; shown in errors as it was written, for it may be a secret."""
-
-    written: str
-    variables: dict[str, str]
-
-    def __new__(cls, written: str, variables: dict[str, str]) -> _Filled:
-        self = super().__new__(cls, _VARIABLE.sub(lambda match: variables[match[1]], written))
-        self.written = written
-        self.variables = variables
-        return self
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        """What makes it again in a worker."""
-        return self.written, self.variables
-
-    def __repr__(self) -> str:
-        return repr(self.written)
-
-
-class _Located(str):
-    """A SPEC of a pipeline file, which means what lies beside that file, in `folder`."""
-
-    folder: str
-
-    def __new__(cls, spec: str, folder: str) -> _Located:
-        self = super().__new__(cls, spec)
-        self.folder = folder
-        return self
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        """What makes it again in a worker."""
-        return str(self), self.folder
-
-
-def _locate(value: Any, folder: str) -> Any:
-    """`value` with every `python = SPEC` of a stage as one of `folder`."""
-    if isinstance(value, list):
-        return [_locate(each, folder) for each in value]
-    if not isinstance(value, dict):
-        return value
-    inner = {key: _locate(value[key], folder) for key in ("stage", "all", "fallback")
-             if key in value}  # fmt: skip
-    spec = value.get("python")
-    return value | inner | ({"python": _Located(spec, folder)} if isinstance(spec, str) else {})
-
-
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """`msgspec.convert`, field by field: msgspec stops at its first error."""
     if path == "stage" and isinstance(value, dict):
@@ -211,7 +143,7 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        problems.append(f"{path}: {reworded(str(error), value)}")
+        problems.append(f"{path}: {reworded(str(error), value, kind)}")
         return None
 
 
@@ -228,7 +160,7 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
     fields: dict[str, Any] = {}
     found = len(problems)
     for key, item in value.items():
-        where = _join(path, key)
+        where = join(path, key)
         if key in hints:
             fields[names[key]] = _convert(hints[key], item, where, problems)
         else:
@@ -276,7 +208,7 @@ def _struct_in(kind: Any) -> Any:
     return None
 
 
-def reworded(message: str, value: Any) -> str:
+def reworded(message: str, value: Any, kind: Any) -> str:
     """What msgspec says, in our words and with the value."""
     message = message.partition(" - at `$")[0].replace("`", "")
     message = message[:1].lower() + message[1:]
@@ -284,17 +216,17 @@ def reworded(message: str, value: Any) -> str:
         near = name_of(getattr(value, "written", value))
         return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
     if message.startswith("invalid enum value"):
-        return f"invalid enum value {value!r}"
+        return f"expected {_choices(kind)}, got {value!r}"
     message = re.sub(r", got \w+$", "", message)
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
 
+def _choices(kind: Any) -> str:
+    literals = [each for each in (kind, *typing.get_args(kind))
+                if typing.get_origin(each) is typing.Literal]  # fmt: skip
+    known = [str(value) for each in literals for value in typing.get_args(each)]
+    return f"one of {', '.join(known)}" if known else "a member of its enum"
+
+
 def _nearest(key: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    match = get_close_matches(key, list(known), 1)
-    return f", did you mean {match[0]}?" if match else f"; known: {', '.join(sorted(known))}"
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    return nearest(key, known) or f"; known: {', '.join(sorted(known))}"

@@ -29,7 +29,7 @@ def typed_options(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             typed[name] = msgspec.convert(value, hints.get(name, Any), dec_hook=_made)
         except (msgspec.ValidationError, TypeError, ValueError) as error:
-            problems.append(f"options.{name}: {reworded(str(error), value)}")
+            problems.append(f"options.{name}: {reworded(str(error), value, hints.get(name))}")
     if problems:
         raise ConfigError(*problems)
     return typed

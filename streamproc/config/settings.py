@@ -18,7 +18,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
-from streamproc.units import ByteSize, Sample, Seconds
+from streamproc.units import ByteSize, PositiveSeconds, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -53,8 +53,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     all: tuple[StageSettings, ...] | None = None
     into: str | None = None
     when: str | None = None
-    timeout: Seconds | None = None
-    deadline: Seconds | None = None
+    timeout: PositiveSeconds | None = None
+    deadline: PositiveSeconds | None = None
     retry: Retry | bool | None = None
     breaker: CircuitBreaker | bool | None = None
     rate: RateLimit | str | None = None
@@ -131,7 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stage: tuple[StageSettings, ...] = (StageSettings(name="leads", builtin="leads"),)
     concurrency: Count = 64
     ordered: bool = True
-    timeout: Seconds = cast("Seconds", 30.0)
+    timeout: PositiveSeconds = cast("PositiveSeconds", 30.0)
     on_error: OnError = "annotate"
     incoming_errors: IncomingErrors = "pass"
     source: SourceSettings | None = None
@@ -153,7 +153,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Count | None = None
     allow_empty: bool = False
     keep_going: bool = False
-    connect_timeout: Seconds = cast("Seconds", 10.0)
+    connect_timeout: PositiveSeconds = cast("PositiveSeconds", 10.0)
     workers: Literal["auto"] | Count = 1
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)

@@ -98,6 +98,11 @@ def fields_in(text: str) -> list[Path]:
     return [path for path in dict.fromkeys(_needed(jmespath.compile(text).parsed)) if path]
 
 
+def quoted_in(text: str) -> frozenset[str]:
+    """Names in double quotes, apart from keys: people who know other languages mean a text."""
+    return frozenset(re.findall(r'"([^"\\]+)"(?!\s*:)', text))
+
+
 def _needed(tree: Any) -> Iterator[Path]:
     kind, children = tree["type"], tree["children"]
     if (path := _path(tree)) is not None:

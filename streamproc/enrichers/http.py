@@ -20,6 +20,7 @@ from streamproc.record import NOTHING
 from streamproc.secrets import excerpt
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
+_HALF_DONE = frozenset(status for status in _AGAIN if status >= 500)
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
 _BOM = b"\xef\xbb\xbf"
@@ -131,11 +132,22 @@ def _parsed_closely(response: Response) -> Any:
         raise bad_answer(f"{error.message}: {excerpt(body, _SHOWN)}") from None
 
 
+def _if_once(error: CallError, request: Request) -> str:
+    """Why it is not asked for again what would be of another method, and how to permit it."""
+    is_half_done = request.sent and error.kind in ("reset", "timeout")
+    if request.is_idempotent or not (is_half_done or (error.status or 0) in _HALF_DONE):
+        return ""
+    return (
+        f"; a {request.method.decode()} is not repeated, for it may have been done: "
+        "--set STAGE.retry.idempotent=true permits it"
+    )
+
+
 def locate(error: BaseException, request: Request) -> None:
     """`error` tells of which request it is: a call's error in its message, others in a note."""
     call = asked(request)
     if isinstance(error, CallError):
         said = error.message.removeprefix(f"{request.target.authority}: ")
-        error.reword(f"{call}: {said}")
+        error.reword(f"{call}: {said}{_if_once(error, request)}")
     else:
         error.add_note(call)

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from streamproc.interfaces import Inner, Policy, Site
 from streamproc.policies.circuit import Circuit
-from streamproc.units import Seconds
+from streamproc.units import PositiveSeconds, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -28,7 +28,7 @@ class CircuitBreaker(Policy, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     level: ClassVar[Literal["start"]] = "start"
     default_of: ClassVar[tuple[str, ...]] = ("http",)
 
-    window: Seconds = cast("Seconds", 30.0)
+    window: PositiveSeconds = cast("PositiveSeconds", 30.0)
     failure_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
     min_calls: Count = 20
     consecutive: Count = 10

@@ -129,6 +129,8 @@ class Health:
                 more = ""
         # why nothing happens is asked once, how it goes on only by who wants to know
         is_news = circuit.state is State.OPEN and circuit.openings == 1
+        if is_news:
+            more += outage.patience
         level = logging.WARNING if is_news else logging.INFO
         log.log(level, "%s: the circuit is %s%s", outage.place, circuit.state.value, more)
 

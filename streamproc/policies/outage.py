@@ -40,6 +40,16 @@ class Outage:
         """Stage and target, for messages."""
         return self._site.place(self._target)
 
+    @property
+    def patience(self) -> str:
+        """How long calls wait for it, and how to wait less; empty where a fallback answers."""
+        if self._site.has_fallback:
+            return ""
+        waits = f"; calls wait for it up to {self._limit_s:g} s"
+        return (
+            waits if self.is_records else f"{waits} (--set {self._site.name}.breaker.max_wait=..)"
+        )
+
     def waiting(self, *, are_waiting: bool) -> None:
         """Whether calls wait for it from now on."""
         if are_waiting and self._since is None:

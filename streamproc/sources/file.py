@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from streamproc.errors import InputError, ResumeError
 from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, misfit
+from streamproc.nearest import nearest_file
 from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.checksums import Checksums
 from streamproc.sources.formats import head_of, refuse_others
@@ -284,7 +285,8 @@ class LineSource:
         try:
             fd = await _in_thread(os.open, name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(f"cannot open {name}: {error.strerror}") from error
+            said = f"{error.strerror}{nearest_file(name)}"
+            raise InputError(f"cannot open {name}: {said}") from error
         self._open.append(fd)
         return fd
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from streamproc.counters import CallTally, Tally
-from streamproc.shown import one_line
+from streamproc.shown import counted, one_line
 from streamproc.telemetry.terminal import ERASE, Beside, columns
 from streamproc.waits import Wait
 
@@ -126,7 +126,7 @@ class Progress:
         share = f" ({min(now.n_bytes / size, 1):.0%})" if size else ""
         rate = self._averages.records_per_second
         parts = [
-            f"{now.records:,} records{share} in {duration(now.at_s - self._begun_s)}",
+            f"{counted(now.records, 'record')}{share} in {duration(now.at_s - self._begun_s)}",
             f"{rate:,.{0 if rate >= 10 or not rate else 1}f}/s",
         ]
         if held_by is not None:

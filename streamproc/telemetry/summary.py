@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from streamproc.attendance import Attendance
 from streamproc.codec import encode
 from streamproc.counters import CallTally, Tally
+from streamproc.shown import counted
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
@@ -103,7 +104,7 @@ class Summary(Struct, frozen=True):
 
     def text(self) -> str:
         """For people: what is zero is left out."""
-        parts = [f"{_count(self.received, 'record')} in {self.seconds:.2f} s"]
+        parts = [f"{counted(self.received, 'record')} in {self.seconds:.2f} s"]
         parts.append(f"{self.records_per_second:,.0f}/s")
         names = (
             "ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed",
@@ -122,9 +123,9 @@ class Summary(Struct, frozen=True):
         if self.workers > 1:
             parts.append(f"{self.workers} workers, each with its share of the limits")
         if self.lag:
-            parts.append(f"{_count(self.lag, 'message')} behind")
+            parts.append(f"{counted(self.lag, 'message')} behind")
         if self.restarts:
-            parts.append(_count(self.restarts, "restart"))
+            parts.append(counted(self.restarts, "restart"))
         stages = [
             f"; {name}: {', '.join(of_stage)}"
             for name, counts in self.stages.items()
@@ -145,10 +146,6 @@ class Summary(Struct, frozen=True):
         if self.malformed == failed and len(ended) == 1:
             return " (all malformed)" if failed > 1 else " (malformed)"
         return f" ({self.malformed:,} malformed)"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _of_calls(calls: CallTally | None) -> dict[str, Any]:

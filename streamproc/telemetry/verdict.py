@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from streamproc.attendance import ENOUGH, Absence, Attendance, Path
+from streamproc.attendance import ENOUGH, Absence, Attendance, Path, Watch
 from streamproc.counters import CallTally
+from streamproc.shown import counted
+from streamproc.telemetry.summary import Summary
 
 _SHOWN = 5  # names of fields
 
@@ -13,9 +15,10 @@ _SHOWN = 5  # names of fields
 def mistakes(records: Mapping[str, Attendance]) -> list[str]:
     """Fields that a stage names and no record has: an error of the person, not of the records."""
     return [
-        f"stage {name}: {_absent(path, absence)}"
+        f"stage {name}: {_absent(path, absence, watch)}"
         for name, each in records.items()
-        for path, absence in (each.used.absent | each.asked_for.absent).items()
+        for watch in (each.used, each.asked_for)
+        for path, absence in watch.absent.items()
         if absence.records >= ENOUGH
     ]
 
@@ -31,10 +34,27 @@ def idleness(records: Mapping[str, Attendance], calls: Mapping[str, CallTally]) 
             yield f"stage {name}: {_all(call.requests, 'answer')} 404, not found: see its URL"
 
 
-def _absent(path: Path, absence: Absence) -> str:
+def untouched(summary: Summary, incoming_errors: str) -> Iterator[str]:
+    """Records that failed before, came in again, and were not asked for again."""
+    came, all_came = summary.had_error, summary.received - summary.skipped
+    if not came or (came < all_came and incoming_errors != "redo"):
+        return
+    passed = f"{counted(came, 'record')} came in with an _error and passed untouched"
+    if incoming_errors == "redo":
+        yield f"{passed}: pipe them through streamproc replay --failed-only before"
+    else:
+        yield (
+            f"{passed}: streamproc replay FILE gives back the originals; after replay "
+            "--failed-only the run needs --incoming-errors redo"
+        )
+
+
+def _absent(path: Path, absence: Absence, watch: Watch) -> str:
     from difflib import get_close_matches
 
     said = f'no record has the field "{".".join(path)}"'
+    if len(path) == 1 and path[0] in watch.quoted:
+        return f"{said}; a text stands in single quotes: '{path[0]}'"
     beside = sorted(absence.names)
     if match := get_close_matches(path[absence.depth], beside, 1):
         meant = (*path[: absence.depth], match[0], *path[absence.depth + 1 :])

@@ -82,7 +82,7 @@ def test_every_error_at_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (78, "")
     assert sorted(done.stderr.splitlines()) == [
         "streamproc: concurrency: expected int >= 1, got 0",
-        "streamproc: on_error: invalid enum value 'explode'",
+        "streamproc: on_error: expected one of annotate, dead-letter, drop, stop, got 'explode'",
         "streamproc: stage[0].nam: unknown key, did you mean name?",
         "streamproc: stage[0].when: the environment variable NO_SUCH_VARIABLE is not set",
         "streamproc: timout: unknown key, did you mean timeout?",

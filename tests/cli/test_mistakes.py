@@ -67,6 +67,10 @@ FILES = {
     '[[stage]]\npython = "code.py:option"\noptions = { tpo = 1 }': (
         "option(record", "the options tpo", "did you mean top?"
     ),
+    STAGE + 'deadline = "0s"': ("stage[0].deadline", "above 0", "such as 30"),
+    STAGE.replace(" }", ', auth = { bearer = "${EMPTY}" } }'): (
+        "stage[0].http.auth.bearer", "EMPTY is empty", "set it"
+    ),
     '[[stage]]\nfilter = "x"\ninto = "y"': ("stage[0].into", "a filter", "it replaces it"),
 }  # fmt: skip
 
@@ -77,6 +81,10 @@ USAGE = {
     ("-e", "x=http://h/{x}", "-H", "Key: $KEY"): ("-H", "sent as it is", "${KEY}"),
     ("-e", "x=http://h/{x}", "--auth", "bearer:$KEY"): ("--auth", "as it is", "${KEY}"),
     ("--stop-at-end",): ("--stop-at-end", "for a Kafka topic", "leave it out"),
+    ("help", "chek"): ("'chek'", "did you mean check?", "there is on: run, check"),
+    ("-e", "x=http://h/", "-X", "PSOT"): ("-X", "expected GET, POST", "got 'PSOT'"),
+    ("--timeout", "0"): ("--timeout", "above 0", "such as 30"),
+    ("--connect-timeout", "0s"): ("--connect-timeout", "above 0", "such as 30"),
     ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
 }
 
@@ -100,7 +108,7 @@ def test_files(run: Any, folder: Path, text: str) -> None:
     """So is a pipeline file with a mistake."""
     (folder / "code.py").write_text(CODE)
     (folder / "p.toml").write_text(text)
-    expect(run("check", "p.toml"), 78, FILES[text])
+    expect(run("check", "p.toml", env={"EMPTY": ""}), 78, FILES[text])
 
 
 @pytest.mark.parametrize("arguments", USAGE)
@@ -142,3 +150,59 @@ def test_dead_letters_are_used_when_they_are_named(run: Any, folder: Path) -> No
     given = ("--on-error", "annotate", "--dead-letter", "dead")
     done = run("-e", "none", *given, stdin=b"bad\n{}\n")
     assert (done.stdout.count(b"\n"), b"note:" in done.stderr) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "meant"),
+    [
+        (("leads.jsnl",), 66, "leads.jsonl"),
+        (("./leads.jsnl",), 66, "./leads.jsonl"),
+        (("replay", "leads.jsnl"), 66, "leads.jsonl"),
+        (("-c", "leads.jsnl"), 78, "leads.jsonl"),
+    ],
+)
+def test_a_file_that_is_misspelt(
+    run: Any, folder: Path, arguments: tuple[str, ...], code: int, meant: str
+) -> None:
+    """One that lies beside it may be meant."""
+    (folder / "leads.jsonl").write_bytes(b"{}\n")
+    expect(run(*arguments), code, ("No such file", f"did you mean {meant}?"))
+
+
+def test_a_variable_that_is_misspelt(run: Any) -> None:
+    """It looks like an option and is none: a note, for it may be somebody else's."""
+    done = run("-e", "none", stdin=b"{}\n", env={"STREAMPROC_CONCURENCY": "3"})
+    assert (done.returncode, done.stdout) == (0, b"{}\n")
+    assert b"did you mean STREAMPROC_CONCURRENCY?" in done.stderr
+
+
+def test_stages_that_are_replaced(run: Any, folder: Path) -> None:
+    """`-e` beside a file with stages leaves those out, and says so."""
+    (folder / "p.toml").write_text('[[stage]]\nbuiltin = "leads"\n')
+    done = run("-c", "p.toml", "-e", "none", stdin=b"{}\n")
+    assert (done.returncode, done.stdout) == (0, b"{}\n")
+    assert b"-e replaces the stages of p.toml" in done.stderr
+    (folder / "p.toml").write_text("ordered = false\n")
+    assert run("-c", "p.toml", "-e", "none", stdin=b"{}\n").stderr == b""
+
+
+def test_a_text_in_double_quotes(run: Any) -> None:
+    """In JMESPath that is a field; the line says how a text is written."""
+    lines = b'{"status":"OK"}\n' * 20
+    done = run("-e", 'filter:status == "OK"', stdin=lines)
+    assert (done.returncode, b"in single quotes: 'OK'" in done.stderr) == (3, True)
+    done = run("-e", 'select:{"a": status}', stdin=lines)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("mode", "says"), [("pass", b"--incoming-errors redo"),
+                                            ("redo", b"replay --failed-only")])  # fmt: skip
+def test_failed_records_that_come_in_again(run: Any, mode: str, says: bytes) -> None:
+    """They pass untouched; where nothing was done for anybody, a line says what would."""
+    line = b'{"a":1,"_error":{"stage":"s","kind":"k","message":"m"}}\n'
+    done = run("-e", "none", "--incoming-errors", mode, stdin=line)
+    assert (done.returncode, done.stdout) == (0, line)
+    assert b"1 record came in with an _error and passed untouched" in done.stderr
+    assert says in done.stderr
+    done = run("-e", "none", stdin=line + b"{}\n")
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -152,3 +152,13 @@ def test_the_output_is_no_input(tmp_path: Path) -> None:
         )
     assert done.returncode == 2
     assert letters.read_bytes() == b'{"n":1,"_error":{}}\n'
+
+
+@pytest.mark.parametrize(("lines", "count"), [(b"", b"0 lines"), (b'{"n":1}\n', b"1 line ")])
+def test_nothing_to_give_back(tmp_path: Path, lines: bytes, count: bytes) -> None:
+    """One line says what was looked at, and where failed records would be."""
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    done = streamproc(tmp_path, "replay", "a.jsonl")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (0, b"", 1)
+    assert count in done.stderr
+    assert b"--dead-letter" in done.stderr

@@ -61,7 +61,7 @@ def test_every_error_at_once() -> None:
         "on_eror": "unknown key, did you mean on_error?",
         "ordered": "expected bool, got 'yes'",
         "max_line_bytes": "expected a size such as 65536, \"64KiB\" or \"16MiB\", got -1",
-        "on_error": "invalid enum value 'explode'",
+        "on_error": "expected one of annotate, dead-letter, drop, stop, got 'explode'",
         "stage[0].timeout": f"{duration}, got '5d'",
         "stage[0].wen": "unknown key, did you mean when?",
         "stage[1].into": "expected str | null, got 5",

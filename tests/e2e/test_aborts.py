@@ -90,7 +90,7 @@ def test_abort_says_what_is_lost(start: Any, mode: str) -> None:
     assert summary(err)["unprocessed"] == 1
     if mode == "drop":
         assert out == b""
-        assert b"streamproc: 1 records unprocessed, from line 3 of <stdin>\n" in err
+        assert b"streamproc: 1 record unprocessed, from line 3 of <stdin>\n" in err
     else:  # stop annotates
         assert records(out)[0]["_error"]["kind"] == "shutdown"
 

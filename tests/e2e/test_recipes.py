@@ -1,7 +1,8 @@
-"""The five jobs of docs/guide/recipes.md: its own files, its own commands."""
+"""The jobs of docs/guide/recipes.md: its own files, its own commands."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -59,8 +60,9 @@ def follow(folder: Path, url: str) -> Any:
         (recipe,) = (r for title, r in RECIPES.items() if title.startswith(beginning))
         for name, code in recipe.files.items():
             (folder / name).write_text(code.replace("http://127.0.0.1:8765", url))
+        commands = recipe.commands.replace("http://127.0.0.1:8765", url)
         return subprocess.Popen(
-            ["bash", "-c", recipe.commands], cwd=folder, env=environment(path),
+            ["bash", "-c", commands], cwd=folder, env=environment(path),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0,
         )  # fmt: skip
 
@@ -77,8 +79,8 @@ def finish(process: subprocess.Popen[bytes], *codes: int) -> None:
 
 
 def test_each_job_is_short() -> None:
-    """Five jobs, each at most ten lines to write and to type, blank ones apart."""
-    assert len(RECIPES) == 5
+    """Each at most ten lines to write and to type, blank ones apart."""
+    assert len(RECIPES) == 8
     for recipe in RECIPES.values():
         text = "".join(recipe.files.values()) + recipe.commands
         assert len([line for line in text.splitlines() if line.strip()]) <= 10
@@ -143,3 +145,38 @@ def test_fan_out(follow: Any, folder: Path) -> None:
     assert records((folder / "out.jsonl").read_bytes()) == [
         {"email": f"{k}@c{n}.com", "domain": f"c{n}.com"} for n in range(4) for k in range(n)
     ]
+
+
+def test_csv(follow: Any, folder: Path) -> None:
+    """A table comes out, with a row for each."""
+    (folder / "leads.csv").write_text('id,email\n1,a@x.com\n2,"b@y.org"\n')
+    finish(follow("From CSV"), 0)
+    assert (folder / "out.csv").read_text() == "id,domain\n1,x.com\n2,y.org\n"
+
+
+def test_cron(follow: Any, folder: Path) -> None:
+    """Each start does what was added, none what another one is at."""
+    write(folder / "leads.jsonl", LEADS[:3])
+    finish(follow("From cron"), 0)
+    first = (folder / "out.jsonl").read_bytes()
+    write(folder / "leads.jsonl", LEADS[:5])
+    assert [lead["id"] for lead in records(first)] == [0, 1, 2]
+    with (folder / "leads.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        finish(follow("From cron"), 1)
+    assert (folder / "out.jsonl").read_bytes() == first
+    finish(follow("From cron"), 0)
+    assert [lead["id"] for lead in records((folder / "out.jsonl").read_bytes())] == list(range(5))
+
+
+def test_a_key_from_a_file(follow: Any, folder: Path) -> None:
+    """It is read; a key that is empty ends the run at the start."""
+    write(folder / "leads.jsonl", LEADS[:5])
+    (folder / "api.key").write_text("12345\n")
+    finish(follow("A key from"), 0)
+    out = (folder / "out.jsonl").read_bytes()
+    assert [lead["company"] for lead in records(out)] == [
+        company(f"company-{n}.com") for n in range(5)
+    ]
+    (folder / "api.key").write_text("")
+    finish(follow("A key from"), 78)

@@ -163,7 +163,7 @@ def test_draining_is_said_in_its_own_line(see: Any, tmp_path: Path) -> None:
     terminal.process.stdin.write(b'{"until":"go"}\n')
     terminal.until(last(r"^0 records in .*1 in flight"))
     terminal.process.send_signal(signal.SIGINT)
-    said = "draining 1 records, Ctrl-C again to abort"
+    said = "draining 1 record, Ctrl-C again to abort"
     terminal.until(lambda shown: len(shown) == 2 and shown[-1].startswith("0 records"))
     assert terminal.shown[0] == said
     (tmp_path / "go").touch()

@@ -30,6 +30,8 @@ def test_every_change_of_a_circuit(enrich: Any, server: Server) -> None:
         rf"GET {re.escape(server.url + ONCE_DOWN)}: 500 Internal Server Error",
         opened,
     )
+    assert "; calls wait for it up to " in opened
+    assert opened.endswith("(--set x.breaker.max_wait=..)")
     assert half_open == f"x: {server.url}: the circuit is half-open: 3 calls may try"
     assert closed == f"x: {server.url}: the circuit is closed"
 

@@ -108,3 +108,17 @@ def test_of_a_list_too(enrich: Any, server: Server) -> None:
         error["message"].startswith(f"POST {server.url}/status/500: 500 Internal Server Error: {{")
         for error in errors
     )
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    ("path", "method", "is_told"),
+    [("/status/503", "POST", True), ("/close/before", "POST", True), ("/status/400", "POST", False),
+     ("/status/503", "GET", False)],
+)  # fmt: skip
+def test_what_is_not_repeated_says_how_to_permit_it(
+    enrich: Any, client: str, path: str, method: str, is_told: bool
+) -> None:
+    (error,) = enrich(once(client, "SERVER" + path, f', method = "{method}"')).errors
+    said = error["message"].endswith("--set STAGE.retry.idempotent=true permits it")
+    assert (said, error["attempts"]) == (is_told, 1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.config.load import expand
+from streamproc.config.origins import expand
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
 from streamproc.http.template import Template
