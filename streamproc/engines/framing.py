@@ -26,13 +26,15 @@ _SAME = 0xFFFFFFFF  # in place of that length: the lines go out as they came in
 
 
 class Kind(IntEnum):
-    """To a worker: SETUP to END. From it: READY and what follows."""
+    """To a worker: SETUP to HOLD. From it: READY and what follows."""
 
     SETUP = 0
     WORK = 1
     WIND_DOWN = 2
     ABORT = 3
     END = 4
+    HOLD = 5
+    """Who waits, as there is no room for what comes of it."""
     READY = 10
     WANT = 11
     """It is nearly done with what it has."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streamproc.engines.framing import Kind, Piece, Wire, pack_run, pack_scattered
 from streamproc.interfaces import Work
+from streamproc.memory import Memory
 from streamproc.record import Batch, Note
 
 _AHEAD = 2  # pieces, so that the next one is there when one is done
@@ -84,8 +85,10 @@ class Inbox:
 class Outbox:
     """What is finished, sent at the end of the loop's turn."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, memory: Memory) -> None:
+        """`memory` counts answers as they come in: results are soon with the parent."""
         self._wire = wire
+        self.memory = memory
         self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
         self.unseen = 0
