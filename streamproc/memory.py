@@ -26,7 +26,7 @@ class Memory:
     of every refund.
     """
 
-    __slots__ = ("_hold", "_limit_bytes", "held_bytes", "leaving_bytes", "on_room", "room_bytes")
+    __slots__ = ("_hold", "held_bytes", "leaving_bytes", "limit_bytes", "on_room", "room_bytes")
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         """`max_bytes` bound all copies of what is held."""
@@ -38,7 +38,7 @@ class Memory:
 
     def resize(self, max_bytes: int) -> None:
         """Another limit."""
-        self._limit_bytes = max_bytes // COPIES
+        self.limit_bytes = max_bytes // COPIES
         self.hold(self._hold)
 
     @property
@@ -54,7 +54,7 @@ class Memory:
     def hold(self, hold: Hold) -> None:
         """From here on, whatever there is room for."""
         self._hold = hold
-        self.room_bytes = self._limit_bytes if hold is Hold.NONE else 0
+        self.room_bytes = self.limit_bytes if hold is Hold.NONE else 0
         self._tell()
 
     def charge(self, n_bytes: int) -> None:
