@@ -81,7 +81,7 @@ class Reorder:
             for i, note in notes.items():
                 if note.status in FAILURES:
                     self._failed(batch, i, note)
-        if lines and max(map(len, lines)) > SMALL_BYTES:
+        if lines != batch.lines and max(map(len, lines), default=0) > SMALL_BYTES:
             for i, line in enumerate(lines, start):
                 self._charge(batch, i, len(line))
         batch.open -= len(lines)
