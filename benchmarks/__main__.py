@@ -13,6 +13,7 @@ from benchmarks.http_policies import policies
 from benchmarks.http_speed import speed
 from benchmarks.kafka import kafka
 from benchmarks.measure import RunError
+from benchmarks.memory import behind_a_head
 from benchmarks.special import SPECIAL
 from benchmarks.workers import workers
 
@@ -20,6 +21,7 @@ from benchmarks.workers import workers
 SPECIAL = SPECIAL | {
     "http": speed,
     "http-policies": policies,
+    "memory-http": behind_a_head,
     "workers": workers,
     "durability": durability,
     "kafka": kafka,

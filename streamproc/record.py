@@ -97,9 +97,8 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "is_begun", "is_dropped", "lane", "lines", "messages", "n_bytes", "notes",
-        "number", "open", "passed",
-        "results", "taken", "written",
+        "cursor", "is_begun", "is_dropped", "lane", "large", "leaving", "lines", "messages",
+        "n_bytes", "notes", "number", "open", "passed", "results", "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
@@ -110,6 +109,8 @@ class Batch:
         self.n_bytes = n_bytes
         self.results: list[bytes | None] = [None] * len(lines)
         self.notes: dict[int, Note] = {}
+        self.large: dict[int, int] = {}  # results that are counted as memory, in bytes
+        self.leaving: dict[int, int] = {}  # the same, of those that the writer has
         self.open = len(lines)  # lines without a result
         self.taken = 0  # lines handed to the writer, by a reorder buffer that keeps order
         self.written = 0  # lines written and flushed

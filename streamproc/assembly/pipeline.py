@@ -31,6 +31,7 @@ from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
+from streamproc.memory import COPIES
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
@@ -43,7 +44,6 @@ from streamproc.waits import Wait
 if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
 
-WINDOW_BYTES = 64 << 20
 WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
 
 
@@ -157,6 +157,7 @@ class Pipeline:
         count = worker_count(settings)
         ahead = 0 if count == 1 else count * WORKER_RECORDS
         records = max(window_records(settings.concurrency), ends.least_records, ahead)
+        max_memory = settings.max_memory if count == 1 else settings.max_memory // 2
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
         durability = Durability(settings, source, sink, dead_letters)
@@ -182,7 +183,7 @@ class Pipeline:
                     sink=sink,
                     dead_letters=dead_letters,
                     forms=self._on_error(),
-                    window=Window(records, WINDOW_BYTES),
+                    window=Window(records, max_memory // COPIES),
                     shutdown=shutdown,
                     ordered=settings.ordered,
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,

@@ -113,6 +113,8 @@ _OPTIONS = [
     _option("--max-errors", type=_COUNT, metavar="N", help="Stop at the Nth failed record."),
     _option("--max-line-bytes", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
             help="A longer line is a failed record. [default: 16MiB]"),
+    _option("--max-memory", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
+            help="What records that are read and not written may take. [default: 192MiB]"),
     _option("--checkpoint", metavar="FILE",
             help="Remember here how far the run came, every second and at its end."),
     _option("--resume", is_flag=True, default=None,

@@ -24,6 +24,7 @@ from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import Inbox, Outbox
 from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
+from streamproc.memory import Hold, Memory
 from streamproc.pipeline.channel import Channel
 from streamproc.secrets import hide_all
 from streamproc.shown import traceback_lines
@@ -41,6 +42,7 @@ class _Worker:
         self._setup: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._channel = Channel(0)
         self._inbox: Inbox | None = None
+        self._memory = Memory()
         self._engine: LocalEngine | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_winding_down = False
@@ -67,7 +69,8 @@ class _Worker:
         self._task = asyncio.current_task()
         engine = self._engine = pipeline.local_engine()
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
-        outbox = Outbox(self.wire)
+        self._memory.resize(pipeline.settings.max_memory)
+        outbox = Outbox(self.wire, self._memory)
         ahead = 0 if engine.is_inline else 2 * pipeline.settings.concurrency
         self._inbox = Inbox(self._channel, ahead, lambda: self.wire.send(Kind.WANT))
         try:
@@ -107,6 +110,8 @@ class _Worker:
             case Kind.WORK:
                 assert self._inbox is not None
                 self._inbox.add(unpack_work(body))
+            case Kind.HOLD:
+                self._memory.hold(Hold(body[0]))
             case Kind.WIND_DOWN:
                 self._is_winding_down = True
                 if self._engine is not None:

@@ -15,6 +15,7 @@ from streamproc.codec.failure import one_line, original_line
 from streamproc.codec.line import line_of
 from streamproc.codec.on_error import Mode, OnError
 from streamproc.codec.outline import Outline
+from streamproc.codec.size import decoded_bytes
 from streamproc.codec.stored import restore, store
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "decode_any",
     "decode_finite",
     "decode_quickly",
+    "decoded_bytes",
     "encode",
     "encode_quickly",
     "line_of",

@@ -140,6 +140,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: str | None = None
     input_format: Literal["jsonl", "json"] = "jsonl"
     max_errors: Count | None = None
+    max_memory: ByteSize = cast("ByteSize", 192 << 20)
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
     checkpoint: str | None = None
     resume: bool = False

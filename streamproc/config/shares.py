@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from streamproc.config.settings import Settings, StageSettings, all_sources, policies_of
 from streamproc.errors import ConfigError
 from streamproc.interfaces import part_of
+from streamproc.units import ByteSize
 
 
 def worker_count(settings: Settings) -> int:
@@ -30,7 +31,10 @@ def share_of(settings: Settings, place: int, count: int) -> Settings:
         raise ConfigError(*problems)
     stages = tuple(_share_of_stage(stage, place, count) for stage in settings.stage)
     concurrency = part_of(settings.concurrency, place, count)
-    return replace(settings, stage=stages, concurrency=concurrency, workers=1)
+    max_memory = ByteSize(settings.max_memory // (2 * count))  # half of it is the parent's
+    return replace(
+        settings, stage=stages, concurrency=concurrency, max_memory=max_memory, workers=1
+    )
 
 
 def shares(settings: Settings, count: int) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Finished
+from streamproc.memory import Hold
 from streamproc.record import Batch
 from streamproc.waits import Wait
 
@@ -111,6 +112,7 @@ class Worker:
         self.spans: dict[int, Span] = {}  # by number, in the order in which they were given
         self.wants = False
         self.is_done = False  # it was wound down, or is ending
+        self._hold = Hold.NONE
         self.is_hung = False  # it was killed because nothing came of it any more
         self.heard_s = time.monotonic()
         self.done_s = self.heard_s  # when it last completed a span
@@ -144,7 +146,7 @@ class Worker:
         if not self.spans:
             self.heard_s = self.done_s = time.monotonic()
         self.wants = False
-        self._next += 1
+        self._next += 1 << 32  # as the numbers of batches: plus a line it is the age of a record
         self.spans[self._next] = span
         self._wire.send(Kind.WORK, *pack_work(self._next, span.batch, span.start, span.stop))
 
@@ -170,6 +172,12 @@ class Worker:
         """WIND_DOWN, ABORT or END."""
         self.is_done = self.is_done or kind is not Kind.WIND_DOWN
         self._wire.send(kind)
+
+    def hold(self, hold: Hold) -> None:
+        """Who waits in it from here on."""
+        if hold is not self._hold:
+            self._hold = hold
+            self._wire.send(Kind.HOLD, bytes((hold,)))
 
     def kill(self) -> None:
         """At once."""

@@ -20,19 +20,22 @@ _HEADER = struct.Struct("<BI")
 _WORK = struct.Struct("<QQQIH")  # number, line, offset, part, length of the file's name
 _RUN = struct.Struct("<QIII")  # number, first line, count, length of the notes
 _BUFFER_BYTES = 512 * 1024
+_UNSENT_BYTES = 2 << 20  # beyond it `on_full` hears that the other end does not keep up
 _LEAST_BYTES = 64 * 1024  # free, for the next read
 _JOINED, _PICKLED = b"j", b"p"
 _SAME = 0xFFFFFFFF  # in place of that length: the lines go out as they came in
 
 
 class Kind(IntEnum):
-    """To a worker: SETUP to END. From it: READY and what follows."""
+    """To a worker: SETUP to HOLD. From it: READY and what follows."""
 
     SETUP = 0
     WORK = 1
     WIND_DOWN = 2
     ABORT = 3
     END = 4
+    HOLD = 5
+    """Who waits, as there is no room for what comes of it."""
     READY = 10
     WANT = 11
     """It is nearly done with what it has."""
@@ -59,10 +62,20 @@ class Wire(asyncio.BufferedProtocol):
         self._begin = self._end = 0  # of what is received and not handled
         self.received_bytes = 0
         self.transport: asyncio.Transport | None = None
+        self.on_full: Callable[[bool], None] = lambda is_full: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BufferedProtocol`."""
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(_UNSENT_BYTES)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self.on_full(True)
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self.on_full(False)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See `asyncio.BufferedProtocol`."""
@@ -88,10 +101,12 @@ class Wire(asyncio.BufferedProtocol):
         """For the rest of a frame of `needed` bytes, of which the beginning may be there."""
         if self._begin == self._end:
             self._begin = self._end = 0
+            if len(self._buffer) > _BUFFER_BYTES and needed < _BUFFER_BYTES:
+                self._buffer = memoryview(bytearray(_BUFFER_BYTES))  # large frames are rare
         left = self._end - self._begin
         if len(self._buffer) - self._begin >= max(needed, left + _LEAST_BYTES):
             return
-        size = max(_BUFFER_BYTES, 2 * needed)
+        size = max(_BUFFER_BYTES, needed + _LEAST_BYTES)
         before, view = self._buffer, memoryview(bytearray(size))
         view[:left] = before[self._begin : self._end]
         self._buffer, self._begin, self._end = view, 0, left

@@ -13,8 +13,10 @@ from streamproc.engines.program import Program, keep, keep_among_empty
 from streamproc.engines.run_delay import RunDelay
 from streamproc.errors import Interrupted
 from streamproc.interfaces import Finished, Work
+from streamproc.memory import Memory
 from streamproc.record import Batch, Note
 
+_SHORT_S = 0.02  # memory is: how often to look whether results have been written
 _SLOW_S = 0.2  # a turn this long was one long call, not many short ones
 
 
@@ -46,6 +48,7 @@ class InlineLoop:
                 while done < len(batch) and not self.is_over:
                     done = self._turn(batch, done, finished)
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
+                    await _written(finished.memory)
             except Interrupted:
                 await asyncio.get_running_loop().create_future()  # the abort is on its way
 
@@ -97,3 +100,9 @@ class InlineLoop:
             if self.is_over or time.monotonic() > until_s:
                 return i + 1
         return stop
+
+
+async def _written(memory: Memory) -> None:
+    """Until there is room, if it is the writer who makes it."""
+    while memory.holds_all:  # noqa: ASYNC110 - rare, and coarse
+        await asyncio.sleep(_SHORT_S)

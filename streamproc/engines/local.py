@@ -5,28 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from streamproc.codec import Document
+from streamproc.codec import Document, decoded_bytes
 from streamproc.engines.inline import InlineLoop
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
 from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
-from streamproc.engines.slot import ABANDONED, IDLE, RUNNING, Slot
+from streamproc.engines.slot import Slot
+from streamproc.engines.state import ABANDONED, IDLE, RUNNING
 from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
+from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed, Note
 from streamproc.waits import Wait
 
 log = logging.getLogger("streamproc")
 
 _SLOW_INLINE_S = 0.1
+_T = TypeVar("_T")
 
 
 class LocalEngine:
@@ -116,7 +119,8 @@ class LocalEngine:
         self._done = asyncio.get_running_loop().create_future()
         self._now = asyncio.get_running_loop().time
         self._shop.on_too_many = self._fail
-        self._shop.is_dry = lambda: work.is_dry
+        self._shop.headroom.begin(finished.memory)
+        self._shop.is_dry = lambda: work.is_dry or finished.memory.is_short
         work.on_dry = self._shop.look_at_lists
         self._places.on_free = self._spawn_if_useful
         self._sweeper.start()
@@ -174,6 +178,7 @@ class LocalEngine:
 
     def _left(self, task: asyncio.Task[None], slot: Slot) -> None:
         self._shop.tasks.discard(task)
+        slot.share.close()
         if slot.state is ABANDONED or self._shop.is_aborted:
             return
         self._consumers -= 1
@@ -189,6 +194,7 @@ class LocalEngine:
     async def _consume(self, slot: Slot) -> None:
         work, finished, places = self._work, self._finished, self._places
         shop, pace, wanting = self._shop, self._pace, places.wanting
+        memory, share = finished.memory, slot.share
         awaited = (self._one or self._program).awaited
         self._idle -= 1
         try:
@@ -196,8 +202,11 @@ class LocalEngine:
                 if not slot.has_place:
                     await self._enter(slot)
                     continue
+                if memory.is_short and not await self._has_room(slot):
+                    continue
                 taken = work.take()
                 if taken is None:
+                    batch = None  # it may be large, and long in coming is the next one
                     if not await self._wait_for_work(slot):
                         return
                     continue
@@ -205,6 +214,8 @@ class LocalEngine:
                     self._spawn_if_useful()
                 slot.batch, slot.i = batch, i = taken
                 try:
+                    if len(batch.lines[i]) > LARGE_BYTES:
+                        await share.reserve(decoded_bytes(batch.lines[i]))
                     outcome = await awaited(batch, i, slot)
                 except Unfinished:
                     return  # the run is ending, and this line stays open
@@ -216,6 +227,8 @@ class LocalEngine:
                     finished.finish(batch, i, outcome)
                 else:
                     self._finish(batch, i, outcome)
+                outcome = b""  # it may be large, and the next record long in coming
+                share.close()
                 if wanting:
                     slot.release()  # calls that wait are older than the next record
                 unseen = finished.unseen
@@ -238,14 +251,28 @@ class LocalEngine:
 
     async def _wait_for_work(self, slot: Slot) -> bool:
         """False at the end of input."""
+        return await self._rest(slot, self._work.wait())
+
+    async def _has_room(self, slot: Slot) -> bool:
+        """Whether a new record may be begun though memory is short; if not, after a while."""
         slot.state = IDLE
+        if has_room := not self._shop.headroom.holds_back_new():
+            slot.state = RUNNING
+        else:
+            await self._rest(slot, self._shop.headroom.wait_for_turn())
+        return has_room
+
+    async def _rest(self, slot: Slot, turn: Awaitable[_T]) -> _T:
+        """There is nothing to do for the task of `slot` until `turn`."""
+        slot.state = IDLE
+        slot.batch = slot.document = None
         self._idle += 1
         slot.release()
         self._shop.look_at_lists()
-        more = await self._work.wait()
+        result = await turn
         self._idle -= 1
         slot.state = RUNNING
-        return more
+        return result
 
     def _finish(self, batch: Batch, i: int, outcome: Outcome) -> None:
         if type(outcome) is bytes:

@@ -16,7 +16,8 @@ from streamproc.codec import (
     encode_quickly,
 )
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
-from streamproc.engines.slot import CALLING, RUNNING, Slot
+from streamproc.engines.slot import Slot
+from streamproc.engines.state import CALLING, RUNNING
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
 from streamproc.record import BLANK_NOTE, NOTHING, Batch, Note

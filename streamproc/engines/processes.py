@@ -16,6 +16,7 @@ from streamproc.codec import OnError, Outline
 from streamproc.engines.casualties import Casualties
 from streamproc.engines.crew import Counts, Crew, Span, Worker
 from streamproc.engines.framing import Kind
+from streamproc.engines.holds import Holds
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed
@@ -36,6 +37,7 @@ class ProcessEngine:
         self._on_error = on_error
         self._counts = counts
         self._workers: list[Worker] = []
+        self._holds = Holds(self._workers)
         self._past: list[Counts] = []  # what workers counted that are gone
         self._proven: set[int] = set()  # places of which a worker was ready, if it lives or not
         self._casualties = Casualties(crew, self._refuse)
@@ -74,8 +76,7 @@ class ProcessEngine:
         self._is_ending = True
         for worker in self._workers:
             worker.tell(Kind.END)
-        gone = [worker.gone for worker in self._workers]
-        if gone:
+        if gone := [worker.gone for worker in self._workers]:
             await asyncio.wait(gone, timeout=_LAST_S)
         await self._kill_all()
         assert self._failed is not None
@@ -108,15 +109,15 @@ class ProcessEngine:
         assert self._failed is not None
         assert self._done is not None
         self._finished = finished
+        self._holds.begin(finished.memory)
         feeding = asyncio.create_task(self._feed(work))
         watching = asyncio.create_task(self._watch())
         try:
-            await asyncio.wait(
-                {feeding, watching, self._failed, self._done}, return_when=asyncio.FIRST_COMPLETED
-            )
+            ends = {self._failed, self._done}
+            await asyncio.wait({feeding, watching} | ends, return_when=asyncio.FIRST_COMPLETED)
             if feeding.done() and not self._failed.done():
                 feeding.result()
-                await asyncio.wait({self._failed, self._done}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._failed.done():
                 self._failed.result()
         finally:
@@ -136,8 +137,8 @@ class ProcessEngine:
         self._is_ending = True
         for worker in self._workers:
             worker.tell(Kind.ABORT)
-        if self._workers:
-            await asyncio.wait([worker.gone for worker in self._workers], timeout=_ABORT_S)
+        if gone := [worker.gone for worker in self._workers]:
+            await asyncio.wait(gone, timeout=_ABORT_S)
         await self._kill_all()
 
     def thaw(self) -> None:
@@ -174,10 +175,9 @@ class ProcessEngine:
 
     def _serve(self) -> None:
         for worker in self._workers:
-            if worker.wants and not worker.is_done and not worker.is_alone:
-                span = self._casualties.next_for(worker)
-                if span is not None:
-                    worker.give(span)
+            is_able = worker.wants and not worker.is_done and not worker.is_alone
+            if is_able and (span := self._casualties.next_for(worker)) is not None:
+                worker.give(span)
         if self._hungry is not None:
             self._hungry.set()
 
@@ -188,6 +188,7 @@ class ProcessEngine:
             case Kind.RUN | Kind.SCATTERED:
                 assert self._finished is not None
                 span = worker.take_results(kind, body, self._finished)
+                self._holds.look()
                 if span is not None:
                     self._completed(worker, span)
             case Kind.WANT:
@@ -219,19 +220,18 @@ class ProcessEngine:
 
     def _look_whether_done(self) -> None:
         assert self._done is not None
-        open_spans = [worker for worker in self._workers if worker.spans]
         if self._is_winding_down:
             is_done = all(worker.is_done or not worker.spans for worker in self._workers)
         else:
-            is_done = self._all_given and not open_spans and self._casualties.is_empty
+            is_idle = self._casualties.is_empty and not any(w.spans for w in self._workers)
+            is_done = self._all_given and is_idle
         if is_done and not self._done.done():
             self._done.set_result(None)
 
     def _add_up(self) -> None:
-        now = [worker.counts for worker in self._workers]
         for key, total in self._counts.items():
             total.reset()
-            for counts in (*self._past, *now):
+            for counts in (*self._past, *(worker.counts for worker in self._workers)):
                 if key in counts:
                     total.add(counts[key])
 
@@ -246,6 +246,7 @@ class ProcessEngine:
         """Kill workers of which nothing comes: a plain `def` cannot be cancelled."""
         while True:
             await asyncio.sleep(min(_WATCH_S, self._crew.hang_s / 4))
+            self._holds.look()
             now = time.monotonic()
             for worker in self._workers:
                 if worker.spans and now - worker.heard_s > self._crew.hang_s:

@@ -1,14 +1,5 @@
 """The record that one task is at: what its call is doing, its time limits, and how it waits.
 
-    IDLE ◀──▶ RUNNING ◀─── the turn comes, or is cut short ─── WAITING, GATHERING, JOINED
-               │  ▲  └──── pause, wait, gather, wait_for_call ────▶
-         begin │  │ end, end_failed
-               ▼  │
-             CALLING           its time is over (the sweeper), also in any state of waiting
-                  └─────────────▶ ENDING ──▶ RUNNING   the task has heard of it
-                                    └──────▶ ABANDONED still there after 2 s: the record is
-                                             failed, and the task left to itself
-
 A place belongs to the slot from `granted` to `release`, whatever the state: a start grants it,
 waiting releases it first, and a task that ends in between releases it as it leaves.
 """
@@ -17,10 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from streamproc.codec import Document
+from streamproc.engines.share import Share
+from streamproc.engines.state import (
+    ABANDONED,
+    CALLING,
+    ENDING,
+    GATHERING,
+    HELD,
+    JOINED,
+    RESTING,
+    RUNNING,
+    WAITING,
+    State,
+)
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
 from streamproc.record import Batch
@@ -31,31 +34,13 @@ if TYPE_CHECKING:
 CLEANUP_S = 2.0  # what a cancelled call gets to clean up
 
 
-class State(Enum):
-    """What the task of a slot is doing; see the module."""
-
-    IDLE = "no record"
-    RUNNING = "between calls"
-    CALLING = "in a call"
-    ENDING = "its time is over"
-    WAITING = "for its turn, or a moment"
-    GATHERING = "for a list to be sent"
-    JOINED = "for calls that are made beside it"
-    ABANDONED = "given up"
-
-
-IDLE, RUNNING, CALLING, ENDING = State.IDLE, State.RUNNING, State.CALLING, State.ENDING
-WAITING, GATHERING, JOINED = State.WAITING, State.GATHERING, State.JOINED
-ABANDONED = State.ABANDONED
-
-
 class Slot:
     """The engine's `Visit`: one per task, used for one record after the other."""
 
     __slots__ = (
-        "_age", "_is_deadline", "_shop", "attempt", "attempts", "batch", "begun_s", "cancelled_s",
-        "deadline_s", "document", "has_place", "held_s", "i", "may_start", "on_abandon", "only",
-        "seen", "stage", "state", "task", "timed",
+        "_age", "_is_deadline", "_shop", "_was_held", "attempt", "attempts", "batch", "begun_s",
+        "cancelled_s", "deadline_s", "document", "has_place", "held_s", "i", "may_start",
+        "on_abandon", "only", "seen", "share", "stage", "state", "task", "timed",
     )  # fmt: skip
 
     def __init__(
@@ -78,11 +63,13 @@ class Slot:
         self.attempt = 0  # counts all calls of this task; tells the sweeper one from the other
         self.attempts = 0
         self.held_s = 0.0
+        self.share = Share(self, shop.headroom)
         self.deadline_s: float | None = None
         self.seen = 0  # the attempt that the sweeper saw last, and since when
         self.begun_s = 0.0
         self.cancelled_s = 0.0
         self._is_deadline = False
+        self._was_held = False
 
     @property
     def age(self) -> int:
@@ -102,6 +89,8 @@ class Slot:
         self.document = document
         self.attempts = 0
         self.held_s = 0.0
+        if self.share.n_bytes:
+            self.share.keep()
 
     # Its place
 
@@ -150,6 +139,7 @@ class Slot:
         is raised again: the run is being aborted.
         """
         is_aborted = isinstance(error, asyncio.CancelledError)
+        self.share.let_go_of_call()
         if self.state is ENDING:
             failure = self._ended()
             if self.task is not None and self.task.cancelling():
@@ -167,6 +157,7 @@ class Slot:
         """For the sweeper: the time is over."""
         if self.task is not None:
             self.cancelled_s = now_s
+            self._was_held = self.state is HELD
             self.state = ENDING
             self._is_deadline = is_deadline
             self.task.cancel()
@@ -187,7 +178,8 @@ class Slot:
     def _late(self, more: str) -> RecordError:
         if self._is_deadline:
             self._is_deadline = False
-            return CallError("deadline", f"not done by its deadline{more}", is_outage=True)
+            is_outage = not self._was_held
+            return CallError("deadline", f"not done by its deadline{more}", is_outage=is_outage)
         limit_s = self.timed.timeout_s if self.timed is not None else 0.0
         message = f"no result within {limit_s:g} s{more}"
         return CallError("timeout", message, again=True, is_outage=True)
@@ -200,15 +192,15 @@ class Slot:
         turn = loop.create_future()
         timer = loop.call_later(seconds, _wake, turn)
         try:
-            await self.wait(turn)
+            await self.wait(turn, RESTING)
         finally:
             timer.cancel()
 
-    async def wait(self, turn: asyncio.Future[Any]) -> Any:
+    async def wait(self, turn: asyncio.Future[Any], state: State = WAITING) -> Any:
         """See `Visit`."""
         self._shop.cut_short(turn)
         try:
-            return await self._wait(turn, WAITING)
+            return await self._wait(turn, state)
         finally:
             self._shop.waits.discard(turn)
 
@@ -238,7 +230,7 @@ class Slot:
         on_lost: Callable[[BaseException], None] | None = None,
     ) -> Fork:
         """See `Visit`."""
-        fork = self._shop.fork(job, self.age, on_lost)
+        fork = self._shop.fork(job, self.age, on_lost, self)
         self.hand_over(fork.slot)
         return fork
 

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from streamproc.engines.run_delay import RunDelay
-from streamproc.engines.slot import CALLING, CLEANUP_S, ENDING, Slot
+from streamproc.engines.slot import CLEANUP_S, Slot
+from streamproc.engines.state import CALLING, ENDING
 
 _TICK_SHARE = 0.02  # two ticks stay within 5% of the timeout
 _TICK_S = (0.01, 0.25)

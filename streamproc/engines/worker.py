@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streamproc.engines.framing import Kind, Piece, Wire, pack_run, pack_scattered
 from streamproc.interfaces import Work
+from streamproc.memory import LARGE_BYTES, Memory
 from streamproc.record import Batch, Note
 
 _AHEAD = 2  # pieces, so that the next one is there when one is done
@@ -84,10 +85,13 @@ class Inbox:
 class Outbox:
     """What is finished, sent at the end of the loop's turn."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, memory: Memory) -> None:
+        """`memory` counts answers as they come in: results are soon with the parent."""
         self._wire = wire
+        self.memory = memory
         self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
+        wire.on_full = self._full
         self.unseen = 0
         self.counts_failures = False  # the parent does
 
@@ -96,7 +100,9 @@ class Outbox:
         assert isinstance(batch, Piece)
         self._single.setdefault(batch, []).append((i, line, note))
         self.unseen += 1
-        if not self._is_scheduled:
+        if len(line) > LARGE_BYTES:
+            self.flush()  # a frame for each: several at once would be copied together
+        elif not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
@@ -107,6 +113,14 @@ class Outbox:
         assert isinstance(batch, Piece)
         if lines:
             self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))
+
+    def _full(self, is_full: bool) -> None:
+        """Nobody takes in more until the parent has taken what was sent."""
+        if is_full:
+            self.memory.charge(self.memory.limit_bytes)
+            self.memory.leaving_bytes += self.memory.limit_bytes
+        else:
+            self.memory.written(self.memory.limit_bytes)
 
     def flush(self) -> None:
         """Send what single lines turned into."""

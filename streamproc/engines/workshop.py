@@ -6,17 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from streamproc.engines.headroom import Headroom
 from streamproc.engines.places import Places
 from streamproc.engines.plain_door import PlainDoor
-from streamproc.engines.slot import (
-    ABANDONED,
-    CALLING,
-    CLEANUP_S,
-    GATHERING,
-    IDLE,
-    JOINED,
-    Slot,
-)
+from streamproc.engines.slot import CLEANUP_S, Slot
+from streamproc.engines.state import ABANDONED, CALLING, GATHERING, IDLE, JOINED
 from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import TooManyAbandonedError, Unfinished
 from streamproc.interfaces import Visit
@@ -34,6 +28,7 @@ class Workshop:
         self.places = places
         self.sweeper = sweeper
         self.door = PlainDoor(places)
+        self.headroom = Headroom(sweeper.slots)
         self.waits: set[asyncio.Future[Any]] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.abandoned = 0
@@ -67,9 +62,10 @@ class Workshop:
         job: Callable[[Visit], Awaitable[Any]],
         age: int,
         on_lost: Callable[[BaseException], None] | None = None,
+        maker: Slot | None = None,
     ) -> Forked:
-        """Run `job` in a task of its own, with its own visit; see `Visit`."""
-        return Forked(self, job, age, on_lost)
+        """Run `job` in a task of its own, with its own visit, for `maker`; see `Visit`."""
+        return Forked(self, job, age, on_lost, maker)
 
     def gather(self, send: Callable[[], None]) -> None:
         """Somebody joins a list, which `send` sends."""
@@ -120,6 +116,7 @@ class Workshop:
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=CLEANUP_S)
             self.abandoned += len(stuck)
+        self.headroom.close()
         for slot in self.sweeper.slots:
             slot.state = ABANDONED
 
@@ -131,7 +128,7 @@ class Forked:
     its target grants it.
     """
 
-    __slots__ = ("_on_lost", "_shop", "_task", "answer", "slot")
+    __slots__ = ("_maker", "_on_lost", "_shop", "_task", "answer", "slot")
 
     def __init__(
         self,
@@ -139,11 +136,13 @@ class Forked:
         job: Callable[[Visit], Awaitable[Any]],
         age: int,
         on_lost: Callable[[BaseException], None] | None,
+        maker: Slot | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._shop = shop
         self._on_lost = on_lost
         self.answer: asyncio.Future[Any] = loop.create_future()
+        self._maker = maker
         self.slot = Slot(shop, self._abandon, age)
         self.slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
@@ -177,6 +176,9 @@ class Forked:
         self._shop.sweeper.slots.discard(self.slot)
         if self.slot.state is not ABANDONED:
             self.slot.release()
+        if self._maker is not None and self._maker.state is JOINED:
+            self._maker.share.hold(self.slot.share.n_bytes)  # it may wait for others, too
+        self.slot.share.close()
         if task.cancelled():
             self.answer.cancel()  # if it has none
             if self._on_lost is not None:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
-from streamproc.codec import decode_finite
+from streamproc.codec import decode_finite, decoded_bytes
 from streamproc.enrichers.conditions import condition, expression
 from streamproc.enrichers.http_request import HttpCall, RequestBuilder
 from streamproc.enrichers.http_shown import asked, masked_url
@@ -16,6 +16,7 @@ from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import Visit
+from streamproc.memory import LARGE_BYTES
 from streamproc.record import NOTHING
 from streamproc.secrets import excerpt
 
@@ -57,7 +58,7 @@ class HttpEnricher:
     async def call(self, call: HttpCall, visit: Visit) -> Any:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
         try:
-            response = await self._client.send(call)
+            response = await self._ask(call, visit)
             if response.status not in self._ok:
                 if response.status == 404 and self._missing != "fail":
                     call.is_negative = True
@@ -67,6 +68,14 @@ class HttpEnricher:
         except (CallError, asyncio.CancelledError) as error:
             locate(error, call)
             raise
+
+    async def _ask(self, request: Request, visit: Visit) -> Response:
+        """The answer, and room for what it is decoded to. Raises `CallError`."""
+        response = await self._client.send(request)
+        if len(response.body) > LARGE_BYTES:
+            request.answering(response.status)
+            await visit.share.reserve(decoded_bytes(response.body))
+        return response
 
     def read(self, request: Request, response: Response) -> Any:
         """The value in a good answer. Raises `CallError`."""

@@ -26,7 +26,7 @@ class HttpBulkEnricher(HttpEnricher):
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
         try:
-            return self._results(await self._client.send(request), request, many.calls)
+            return self._results(await self._ask(request, visit), request, many.calls)
         except (CallError, asyncio.CancelledError) as error:
             locate(error, request)
             raise

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.errors import CallError, ConfigError
 from streamproc.http.addresses import Resolver
-from streamproc.http.content import (
-    ManyStreamsError,
-    accepted_encodings,
-    inflate,
-    inflate_aside,
-)
+from streamproc.http.content import accepted_encodings, inflate_within
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     CONNECTING,
@@ -34,6 +29,7 @@ from streamproc.http.contract import (
 from streamproc.http.host import origin
 from streamproc.http.redirects import Trail, next_request
 from streamproc.http.tls import context
+from streamproc.memory import LARGE_BYTES
 from streamproc.secrets import hide
 
 if TYPE_CHECKING:
@@ -113,6 +109,7 @@ class AiohttpClient:
             while (following := next_request(request, response, hosts)) is not None:
                 first.is_redirected = True
                 request = trail.step(following)
+                request.standing = first.standing
                 if may_be is None and request.target.host != first.target.host:
                     may_be = await self._resolver.kinds(first.target)
                 response = await self._send_once(request, may_be)
@@ -148,7 +145,7 @@ class AiohttpClient:
             )
             phase = READING
             try:
-                body = await self._body(answer)
+                body = await self._body(answer, request)
             except BaseException:
                 answer.close()
                 raise
@@ -161,11 +158,11 @@ class AiohttpClient:
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
             raise _mapped(error, request.target, self._aiohttp) from error
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, answer: aiohttp.ClientResponse, request: Request) -> bytes:
         """The body, not more of it than the limit, whatever its headers say."""
         if answer.status == 101:
             raise bad_answer("it switched protocols, which nobody asked for")
-        limit = self._options.max_body_bytes
+        limit, share = self._options.max_body_bytes, request.share
         content = answer.content
         if content.is_eof() and content.total_bytes <= limit:
             body = content.read_nowait()
@@ -177,14 +174,15 @@ class AiohttpClient:
                 pieces += piece
                 if len(pieces) > limit:
                     raise too_large("body", limit)
+                if share is not None and len(pieces) > LARGE_BYTES:
+                    if not share.has_room:
+                        request.answering(answer.status)
+                    await share.reserve(len(piece))
             body = bytes(pieces)
         names = answer.headers.getall("Content-Encoding", None)
         if names is None:
             return body
-        try:
-            return inflate(body, ",".join(names), limit)
-        except ManyStreamsError:
-            return await inflate_aside(body, ",".join(names), limit)
+        return await inflate_within(body, ",".join(names), limit, share)
 
     async def _check(self, target: Target, may_be: frozenset[str] | None) -> None:
         """What the resolver cannot: aiohttp asks it for no addresses, and a proxy hides them."""

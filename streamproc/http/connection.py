@@ -23,6 +23,8 @@ from streamproc.http.contract import (
     too_large,
 )
 from streamproc.http.head import Head, check_size
+from streamproc.http.intake import Intake
+from streamproc.memory import LARGE_BYTES
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -50,14 +52,17 @@ class Connection(asyncio.Protocol):
     """See the module. `ask`, then wait for the answer; `close` at any time."""
 
     __slots__ = (
-        "_answer", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_keeper",
-        "_max_body_bytes", "_more", "_parser", "_received_bytes", "_response", "_transport",
-        "_until_close", "is_open", "uses",
+        "_answer", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_intake", "_keeper",
+        "_max_body_bytes", "_more", "_parser", "_received_bytes", "_request", "_response",
+        "_small_bytes", "_transport", "_until_close", "is_open", "uses",
     )  # fmt: skip
 
     def __init__(self, keeper: Keeper, max_body_bytes: int) -> None:
         self._keeper = keeper
         self._max_body_bytes = max_body_bytes
+        self._small_bytes = min(max_body_bytes, LARGE_BYTES)
+        self._request: Request | None = None
+        self._intake: Intake | None = None
         self._transport: Any = None
         self._answer: Answer | None = None
         self._head = b""  # all that came until the headers were complete
@@ -86,6 +91,7 @@ class Connection(asyncio.Protocol):
         """
         self.uses += 1
         self._answer = answer
+        self._request = request
         request.sent = True
         self._transport.write(data)
 
@@ -179,14 +185,24 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A part of the body, mostly all of it."""
         self._body_bytes += len(data)
-        if self._body_bytes > self._max_body_bytes:
-            raise too_large("body", self._max_body_bytes)
+        if self._body_bytes > self._small_bytes:
+            self._take_in_large()
         if not self._body:
             self._body = data
         elif self._more is None:
             self._more = bytearray(data)
         else:
             self._more += data
+
+    def _take_in_large(self) -> None:
+        if self._body_bytes > self._max_body_bytes:
+            raise too_large("body", self._max_body_bytes)
+        request = self._request
+        if self._intake is None and request is not None and (share := request.share) is not None:
+            status = self._parser.get_status_code()
+            self._intake = Intake(share, request, status, self._transport)
+        if self._intake is not None:
+            self._intake.hold(self._body_bytes)
 
     def on_message_complete(self) -> None:
         """The answer is whole, unless it was only an interim one (1xx)."""
@@ -210,14 +226,24 @@ class Connection(asyncio.Protocol):
             data = data[: len(data) - self._body_bytes]
         head = Head(data)
         if head.may_have(b"content-encoding"):
-            from streamproc.http.content import ManyStreamsError, inflate
-
-            encodings = _listed(head, b"content-encoding")
-            try:
-                body = inflate(body, encodings, self._max_body_bytes)
-            except ManyStreamsError:
-                return Response(status, head, body, encodings)
+            return self._inflated(status, head, body)
         return Response(status, head, body)
+
+    def _inflated(self, status: int, head: Head, body: bytes) -> Response:
+        """The answer, still with its `encodings` if that has to wait, or would take too long."""
+        from streamproc.http.content import ManyStreamsError, inflate
+
+        encodings = _listed(head, b"content-encoding")
+        share = self._request.share if self._request is not None else None
+        if share is not None and not share.has_room:
+            return Response(status, head, body, encodings)
+        try:
+            inflated = inflate(body, encodings, self._max_body_bytes)
+        except ManyStreamsError:
+            return Response(status, head, body, encodings)
+        if share is not None and len(inflated) > LARGE_BYTES:
+            share.hold(len(inflated))
+        return Response(status, head, inflated)
 
     def _has_framing(self) -> bool:
         """Whether the answer says where it ends; else it ends with the connection."""
@@ -226,8 +252,11 @@ class Connection(asyncio.Protocol):
     def _finish(self, response: Response) -> None:
         answer = self._answer
         assert answer is not None
-        self._answer = self._response = None
+        self._answer = self._response = self._request = None
         self._body_bytes = self._received_bytes = 0
+        if self._intake is not None:
+            self._intake.end()
+            self._intake = None
         self._in_body = False
         self._head = b""
         if self._until_close or self._transport.get_write_buffer_size():

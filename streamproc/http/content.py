@@ -16,6 +16,7 @@ from functools import cache, partial
 from typing import Any
 
 from streamproc.http.contract import bad_answer, too_large
+from streamproc.interfaces import Share
 
 _MAX_ENCODINGS = 5  # as in curl
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -54,6 +55,26 @@ def inflate(body: bytes, encodings: str, max_bytes: int) -> bytes:
     streams: see `inflate_aside`. Raises `ManyStreamsError` then.
     """
     return _inflated(body, encodings, max_bytes, _refuse_many)
+
+
+async def inflate_within(body: bytes, encodings: str, max_bytes: int, share: Share | None) -> bytes:
+    """As `inflate`, any number of streams, when the record of `share` may hold what comes out."""
+    if share is None:
+        return await _inflate_any(body, encodings, max_bytes)
+    await share.reserve(max_bytes)  # until it is known
+    inflated = b""
+    try:
+        inflated = await _inflate_any(body, encodings, max_bytes)
+    finally:
+        share.let_go(max_bytes - len(inflated))
+    return inflated
+
+
+async def _inflate_any(body: bytes, encodings: str, max_bytes: int) -> bytes:
+    try:
+        return inflate(body, encodings, max_bytes)
+    except ManyStreamsError:
+        return await inflate_aside(body, encodings, max_bytes)
 
 
 async def inflate_aside(body: bytes, encodings: str, max_bytes: int) -> bytes:

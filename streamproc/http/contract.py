@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from msgspec import Struct
 
 from streamproc.errors import CallError
-from streamproc.interfaces import Standing
+from streamproc.interfaces import Share, Standing
 
 if TYPE_CHECKING:
     from streamproc.http.host import Listed
@@ -84,6 +84,17 @@ class Request(Struct):
     sent: bool = False
     is_redirected: bool = False
     standing: Standing | None = None
+
+    @property
+    def share(self) -> Share | None:
+        """What its record holds, the answer included; None if there is none."""
+        visit = self.standing.visit if self.standing is not None else None
+        return visit.share if visit is not None else None
+
+    def answering(self, status: int) -> None:
+        """The rest of an answer has to wait here, which is not its target's fault."""
+        if self.standing is not None and self.standing.gate is not None and status < 500:
+            self.standing.gate.answering(self.standing)
 
 
 class Response(Struct, frozen=True, gc=False):

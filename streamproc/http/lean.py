@@ -16,7 +16,7 @@ from typing import Self
 from streamproc.errors import CallError
 from streamproc.http.addresses import Resolver
 from streamproc.http.connection import Answer, Connection, StaleError
-from streamproc.http.content import accepted_encodings, inflate_aside
+from streamproc.http.content import accepted_encodings, inflate_within
 from streamproc.http.contract import (
     CONNECT_TIMEOUT_S,
     CONNECTING,
@@ -91,12 +91,15 @@ class LeanClient:
                 if not request.is_idempotent:
                     raise reset("the connection was closed as it was used again") from error
             else:
-                return response if not response.encodings else await self._decoded(response)
+                if response.encodings:
+                    response = await self._decoded(request, response)
+                return response
             connection = await pool.take_fresh()  # and that one is not stale: once is enough
 
-    async def _decoded(self, response: Response) -> Response:
+    async def _decoded(self, request: Request, response: Response) -> Response:
         limit = self._options.max_body_bytes
-        body = await inflate_aside(response.body, response.encodings, limit)
+        request.answering(response.status)
+        body = await inflate_within(response.body, response.encodings, limit, request.share)
         return Response(response.status, response.headers, body)
 
     async def reach(self, target: Target) -> None:

@@ -45,7 +45,8 @@ class Standing(Struct):
     its first failed attempt ended. `is_first`: nothing came of it yet. `refusals`: how often
     the target asked it to come later, last when `refused_at` calls had begun. `probes`:
     starts through a circuit that was not closed. `epoch`, `cuts`: of the circuit, and of the
-    adaptive limit, when it started. `is_patient`: it waits for an open circuit.
+    adaptive limit, when it started. `is_patient`: it waits for an open circuit. `visit`: whose
+    call it is.
     """
 
     serial: int = 0
@@ -58,6 +59,7 @@ class Standing(Struct):
     probes: int = 0
     is_patient: bool = True
     gate: WriteGate | None = None
+    visit: Visit | None = None
 
 
 class WriteGate(Protocol):
@@ -68,6 +70,9 @@ class WriteGate(Protocol):
 
     def may_write(self, standing: Standing) -> bool:
         """Whether it may be written now; if not, the client raises `RecheckError`."""
+
+    def answering(self, standing: Standing) -> None:
+        """An answer that is no 5xx has begun to come, and the rest of it has to wait here."""
 
 
 class Call(Protocol):
@@ -120,6 +125,29 @@ class Room(Protocol):
         """Hand out what is free, to the oldest first."""
 
 
+class Share(Protocol):
+    """What a record holds of the memory that all may hold, beyond its line."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may hold more: it is the oldest under way, or there is enough for all."""
+
+    def hold(self, n_bytes: int) -> None:
+        """Hold so much more, room or not, until the record is done or the attempt fails."""
+
+    def let_go(self, n_bytes: int) -> None:
+        """Hold so much less."""
+
+    def wait(self, go_on: Callable[[], None]) -> None:
+        """There is no room: `go_on` is called when there is. That time is not the call's."""
+
+    def go_on(self) -> None:
+        """It need not wait any more."""
+
+    async def reserve(self, n_bytes: int) -> None:
+        """Hold so much more as soon as there is room."""
+
+
 class Visit(Protocol):
     """A record's stay at a stage: its time limits, its place, its patience.
 
@@ -139,6 +167,10 @@ class Visit(Protocol):
     @property
     def room(self) -> Room:
         """Where places come from."""
+
+    @property
+    def share(self) -> Share:
+        """What its record holds."""
 
     def granted(self) -> None:
         """It has a place from here on; it had none."""

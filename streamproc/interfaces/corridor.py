@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from streamproc.fingerprint import Place
+from streamproc.memory import Memory
 from streamproc.record import Batch, Failed, Note
 from streamproc.waits import Wait
 
@@ -121,6 +122,7 @@ class Finished(Protocol):
     """Where engines put what they have finished."""
 
     unseen: int  # records finished since the writer looked last
+    memory: Memory  # what is finished and not written counts there
 
     @property
     def counts_failures(self) -> bool:

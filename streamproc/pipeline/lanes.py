@@ -56,6 +56,8 @@ class Lanes:
         dropped = [*self._writer.drop(lanes), *self._reorder.drop(lanes)]
         for batch in {id(batch): batch for batch in dropped}.values():
             self._give_away(batch, batch.written)
+            self._window.memory.written(sum(batch.leaving.values()))
+            self._window.memory.refund(sum(batch.large.values()))
             self._window.release(len(batch) - batch.written, batch.n_bytes, batch.lane)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from streamproc.memory import SMALL_BYTES, Memory
 from streamproc.pipeline.failures import Failures
 from streamproc.record import FAILURES, UNSELECTED_NOTE, Batch, Note
 
@@ -20,9 +21,13 @@ class Span(NamedTuple):
 
 
 class Reorder:
-    """What the engine finished and the writer has not taken, in input order per lane."""
+    """What the engine finished and the writer has not taken, in input order per lane.
 
-    def __init__(self) -> None:
+    It counts as `memory` what results hold more than their lines do, until they are written.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
         self._lanes: dict[int, deque[Batch]] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
@@ -54,7 +59,11 @@ class Reorder:
             batch.notes[i] = note
             if note.status in FAILURES:
                 self._failed(batch, i, note)
+            if note.dead_letter is not None:
+                self._charge(batch, i, len(note.dead_letter))
         batch.results[i] = line
+        if len(line) > SMALL_BYTES:
+            self._charge(batch, i, len(line))
         batch.open -= 1
         self.unseen += 1
         if self._waiter is not None:
@@ -72,10 +81,27 @@ class Reorder:
             for i, note in notes.items():
                 if note.status in FAILURES:
                     self._failed(batch, i, note)
+        if lines != batch.lines and max(map(len, lines), default=0) > SMALL_BYTES:
+            for i, line in enumerate(lines, start):
+                self._charge(batch, i, len(line))
         batch.open -= len(lines)
         self.unseen += len(lines)
         if self._waiter is not None:
             self._wake()
+
+    def _charge(self, batch: Batch, i: int, n_bytes: int) -> None:
+        more = n_bytes - len(batch.lines[i])
+        if more > SMALL_BYTES:
+            batch.large[i] = more
+            self.memory.charge(more)
+
+    def _hand_out(self, runs: list[Span]) -> None:
+        for batch, start, stop in runs:
+            if batch.large:
+                for i in range(start, stop):
+                    if n_bytes := batch.large.pop(i, 0):
+                        batch.leaving[i] = n_bytes
+                        self.memory.leaving_bytes += n_bytes
 
     def _failed(self, batch: Batch, i: int, note: Note) -> None:
         if note.failed is not None:
@@ -98,6 +124,8 @@ class Reorder:
             if self._interruption is not None:
                 raise self._interruption
             runs = self._take()
+            if self.memory.held_bytes:
+                self._hand_out(runs)
             if runs or self._closed:
                 return runs
             self._waiter = asyncio.get_running_loop().create_future()
@@ -155,8 +183,8 @@ class Reorder:
 class AsFinished(Reorder):
     """The same without order: a line is handed out as soon as it is done."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory)
         self._done: list[Span] = []
         self._open: dict[int, Batch] = {}
 

@@ -97,7 +97,7 @@ class Run:
         self.is_mistaken = False  # it did not do what was meant, whatever the records did
         self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
-        self._reorder = Reorder() if ordered else AsFinished()
+        self._reorder = Reorder(window.memory) if ordered else AsFinished(window.memory)
         self.failures = self._reorder.failures
         self._producer = Producer(
             source, window, self._channel, self._reorder, self.tally, forms.refuse, keeper,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from streamproc.memory import COPIES, Memory
+
 _LANE_SHARE = 4
 
 
@@ -19,7 +21,9 @@ class Window:
         self.limit_records = records
         self.limit_bytes = n_bytes
         self.used_records = 0
-        self.used_bytes = 0
+        self.used_bytes = 0  # of lines
+        self.memory = Memory(n_bytes * COPIES)  # what is held beyond them
+        self.memory.on_room.append(self._wake)
         self._admitted_records = 0
         self._admitted_bytes = 0
         self._room: asyncio.Future[None] | None = None
@@ -48,7 +52,7 @@ class Window:
         enough = min(records, max(1, self.limit_records // 4))
         return not self.used_records or (
             self.limit_records - self.used_records >= enough
-            and self.limit_bytes - self.used_bytes >= n_bytes
+            and self.limit_bytes - self.used_bytes - self.memory.held_bytes >= n_bytes
         )
 
     def is_open(self, lane: int) -> bool:
@@ -71,6 +75,9 @@ class Window:
         self._of_lane[lane] -= records
         if self.on_room is not None:
             self.on_room()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._room is not None:
             if not self._room.done():
                 self._room.set_result(None)

@@ -42,8 +42,8 @@ class Writer:
 
     async def run(self) -> None:
         """Raises `OutputError`, `ReaderGoneError`; then `leftovers` tells what is unwritten."""
-        while runs := await self._reorder.receive():
-            self._queue = runs
+        while received := await self._reorder.receive():
+            self._queue = runs = list(_pieces(received))
             pieces: list[bytes] = []
             dead: list[bytes] = []
             size = 0
@@ -134,10 +134,30 @@ class Writer:
         self._tally.ok += plain
         self._tally.lines_out += plain
         batch.written += count
+        if batch.leaving:
+            for i in range(start, stop):
+                if n_bytes := batch.leaving.pop(i, 0):
+                    batch.results[i] = b""  # others of its batch may be long in coming
+                    batch.notes.pop(i, None)
+                    self._window.memory.written(n_bytes)
         whole = batch.written == len(batch)
         if self._keeper is not None:
             self._keeper.written(batch, start, stop)
         self._window.release(count, batch.n_bytes if whole else 0, batch.lane)
+
+
+def _pieces(spans: list[Span]) -> Iterator[Span]:
+    """Spans with large results in several: what is written at once is held twice."""
+    for span in spans:
+        batch, at, stop = span
+        if batch.leaving:
+            size = 0
+            for i in range(at, stop - 1):
+                size += batch.leaving.get(i, 0)
+                if size >= WRITE_BYTES:
+                    yield Span(batch, at, i + 1)
+                    at, size = i + 1, 0
+        yield Span(batch, at, stop)
 
 
 def _sizes(batch: Batch, i: int) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class Admission:
 
         async def admitted(call: Any, visit: Visit) -> Any:
             gate, standing = gates[call.target], call.standing
-            standing.gate = gate
+            standing.gate, standing.visit = gate, visit
             while True:
                 if not (gate.is_easy and visit.may_start and gate.take(standing)):
                     await gate.wait(standing, visit)

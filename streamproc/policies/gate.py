@@ -194,6 +194,12 @@ class Gate:
 
     # How a call ends
 
+    def answering(self, standing: Standing) -> None:
+        """See `interfaces.WriteGate`."""
+        self._conditions.health.answering(standing)
+        if not self.is_easy:
+            self.look()
+
     def succeeded(self, standing: Standing) -> None:
         """It was answered well."""
         self._conditions.succeeded(standing)

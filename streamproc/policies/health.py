@@ -16,6 +16,7 @@ from streamproc.policies.outage import Outage
 
 log = logging.getLogger("streamproc")
 
+_NO_EPOCH = -1
 _FRESH_S = 5.0  # who answered so lately is not down, if it has too much to do
 
 
@@ -51,6 +52,11 @@ class Health:
         """The attempt was answered well."""
         self.best = max(self.best, standing.serial)
         self._answered(standing)
+
+    def answering(self, standing: Standing) -> None:
+        """The attempt is being answered well: how it ends says nothing any more."""
+        self.succeeded(standing)
+        standing.epoch = _NO_EPOCH
 
     def _answered(self, standing: Standing) -> None:
         """With anything but a 5xx: the target is not down."""

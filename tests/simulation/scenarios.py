@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 from simulated import simulate
 
 from simulation.world import Service, World, kind_of
+from streamproc.assembly import pipeline as assembled
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.config.load import resolve
-from streamproc.engines import sweeper
+from streamproc.engines import headroom, sweeper
 from streamproc.engines.places import Places
+from streamproc.enrichers import http
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.http import choice
+from streamproc.memory import SMALL_BYTES, Memory
 from streamproc.pipeline.shutdown import Shutdown
+from streamproc.pipeline.window import Window
 from streamproc.testing import MemorySink, MemorySource
 
 ATTEMPT_S = 2.0  # `timeout` of every stage here
@@ -42,6 +46,7 @@ class Scenario:
     ordered: bool = True
     signals: tuple[float, ...] = ()
     seed: int = 0
+    max_memory: int = 192 << 20
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Outcome:
     summary: Any
     seconds: float
     places: Places
+    memory: Memory
 
 
 def settings_of(scenario: Scenario) -> dict[str, Any]:
@@ -75,6 +81,7 @@ def settings_of(scenario: Scenario) -> dict[str, Any]:
         "concurrency": scenario.concurrency,
         "ordered": scenario.ordered,
         "drain_timeout": 25.0,
+        "max_memory": scenario.max_memory,
     }
 
 
@@ -88,6 +95,8 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
 
     monkeypatch.setattr(choice, "open_client", open_client)
     monkeypatch.setattr(sweeper, "_TICK_S", (0.25, 0.25))  # an hour has 14,400 of them
+    monkeypatch.setattr(headroom, "_TICK_S", 0.25)
+    monkeypatch.setattr(http, "LARGE_BYTES", SMALL_BYTES)
     made: list[Places] = []
     init = Places.__init__
 
@@ -96,6 +105,13 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
         made.append(self)
 
     monkeypatch.setattr(Places, "__init__", note)
+    windows: list[Window] = []
+
+    def open_window(*limits: int) -> Window:
+        windows.append(Window(*limits))
+        return windows[-1]
+
+    monkeypatch.setattr(assembled, "Window", open_window)
     pipeline = Pipeline.from_settings(resolve(settings_of(scenario)))
     shutdown = Shutdown(25.0)
     for after_s in scenario.signals:
@@ -109,7 +125,14 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
     except StreamprocError as raised:
         error, summary = raised, raised.summary  # type: ignore[attr-defined]
     return Outcome(
-        scenario, world, list(sink.records), error, summary, loop.time() - began, made[-1]
+        scenario,
+        world,
+        list(sink.records),
+        error,
+        summary,
+        loop.time() - began,
+        made[-1],
+        windows[-1].memory,
     )
 
 
@@ -129,6 +152,8 @@ def check(outcome: Outcome) -> None:
     assert outcome.seconds < 4000, "the run does not end"
     assert world.most_of_all <= outcome.places.count
     assert outcome.places.taken == 0
+    if outcome.error is None and not scenario.signals:
+        assert outcome.memory.held_bytes == outcome.memory.leaving_bytes == 0
     assert not world.in_pause
     _check_account(outcome)
     _check_limits(outcome)
@@ -283,6 +308,7 @@ def services(draw: Any, name: str, records: int) -> Service:
         outage=outage,
         capacity=draw(st.sampled_from([None, None, 3])),
         pause=pause,
+        body_bytes=draw(st.sampled_from([0, 0, 2000, 10_000])),
     )
 
 
@@ -332,4 +358,5 @@ def scenarios(draw: Any) -> Scenario:
         draw(st.booleans()),
         signals,
         draw(st.integers(0, 1000)),
+        draw(st.sampled_from([192 << 20, 3000, 60_000])),
     )

@@ -14,8 +14,10 @@ from typing import Any
 
 from streamproc.http.contract import Request, Response, cannot_connect, reset
 from streamproc.interfaces import RecheckError
+from streamproc.memory import SMALL_BYTES
 
 HANG_S = 1e6
+_PIECES = 4  # of a large body
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Service:
     outage: tuple[float, float, str] | None = None
     capacity: int | None = None
     pause: tuple[float, float, str] | None = None  # at, for how long, in which words
+    body_bytes: int = 0  # of a good answer, about
 
 
 class World:
@@ -115,7 +118,7 @@ class World:
             return Response(500, [], b"by chance")
         self.good[host] += 1
         self.last_good[host] = self.now()
-        return Response(200, [], b'{"n": %d}' % record)
+        return Response(200, [], b'{"n": %d, "d": "%b"}' % (record, b"x" * service.body_bytes))
 
 
 class Client:
@@ -152,6 +155,7 @@ class Client:
         is_whole = False
         try:
             response = await self._world.answer(self._host, int(request.path.rsplit(b"/", 1)[1]))
+            await _take_in(response, request)
             is_whole = True
             return response
         finally:
@@ -166,6 +170,20 @@ class Client:
         if self._world.outage_of(service) == "refused":
             raise cannot_connect(request.target, "refused")
         self.open += 1
+
+
+async def _take_in(response: Response, request: Request) -> None:
+    """A large body comes in pieces, and its reader waits for room after each."""
+    size, share = len(response.body) // _PIECES, request.share
+    if share is None or size < SMALL_BYTES // _PIECES:
+        return
+    for _ in range(_PIECES):
+        share.hold(size)
+        if not share.has_room:
+            request.answering(response.status)
+            room = asyncio.Event()
+            share.wait(room.set)
+            await room.wait()
 
 
 def kind_of(bad: str) -> set[tuple[str, int | None]]:
