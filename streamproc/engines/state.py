@@ -9,6 +9,8 @@
                   └─────────────▶ ENDING ──▶ RUNNING   the task has heard of it
                                     └──────▶ ABANDONED still there after 2 s: the record is
                                              failed, and the task left to itself
+
+What a slot does apart from that (its place, its limits) is in `engines.slot`.
 """
 
 from __future__ import annotations
