@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from streamproc.cli.leave import leave, log_json, report
-from streamproc.nearest import closest, nearest
+from streamproc.nearest import closest
 
 COMMANDS = {
     "run": "streamproc.cli.run:run",
@@ -19,20 +19,13 @@ COMMANDS = {
     "replay": "streamproc.cli.replay:replay",
     "completion": "streamproc.cli.completion:completion",
     "man": "streamproc.cli.man:man",
+    "help": "streamproc.cli.help:help_",
 }
 
 
 def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that `arguments` name, imported now, and what is left for it."""
     name, rest = ("run", arguments)
-    if arguments and arguments[0] == "help":
-        topics = [each for each in arguments[1:] if not each.startswith("-")]
-        if topics and topics[0] not in COMMANDS:
-            raise click.UsageError(
-                f"there is no help on {topics[0]!r}{nearest(topics[0], COMMANDS)}; "
-                f"there is on: {', '.join(COMMANDS)}"
-            )
-        rest = arguments = [*topics[:1], "--help"]
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
     elif rest and not rest[0].startswith("-"):
@@ -43,7 +36,7 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
 
 def _refuse_near(word: str) -> None:
     """A command that is misspelt would be an input that does not exist."""
-    match = closest(word, [*COMMANDS, "help"], 0.7)
+    match = closest(word, COMMANDS, 0.7)
     if match and "/" not in word and not os.path.exists(word):
         raise click.UsageError(
             f"there is no command or file {word!r}, did you mean: streamproc {match}"

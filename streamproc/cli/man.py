@@ -7,26 +7,8 @@ import re
 import click
 
 from streamproc.cli.first_screen import EXAMPLES
+from streamproc.errors import EXIT_CODES
 from streamproc.version import __version__
-
-EXIT_CODES = (
-    ("0", "end of input, no record failed"),
-    ("1", "a bug in streamproc"),
-    ("2", "usage"),
-    ("3", "finished, some records failed"),
-    ("4", "stopped by --max-errors or --on-error stop"),
-    ("65", "the checkpoint does not fit the input, the output or the pipeline"),
-    ("66", "an input cannot be opened or read, or is no JSON Lines"),
-    ("69", "a target stayed unavailable past the maximum wait"),
-    ("70", "worker restarts exhausted; another instance has taken over"),
-    ("73", "an output, dead-letter or checkpoint file cannot be created"),
-    ("74", "output could not be written"),
-    ("75", "drain deadline or second signal: some records unprocessed"),
-    ("77", "not authorised"),
-    ("78", "pipeline file, SPEC or user code is no good"),
-    ("129, 130, 143", "SIGHUP, SIGINT, SIGTERM, after a clean drain"),
-    ("141", "the reader of stdout went away"),
-)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,8 +33,8 @@ def man() -> int:
         for record in filter(None, records):
             lines += [".TP", rf"\fB{_text(record[0])}\fR", _text(record[1] or "")]
     lines += [".SH EXIT STATUS"]
-    for code, says in EXIT_CODES:
-        lines += [".TP", rf"\fB{code}\fR", _text(says)]
+    for code, says in EXIT_CODES.items():
+        lines += [".TP", rf"\fB{code}\fR", _text(says.replace("`", ""))]
     lines += [
         ".SH ENVIRONMENT",
         "Each long option of run: STREAMPROC_ and its name in capitals, as STREAMPROC_CONCURRENCY.",

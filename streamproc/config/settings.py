@@ -35,7 +35,7 @@ class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
+    """One stage. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
     says what it does. `options` are keyword arguments of the Python function or class.
 
     `retry = false` and `breaker = false` switch off what an http stage has by default. A field
