@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import click
 import msgspec
 
-from streamproc.cli.main import COMMANDS, command_of
+from streamproc.cli.main import COMMANDS, command_of, title_of
 from streamproc.config.settings import Settings
 from streamproc.errors import EXIT_CODES
 
@@ -29,8 +29,7 @@ def commands() -> Iterator[str]:
     """Every command: what it does, and its options, as `--help` has them."""
     for name in COMMANDS:
         command = command_of([name])[0]
-        title = "streamproc" if name == "run" else f"streamproc {name}"
-        context = click.Context(command, info_name=title, terminal_width=80)
+        context = click.Context(command, info_name=title_of(name), terminal_width=80)
         yield f"## `{context.get_usage().removeprefix('Usage: ')}`"
         yield paragraphs(command.help or "")
         options = [each for each in command.get_params(context) if isinstance(each, click.Option)]

@@ -21,7 +21,7 @@ def help_(topic: str | None) -> int:
 
     Without one, the list of topics.
     """
-    from streamproc.cli.main import COMMANDS, command_of
+    from streamproc.cli.main import COMMANDS, command_of, title_of
 
     pages = topics()
     if topic is None:
@@ -32,8 +32,7 @@ def help_(topic: str | None) -> int:
         click.echo_via_pager(plain_text(pages[topic].read_text("utf-8")))
     elif topic in COMMANDS:
         command = command_of([topic])[0]
-        name = "streamproc" if topic == "run" else f"streamproc {topic}"
-        click.echo(command.get_help(click.Context(command, info_name=name)))
+        click.echo(command.get_help(click.Context(command, info_name=title_of(topic))))
     else:
         meant = nearest(topic, [*pages, *COMMANDS])
         raise click.UsageError(f"there is no help on {topic!r}{meant}; streamproc help lists it")

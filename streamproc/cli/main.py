@@ -34,6 +34,11 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     return getattr(import_module(module), attribute), rest
 
 
+def title_of(name: str | None) -> str:
+    """How a command is called; `run` need not be named."""
+    return "streamproc" if name == "run" else f"streamproc {name}"
+
+
 def _refuse_near(word: str) -> None:
     """A command that is misspelt would be an input that does not exist."""
     match = closest(word, COMMANDS, 0.7)
@@ -78,8 +83,7 @@ def main() -> None:
         leave(answer(instruction))
     try:
         command, arguments = command_of(sys.argv[1:])
-        name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
-        code = command.main(arguments, prog_name=name, standalone_mode=False)
+        code = command.main(arguments, prog_name=title_of(command.name), standalone_mode=False)
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except Exception as error:

@@ -14,7 +14,7 @@ from streamproc.version import __version__
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def man() -> int:
     """Print the manual page; see it with: streamproc man | man -l /dev/stdin."""
-    from streamproc.cli.main import COMMANDS, command_of
+    from streamproc.cli.main import COMMANDS, command_of, title_of
 
     lines = [
         f'.TH STREAMPROC 1 "" "streamproc {__version__}" "User Commands"',
@@ -23,11 +23,11 @@ def man() -> int:
     ]  # fmt: skip
     commands = {name: command_of([name])[0] for name in COMMANDS}
     for name, command in commands.items():
-        context = click.Context(command, info_name=_title(name))
+        context = click.Context(command, info_name=title_of(name))
         lines.append(_text(context.get_usage().removeprefix("Usage: ")))
     lines.append(".fi")
     for name, command in commands.items():
-        lines += [f".SH {_text(_title(name).upper())}", *_paragraphs(command.help or "")]
+        lines += [f".SH {_text(title_of(name).upper())}", *_paragraphs(command.help or "")]
         context = click.Context(command, info_name=name)
         records = [param.get_help_record(context) for param in command.get_params(context)]
         for record in filter(None, records):
@@ -44,10 +44,6 @@ def man() -> int:
         lines += [".PP", _text(says) + ":", ".PP", ".RS", ".nf", _text(command_line), ".fi", ".RE"]
     click.echo("\n".join(lines))
     return 0
-
-
-def _title(name: str) -> str:
-    return "streamproc" if name == "run" else f"streamproc {name}"
 
 
 def _paragraphs(text: str) -> list[str]:
