@@ -21,6 +21,14 @@ from streamproc.config.settings import Settings
 from streamproc.errors import EXIT_CODES
 
 LISTS = {"stage": "[[stage]]", "stage.fallback": "[[stage.fallback]]"}
+# types that are written as text or numbers
+OWN = {
+    "Seconds": "duration",
+    "ByteSize": "size",
+    "Rate": "rate",
+    "Sample": "number or share",
+    "Template": "template",
+}
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MADE = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -87,8 +95,12 @@ def kind(hint: Any) -> str:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return "table"
     names = {str: "text", bool: "true or false", int: "number", float: "number", Any: "any value"}
-    own = {"Seconds": "duration", "ByteSize": "size", "Rate": "rate", "Template": "template"}
-    return names.get(hint) or own.get(hint.__name__) or hint.__name__.lower()
+    return names.get(hint) or next(OWN[each] for each in bases(hint) if each in OWN)
+
+
+def bases(hint: Any) -> list[str]:
+    """The names of a class and of what it is a kind of."""
+    return [each.__name__ for each in getattr(hint, "__mro__", ())]
 
 
 def within(limits: msgspec.Meta) -> Iterator[str]:
@@ -129,7 +141,7 @@ def default(field: Any) -> str:
 
 def amount(hint: Any, value: float) -> str:
     """A number with its unit."""
-    names = {each.__name__ for each in (hint, *get_args(hint)) if hasattr(each, "__name__")}
+    names = {name for each in (hint, *get_args(hint)) for name in bases(each)}
     if "ByteSize" in names:
         return f"{value / (1 << 20):g}MiB"
     if "Seconds" in names:
