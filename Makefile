@@ -8,7 +8,7 @@ TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest torture check fix bench peers demo-server build
+.PHONY: help install run test test-lowest torture docs check fix bench peers demo-server build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,10 +46,14 @@ torture: install  ## kill, disturb, feed and simulate it for hours, and compare 
 	$(BIN)/python tests/torture_kafka.py --rounds 30
 	STREAMPROC_SCENARIOS=200000 $(BIN)/python -m pytest -q tests/simulation
 
-check: install  ## ruff, mypy, and known weaknesses of what is installed
+docs: install  ## make the parts of docs/reference/ that the code says of itself
+	$(BIN)/python tests/reference.py
+
+check: install  ## ruff, mypy, docs that differ from the code, known weaknesses of what is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/reference.py --check
 	@$(BIN)/python tests/audit.py requirements.lock
 
 fix: install  ## let ruff repair and format

@@ -1,4 +1,4 @@
-"""What was measured, as text for people: results.md, and results.svg for the README."""
+"""What was measured, as text for people: results.md, and results.svg for docs/design/speed.md."""
 
 from __future__ import annotations
 

@@ -33,6 +33,26 @@ from __future__ import annotations
 
 from typing import Any
 
+# What the command returns, of errors and of runs that went to an end.
+EXIT_CODES = {
+    "0": "end of input, no record failed",
+    "1": "a bug in streamproc; or more calls than `-j` ignored their cancellation",
+    "2": "usage",
+    "3": "finished; some records failed, or none has a field that a stage names",
+    "4": "stopped by `--max-errors` or `--on-error stop`",
+    "65": "the checkpoint does not fit the input, the output or the pipeline; nothing was changed",
+    "66": "an input cannot be opened or read, or is no JSON Lines",
+    "69": "a target stayed unavailable past the maximum wait",
+    "70": "more workers died within a minute than `--max-restarts`; or another instance took over",
+    "73": "an output, dead-letter or checkpoint file cannot be made, or the checkpoint is in use",
+    "74": "output could not be written: disk full, closed",
+    "75": "drain deadline or second signal: some records are unprocessed",
+    "77": "not authorised: a target answered 401 to the first ten records, or a broker refuses us",
+    "78": "pipeline file, SPEC or imported user code is no good: one clear message",
+    "129, 130, 143": "SIGHUP, SIGINT, SIGTERM, after a clean drain",
+    "141": "the reader of stdout went away: silent",
+}
+
 
 class StreamprocError(Exception):
     """The stream cannot go on, or must not start. `exit_code` is what the command returns."""
@@ -134,7 +154,7 @@ class AccountingError(StreamprocError):
 
 
 class RecordError(Exception):
-    """One record failed: `kind` is the fact, from the list in the README.
+    """One record failed: `kind` is the fact, one of those in docs/reference/output.md.
 
     Raise it in an enricher to choose kind and message yourself; any other
     exception becomes kind `exception`. `details` are further members of `_error`.

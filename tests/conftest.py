@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,20 @@ SHARED = (
     "tests/http/test_tls.py",
     "tests/e2e/test_demo_server.py",
 )
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
+SCORING = """
+class Reply:
+    score = 1
+
+async def my_model(text):
+    return Reply()
+
+async def score(record):
+    reply = await my_model(record.get("text"))
+    return {"score": reply.score}
+"""
 
 STAGES = """
 import asyncio, itertools, json, os, sys, time
@@ -188,6 +202,40 @@ def run(folder: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
         return subprocess.run([*COMMAND, *arguments], timeout=PATIENCE_S, check=False, **settings)
 
     return run_command
+
+
+@pytest.fixture
+def shell(folder: Path) -> Any:
+    """Runs a line that was copied, in a folder with some leads and a scoring.py."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "streamproc").write_text(PROGRAM)
+    (folder / "bin" / "streamproc").chmod(0o755)
+    sample = ROOT / "streamproc" / "data" / "leads.jsonl"
+    (folder / "leads.jsonl").write_bytes(sample.read_bytes())
+    (folder / "scoring.py").write_text(SCORING)
+
+    def run_line(line: str) -> subprocess.CompletedProcess[bytes]:
+        path = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "API_KEY": "x"}
+        return subprocess.run(
+            ["bash", "-c", line], cwd=folder, env=environment(path), stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+
+    return run_line
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The demo server, as its users start it."""
+    command = [sys.executable, "-m", "benchmarks.demo_server", "--port", "0"]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()[3].rstrip(",")
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 def environment(extra: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from streamproc.cli.leave import leave, log_json, report
-from streamproc.nearest import closest, nearest
+from streamproc.nearest import closest
 
 COMMANDS = {
     "run": "streamproc.cli.run:run",
@@ -19,20 +19,13 @@ COMMANDS = {
     "replay": "streamproc.cli.replay:replay",
     "completion": "streamproc.cli.completion:completion",
     "man": "streamproc.cli.man:man",
+    "help": "streamproc.cli.help:help_",
 }
 
 
 def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that `arguments` name, imported now, and what is left for it."""
     name, rest = ("run", arguments)
-    if arguments and arguments[0] == "help":
-        topics = [each for each in arguments[1:] if not each.startswith("-")]
-        if topics and topics[0] not in COMMANDS:
-            raise click.UsageError(
-                f"there is no help on {topics[0]!r}{nearest(topics[0], COMMANDS)}; "
-                f"there is on: {', '.join(COMMANDS)}"
-            )
-        rest = arguments = [*topics[:1], "--help"]
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
     elif rest and not rest[0].startswith("-"):
@@ -41,9 +34,14 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
     return getattr(import_module(module), attribute), rest
 
 
+def title_of(name: str | None) -> str:
+    """How a command is called; `run` need not be named."""
+    return "streamproc" if name == "run" else f"streamproc {name}"
+
+
 def _refuse_near(word: str) -> None:
     """A command that is misspelt would be an input that does not exist."""
-    match = closest(word, [*COMMANDS, "help"], 0.7)
+    match = closest(word, COMMANDS, 0.7)
     if match and "/" not in word and not os.path.exists(word):
         raise click.UsageError(
             f"there is no command or file {word!r}, did you mean: streamproc {match}"
@@ -85,8 +83,7 @@ def main() -> None:
         leave(answer(instruction))
     try:
         command, arguments = command_of(sys.argv[1:])
-        name = "streamproc" if command.name == "run" else f"streamproc {command.name}"
-        code = command.main(arguments, prog_name=name, standalone_mode=False)
+        code = command.main(arguments, prog_name=title_of(command.name), standalone_mode=False)
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except Exception as error:

@@ -7,32 +7,14 @@ import re
 import click
 
 from streamproc.cli.first_screen import EXAMPLES
+from streamproc.errors import EXIT_CODES
 from streamproc.version import __version__
-
-EXIT_CODES = (
-    ("0", "end of input, no record failed"),
-    ("1", "a bug in streamproc"),
-    ("2", "usage"),
-    ("3", "finished, some records failed"),
-    ("4", "stopped by --max-errors or --on-error stop"),
-    ("65", "the checkpoint does not fit the input, the output or the pipeline"),
-    ("66", "an input cannot be opened or read, or is no JSON Lines"),
-    ("69", "a target stayed unavailable past the maximum wait"),
-    ("70", "worker restarts exhausted; another instance has taken over"),
-    ("73", "an output, dead-letter or checkpoint file cannot be created"),
-    ("74", "output could not be written"),
-    ("75", "drain deadline or second signal: some records unprocessed"),
-    ("77", "not authorised"),
-    ("78", "pipeline file, SPEC or user code is no good"),
-    ("129, 130, 143", "SIGHUP, SIGINT, SIGTERM, after a clean drain"),
-    ("141", "the reader of stdout went away"),
-)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def man() -> int:
     """Print the manual page; see it with: streamproc man | man -l /dev/stdin."""
-    from streamproc.cli.main import COMMANDS, command_of
+    from streamproc.cli.main import COMMANDS, command_of, title_of
 
     lines = [
         f'.TH STREAMPROC 1 "" "streamproc {__version__}" "User Commands"',
@@ -41,18 +23,18 @@ def man() -> int:
     ]  # fmt: skip
     commands = {name: command_of([name])[0] for name in COMMANDS}
     for name, command in commands.items():
-        context = click.Context(command, info_name=_title(name))
+        context = click.Context(command, info_name=title_of(name))
         lines.append(_text(context.get_usage().removeprefix("Usage: ")))
     lines.append(".fi")
     for name, command in commands.items():
-        lines += [f".SH {_text(_title(name).upper())}", *_paragraphs(command.help or "")]
+        lines += [f".SH {_text(title_of(name).upper())}", *_paragraphs(command.help or "")]
         context = click.Context(command, info_name=name)
         records = [param.get_help_record(context) for param in command.get_params(context)]
         for record in filter(None, records):
             lines += [".TP", rf"\fB{_text(record[0])}\fR", _text(record[1] or "")]
     lines += [".SH EXIT STATUS"]
-    for code, says in EXIT_CODES:
-        lines += [".TP", rf"\fB{code}\fR", _text(says)]
+    for code, says in EXIT_CODES.items():
+        lines += [".TP", rf"\fB{code}\fR", _text(says.replace("`", ""))]
     lines += [
         ".SH ENVIRONMENT",
         "Each long option of run: STREAMPROC_ and its name in capitals, as STREAMPROC_CONCURRENCY.",
@@ -62,10 +44,6 @@ def man() -> int:
         lines += [".PP", _text(says) + ":", ".PP", ".RS", ".nf", _text(command_line), ".fi", ".RE"]
     click.echo("\n".join(lines))
     return 0
-
-
-def _title(name: str) -> str:
-    return "streamproc" if name == "run" else f"streamproc {name}"
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -35,13 +35,14 @@ class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[[stage]]`. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
+    """One stage. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
     says what it does. `options` are keyword arguments of the Python function or class.
 
-    `retry = false` and `breaker = false` switch off what an http stage has by default. A field
-    whose type is a recipe is all that the house has to be told of it; kinds and policies of
-    plugins become fields as well (`stage_settings`).
+    `retry = false` and `breaker = false` switch off what an http stage has by default.
     """
+
+    # A field whose type is a recipe is all that the house has to be told of it; kinds and
+    # policies of plugins become fields as well (`stage_settings`).
 
     name: Name | None = None
     builtin: Literal["leads", "none"] | None = None

@@ -72,13 +72,13 @@ class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[source]`."""
+    """Where records come from, instead of INPUT."""
 
     kafka: KafkaSourceSettings
 
 
 class SinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[sink]` and `[dead_letter]`."""
+    """Where records go, instead of `output`; a `[dead_letter]` table has the same keys."""
 
     kafka: KafkaSinkSettings
 

@@ -143,7 +143,7 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """As the README lists them."""
+        """As `errors.EXIT_CODES` lists them."""
         codes = {getattr(error, "exit_code", 1) for error in self.errors}
         if self._shutdown.level is Level.ABORT and self.tally.unprocessed:
             codes.add(75)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +14,6 @@ import pytest
 
 from streamproc.cli.first_screen import EXAMPLES
 from tests.conftest import COMMAND, PATIENCE_S, environment, records, summary
-
-README = Path(__file__).parent.parent.parent / "README.md"
-PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
-CODE = """
-class Reply:
-    score = 1
-
-async def my_model(text):
-    return Reply()
-
-async def score(record):
-    reply = await my_model(record.get("text"))
-    return {"score": reply.score}
-"""
-
-
-@pytest.fixture
-def shell(folder: Path) -> Any:
-    """Runs a line that was copied, in a folder with some leads and a scoring.py."""
-    (folder / "bin").mkdir()
-    (folder / "bin" / "streamproc").write_text(PROGRAM)
-    (folder / "bin" / "streamproc").chmod(0o755)
-    sample = README.parent / "streamproc" / "data" / "leads.jsonl"
-    (folder / "leads.jsonl").write_bytes(sample.read_bytes())
-    (folder / "scoring.py").write_text(CODE)
-
-    def run_line(line: str) -> subprocess.CompletedProcess[bytes]:
-        path = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "API_KEY": "x"}
-        return subprocess.run(
-            ["bash", "-c", line], cwd=folder, env=environment(path), stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
-
-    return run_line
 
 
 def on_a_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[int, str]:
@@ -97,32 +62,6 @@ def test_the_sample(run: Any) -> None:
     done = run("--demo", "--summary", "json")
     assert len(records(done.stdout)) == summary(done.stderr)["ok"] > 3
     assert run("--demo", "x").returncode == 2
-
-
-def readme_lines() -> list[str]:
-    """Each command of the README's shell blocks that needs no topic, no make and no service."""
-    found = []
-    for block in re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            is_ours = "streamproc" in line and not line.startswith("#")
-            if is_ours and not re.search("kafka|kcat|make |127.0.0.1|api.example.com|http:", line):
-                found.append(line)
-    return found
-
-
-@pytest.mark.parametrize("line", readme_lines())
-def test_what_the_readme_says_can_be_copied(shell: Any, folder: Path, line: str) -> None:
-    """It exits 0, or 3 where records fail, and complains of nothing."""
-    if "jq" in line and shutil.which("jq") is None:
-        pytest.skip("there is no jq")
-    shell("gzip -k leads.jsonl")
-    if "out.jsonl" in line and "--checkpoint" not in line:
-        shell("streamproc -e scoring.py:score leads.jsonl > out.jsonl")
-    (folder / "failed.jsonl").write_text("")
-    (folder / "pipeline.toml").write_text('[[stage]]\nbuiltin = "leads"\n')
-    done = shell(line.replace("FILE", "pipeline.toml"))
-    assert done.returncode in (0, 3), done.stderr
-    assert b"Error" not in done.stderr
 
 
 def test_examples_of_the_help(run: Any, shell: Any) -> None:

@@ -1,4 +1,4 @@
-"""The demo server's answers, and the commands that README.md shows with it."""
+"""The demo server's answers, and what stages make of them."""
 
 from __future__ import annotations
 

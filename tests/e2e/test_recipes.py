@@ -8,19 +8,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks.demo_server import company, person
-from tests.conftest import PATIENCE_S, environment, records
+from tests.conftest import PATIENCE_S, PROGRAM, environment, records
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "guide" / "recipes.md").read_text("utf-8")
 BLOCK = re.compile(r"```(\w+) ?(\S*)\n(.*?)```", re.DOTALL)
-PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
 LEADS = [
     {"id": n, "email": f"lead-{n}@company-{n % 500}.com", "domain": f"company-{n % 500}.com"}
     for n in range(5000)

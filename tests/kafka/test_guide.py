@@ -1,4 +1,4 @@
-"""What the README says about Kafka works: its script when it is killed, and its files."""
+"""What the guide says about Kafka works: its script when it is killed, and its files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ import pytest
 from broker import PATIENCE_S, Broker, until
 from copies import PARTITIONS, committed
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = README[README.index("\n## Kafka\n") :].split("\n## ", 2)[1]
+from streamproc.errors import EXIT_CODES
+from tests.docs.pages import BLOCKS, DOCS, blocks_of, commands
+
 RECORDS = 3000
-GROUP = "readme"
+GROUP = "guide"
 STAGE = """
 import asyncio
 
@@ -29,15 +30,48 @@ async def score(record):
     await asyncio.sleep(0.02)
     return {"score": 1}
 """
-COMMAND = [Path(sys.executable).with_name("streamproc"), "check", "-c"]
+KAFKA = DOCS / "guide" / "kafka.md"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
+    return [block.text for block in blocks_of(KAFKA) if block.language == language]
+
+
+ADDRESS = re.compile(r"kafka://[^/\s]+/([\w,]+)")
+
+
+def lines() -> list[Any]:
+    """Each command of the documentation that names a topic."""
+    found = [c for b in BLOCKS if b.language == "sh" for c in commands(b) if "kafka://" in c]
+    will_do = pytest.mark.mock_will_do
+    return [pytest.param(c, marks=() if "exactly_once" in c else will_do) for c in found]
+
+
+@pytest.mark.parametrize("line", lines())
+def test_commands_run(
+    shell: Any, folder: Path, broker: Broker, topic: Callable[..., str],
+    produce: Callable[..., None], line: str,
+) -> None:  # fmt: skip
+    """With topics of our own in place of those that it names, up to their end."""
+    words = {name for names in ADDRESS.findall(line) for name in names.split(",")}
+    ours = {name: topic(PARTITIONS) for name in sorted(words)}
+    for name in ours.values():
+        produce(name, [{"value": b'{"id": 1}', "key": b"1", "partition": 0}])
+
+    def address(found: re.Match[str]) -> str:
+        topics = ",".join(ours[name] for name in found[1].split(","))
+        return f"kafka://{broker.bootstrap}/{topics}"
+
+    command, _, rest = ADDRESS.sub(address, line).partition(" | ")
+    if "replay" not in command and "leads.jsonl -o" not in command:
+        command = command.replace("streamproc ", "streamproc --stop-at-end ", 1)
+    done = shell(command + (" | cat" if rest else ""))
+    assert done.returncode == 0, done.stderr
+    assert b"Error" not in done.stderr
 
 
 class Bridge:
-    """The script of the README, in a folder of its own."""
+    """The script of the guide, in a folder of its own."""
 
     def __init__(self, folder: Path, broker: Broker, topic: str) -> None:
         [text] = blocks("python")
@@ -56,7 +90,7 @@ class Bridge:
         arguments = [self.broker.bootstrap, self.topic, GROUP, "-e", "scoring.py:score", "-j", "16"]
         with self.out.open("ab") as out:
             if self.out.stat().st_size and not self.out.read_bytes().endswith(b"\n"):
-                out.write(b"\n")  # as the README says
+                out.write(b"\n")  # as the guide says
             return subprocess.Popen(
                 [sys.executable, "bridge.py", *arguments],
                 cwd=self.folder, env={**os.environ, "PATH": path}, stdout=out,
@@ -151,18 +185,6 @@ def test_the_script_is_short() -> None:
     assert len(text.splitlines()) <= 30
 
 
-def test_pipeline_files_are_valid(tmp_path: Path) -> None:
-    names = set(re.findall(r"\$\{(\w+)\}", SECTION))
-    (tmp_path / "scoring.py").write_text(STAGE)
-    assert blocks("toml")
-    for text in blocks("toml"):
-        path = tmp_path / "leads.toml"
-        path.write_text(text.replace("/etc/streamproc/scoring.py", str(tmp_path / "scoring.py")))
-        environment = {**os.environ, **dict.fromkeys(names, "secret")}
-        done = subprocess.run([*COMMAND, path], env=environment, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-
-
 def test_units_are_valid() -> None:
     assert blocks("ini")
     for text in blocks("ini"):
@@ -175,9 +197,14 @@ def test_units_are_valid() -> None:
 
 
 def exit_codes() -> set[str]:
-    """Those in all tables of the README."""
-    rows = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
-    return {code.strip() for row in rows for code in row.split(",")}
+    return {code for codes in EXIT_CODES for code in codes.split(", ")}
+
+
+def test_exit_codes_are_known() -> None:
+    """The table has no number that the command does not return."""
+    rows = re.findall(r"^\| ([\d, ]+) \|", KAFKA.read_text("utf-8"), re.MULTILINE)
+    assert rows
+    assert {code.strip() for row in rows for code in row.split(",")} <= exit_codes()
 
 
 def test_yaml_is_valid() -> None:
