@@ -183,6 +183,16 @@ def test_set() -> None:
     assert table == {"stage": [{"python": "m:f"}, {"python": "m:f", "timeout": 1}]}
 
 
+@pytest.mark.parametrize(("before", "limit"), [("20/s", 20.0), ({"limit": "30/s"}, 30.0)])
+def test_a_key_is_set_beside_the_value_that_stands_for_a_table(before: Any, limit: float) -> None:
+    """`rate = "20/s"` is a table with a limit; `breaker = true` one with nothing said."""
+    stage = {"python": "m:f", "name": "s", "rate": before, "breaker": True}
+    sets = "s.rate.burst=2", "s.breaker.consecutive=3"
+    made = resolve({"stage": [stage]}, sets=sets).stage[0]
+    assert (made.rate.limit, made.rate.burst) == (limit, 2)  # type: ignore[union-attr]
+    assert made.breaker.consecutive == 3  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [

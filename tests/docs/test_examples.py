@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import PATIENCE_S, environment
-from tests.docs.pages import BLOCKS, DOCS, Block, blocks_of, commands
+from tests.docs.pages import BLOCKS, DOCS, ROOT, Block, blocks_of, commands
 
 RECIPES = DOCS / "guide" / "recipes.md"  # tests/e2e/test_recipes.py follows each to its end
 KAFKA = DOCS / "guide" / "kafka.md"  # tests/kafka/test_guide.py has brokers
+PLUGIN = ROOT / "tests" / "plugin"
+PLUGINS = DOCS / "extending" / "plugins.md"
 # commands that are not run here, by what they begin with or contain
 NOT_RUN = {
     "make ": "needs a clone, a network and a compiler; the workflow of CI runs the same targets",
@@ -35,7 +37,18 @@ TOOLS = {"sh", "toml", "python", "json", "ini", "yaml", "text"}
 
 def of(language: str, *without: Path) -> list[Any]:
     found = [each for each in BLOCKS if each.language == language and each.page not in without]
-    return [pytest.param(block, id=block.place) for block in found]
+    return [pytest.param(block, id=block.place) for block in found if not is_of_plugin(block)]
+
+
+def is_of_plugin(block: Block) -> bool:
+    return block.page == PLUGINS and bool(block.name)
+
+
+def test_the_guide_to_plugins_is_the_plugin() -> None:
+    """Its code blocks are the files that tests/e2e/test_plugin.py uses."""
+    shown = {block.name: block.text for block in BLOCKS if is_of_plugin(block)}
+    assert shown == {name: (PLUGIN / name).read_text() for name in shown}
+    assert len(shown) == 3
 
 
 def scripts() -> list[Any]:
@@ -51,7 +64,7 @@ def scripts() -> list[Any]:
 def write_files(folder: Path, page: Path) -> None:
     """The files that the page names; what one of them does not say itself, ours does."""
     for block in blocks_of(page):
-        if block.name:
+        if block.name and not is_of_plugin(block):
             known = folder / block.name
             before = known.read_text() if known.exists() else ""
             known.write_text(f"{before}\n{block.text}")
