@@ -35,18 +35,21 @@ def plain(value: Any) -> Any:
 
 
 def _of_stage(stage: dict[str, Any]) -> dict[str, Any]:
-    """A stage, one of several sources, or a fallback. What tables contain is compared whole.
-
-    How it is done may be another way after a resume.
-    """
+    """A stage, or one of several sources. How it is done may be another way after a resume."""
     manner = {name for name, recipe in recipes(stage_settings(stage)).items()
               if issubclass(recipe, Policy) and recipe.is_manner}  # fmt: skip
-    out = _given(stage, manner | {"timeout", "deadline"})
+    out = _of_answerer(_given(stage, manner | {"timeout", "deadline"}))
+    for name, of_each in (("all", _of_stage), ("fallback", _of_answerer)):
+        if name in out:
+            out[name] = [of_each(each) for each in out[name]]
+    return out
+
+
+def _of_answerer(table: dict[str, Any]) -> dict[str, Any]:
+    """A stage or a fallback. What other tables contain is compared whole."""
+    out = _given(table, set())
     if "http" in out:
         out["http"] = _given(out["http"], _CONNECTIONS)
-    for name in ("all", "fallback"):
-        if name in out:
-            out[name] = [_of_stage(each) for each in out[name]]
     return out
 
 

@@ -143,8 +143,11 @@ def test_a_plugin_that_cannot_be_used_is_told(
 
 def test_whoever_uses_none_does_not_look_for_them(folder: Path) -> None:
     """Looking for entry points costs more than everything else at the start of `-e none`."""
-    (folder / "p.toml").write_text("[[stage]]\npython = 'stages:plain'\nretry = true\n")
-    for arguments in (["-e", "none"], ["-c", "p.toml"]):
+    fallback = "fallback = [{ value = { none = true } }]"
+    stage = f"[[stage]]\npython = 'stages:plain'\nretry = true\n{fallback}\n"
+    (folder / "p.toml").write_text(stage)
+    durable = ["-o", "out", "--checkpoint", "c"]
+    for arguments in (["-e", "none"], ["-c", "p.toml", *durable]):
         done = subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "streamproc", *arguments],
             input=LEADS, capture_output=True, cwd=folder, check=True,
