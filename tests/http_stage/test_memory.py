@@ -94,8 +94,12 @@ def test_answers_behind_one_that_hangs(
     assert sum(peaks_kib.values()) >> 10 <= MOST_MB + (workers > 1) * 2 * BASE_MB
 
 
+@pytest.mark.alone
 def test_lines_that_decode_to_much_more(start: Any, folder: Path, url: str) -> None:
-    """36 lines of 2.1 MB, of which each takes 45 MB once it is decoded."""
+    """36 lines of 2.1 MB, of which each takes 45 MB once it is decoded.
+
+    Alone, as `ru_maxrss` is at least what the process that started it had been.
+    """
     line = b'{"n":%%d,"d":[%b{}]}\n' % (b"{}," * 700_000)
     (folder / "in.jsonl").write_bytes(b"".join(line % n for n in range(1, 37)))
     (folder / "p.toml").write_text(
