@@ -91,3 +91,21 @@ class Terminal:
         self.raw += data
         self._stream.feed(data)
         return bool(data)
+
+
+def on_a_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Exit code and screen of the command, whose stdin and stderr are a terminal."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs,
+        env=environment({"TERM": "xterm"} | variables),
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    except OSError:  # what Linux says when the other side is closed
+        pass
+    os.close(ours)
+    return process.wait(PATIENCE_S), seen.decode().replace("\r\n", "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -18,7 +18,6 @@ else:
     _ParamType = click.ParamType  # generic since click 8.2 only
 
 _PREFIX = "STREAMPROC_"
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,8 +57,11 @@ def _rate(value: str) -> str:
 
 
 def _method(value: str) -> str:
-    if value.upper() not in _METHODS:
-        raise ValueError(f"expected {', '.join(_METHODS)}")
+    from streamproc.enrichers.http_settings import Method
+
+    known = get_args(Method)
+    if value.upper() not in known:
+        raise ValueError(f"expected {', '.join(known)}")
     return value.upper()
 
 

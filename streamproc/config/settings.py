@@ -12,6 +12,7 @@ from streamproc.config.registry import plugin
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.interfaces import Policy, Recipe
 from streamproc.kafka.settings import SinkSettings, SourceSettings
+from streamproc.memory import MAX_BYTES
 from streamproc.policies.batch import Batch
 from streamproc.policies.cache import Cache
 from streamproc.policies.circuit_breaker import CircuitBreaker
@@ -141,7 +142,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: str | None = None
     input_format: Literal["jsonl", "json"] = "jsonl"
     max_errors: Count | None = None
-    max_memory: ByteSize = cast("ByteSize", 192 << 20)
+    max_memory: ByteSize = cast("ByteSize", MAX_BYTES)
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
     checkpoint: str | None = None
     resume: bool = False

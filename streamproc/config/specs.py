@@ -8,6 +8,7 @@ from typing import Any
 from streamproc.config.registry import KINDS, is_kind_of_plugin
 from streamproc.config.settings import OWN_KEYS, recipes, stage_settings
 from streamproc.errors import ConfigError
+from streamproc.nearest import closest
 
 Table = dict[str, Any]
 
@@ -70,12 +71,10 @@ def _refuse_schemes(spec: str, what: str) -> None:
 
 
 def _near(what: str) -> str:
-    from difflib import get_close_matches
-
     if what.endswith(".py"):
         return f"; which function of it? {what}:FUNCTION"
-    match = get_close_matches(what, BUILTINS, 1)
-    return f"; did you mean {match[0]}?" if match else ""
+    match = closest(what, BUILTINS)
+    return f"; did you mean {match}?" if match else ""
 
 
 def with_default_names(stages: list[Any]) -> list[Any]:

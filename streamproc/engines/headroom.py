@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from streamproc.engines.state import ABANDONED, CALLING, ENDING, HELD, IDLE, RESTING, RUNNING
 from streamproc.memory import Memory
+from streamproc.waiting import Turns
 
 if TYPE_CHECKING:
     from streamproc.engines.slot import Slot
@@ -33,7 +34,7 @@ class Headroom:
         self._slots = slots
         self._soon: asyncio.Handle | None = None
         self._held: dict[Slot, Callable[[], None]] = {}
-        self._newcomers: list[asyncio.Future[None]] = []
+        self._newcomers = Turns()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, memory: Memory) -> None:
@@ -60,10 +61,8 @@ class Headroom:
 
     async def wait_for_turn(self) -> None:
         """Until a new record may be begun, or it is time to look again."""
-        turn = asyncio.get_running_loop().create_future()
-        self._newcomers.append(turn)
         self._set_timer()
-        await turn
+        await self._newcomers.wait()
 
     def close(self) -> None:
         """Nobody waits any more."""
@@ -95,11 +94,9 @@ class Headroom:
                 slot.share.go_on()
                 go_on()
         while self._newcomers and not self.holds_back_new():
-            turn = self._newcomers.pop()
-            if not turn.done():
-                turn.set_result(None)
-                if self.memory.is_short:
-                    break  # one, as nobody is at work
+            self._newcomers.wake()
+            if self.memory.is_short:
+                break  # one, as nobody is at work
         if self._held or self._newcomers:
             self._set_timer()
 

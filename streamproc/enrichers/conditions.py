@@ -8,6 +8,7 @@ from typing import Any
 
 from streamproc.attendance import Attendance
 from streamproc.errors import ConfigError
+from streamproc.nearest import closest
 
 Path = tuple[str, ...]
 """Names of members, from the outside in; () is the whole record."""
@@ -47,10 +48,8 @@ def _functions_in(tree: Any) -> Iterator[str]:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    match = get_close_matches(name, known, 1)
-    return f", did you mean {match[0]}()?" if match else f"; there are {', '.join(known)}"
+    match = closest(name, known)
+    return f", did you mean {match}()?" if match else f"; there are {', '.join(known)}"
 
 
 def _advice(text: str) -> str:

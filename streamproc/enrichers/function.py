@@ -16,6 +16,7 @@ from streamproc.enrichers.signature import check_takes_record, with_options, wit
 from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
 from streamproc.interfaces import StageKind
+from streamproc.nearest import closest
 from streamproc.policies.batch import Batch
 from streamproc.units import Seconds
 
@@ -190,7 +191,5 @@ def _name(target: Any) -> str:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    match = get_close_matches(name, known, 1)
-    return f", did you mean {match[0]!r}?" if match else ""
+    match = closest(name, known)
+    return f", did you mean {match!r}?" if match else ""

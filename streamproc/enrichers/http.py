@@ -17,11 +17,12 @@ from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import Visit
 from streamproc.memory import LARGE_BYTES
+from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NOTHING
 from streamproc.secrets import excerpt
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
-_HALF_DONE = frozenset(status for status in _AGAIN if status >= 500)
+_BROKEN = frozenset(status for status in _AGAIN if status >= 500)
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
 _BOM = b"\xef\xbb\xbf"
@@ -143,8 +144,8 @@ def _parsed_closely(response: Response) -> Any:
 
 def _if_once(error: CallError, request: Request) -> str:
     """Why it is not asked for again what would be of another method, and how to permit it."""
-    is_half_done = request.sent and error.kind in ("reset", "timeout")
-    if request.is_idempotent or not (is_half_done or (error.status or 0) in _HALF_DONE):
+    is_half_done = request.sent and error.kind in HALF_DONE
+    if request.is_idempotent or not (is_half_done or (error.status or 0) in _BROKEN):
         return ""
     return (
         f"; a {request.method.decode()} is not repeated, for it may have been done: "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from streamproc.errors import ConfigError
+from streamproc.nearest import closest
 
 
 def with_options(target: Any, options: Mapping[str, Any]) -> Any:
@@ -56,8 +56,8 @@ def _said(options: Mapping[str, Any]) -> str:
 def _advice(signature: inspect.Signature, options: Mapping[str, Any]) -> str:
     takes = {name for name, each in signature.parameters.items() if each.kind not in _STARS}
     for name in options.keys() - takes:
-        if match := get_close_matches(name, takes, 1):
-            return f"did you mean {match[0]}?"
+        if match := closest(name, takes):
+            return f"did you mean {match}?"
         return f"it takes {', '.join(sorted(takes)) or 'nothing'}"
     missing = [
         name

@@ -24,7 +24,7 @@ _MOST_DOUBLINGS = 64
 _REFUSALS = 10  # of one record, before time counts
 _JITTER = 0.1  # on top of what the target asked for
 _MAX_JITTER_S = 1.0
-_HALF_DONE = ("reset", "timeout")  # the target may have done what was asked
+HALF_DONE = ("reset", "timeout")  # the target may have done what was asked
 
 
 class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,4 +107,4 @@ class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def _helps(failure: CallError, call: Any) -> bool:
     if not failure.again:
         return False
-    return call.is_idempotent or not call.sent or failure.kind not in _HALF_DONE
+    return call.is_idempotent or not call.sent or failure.kind not in HALF_DONE

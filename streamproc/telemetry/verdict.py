@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from streamproc.attendance import ENOUGH, Absence, Attendance, Path, Watch
 from streamproc.counters import CallTally
+from streamproc.nearest import closest
 from streamproc.shown import counted
 from streamproc.telemetry.summary import Summary
 
@@ -50,14 +51,12 @@ def untouched(summary: Summary, incoming_errors: str) -> Iterator[str]:
 
 
 def _absent(path: Path, absence: Absence, watch: Watch) -> str:
-    from difflib import get_close_matches
-
     said = f'no record has the field "{".".join(path)}"'
     if len(path) == 1 and path[0] in watch.quoted:
         return f"{said}; a text stands in single quotes: '{path[0]}'"
     beside = sorted(absence.names)
-    if match := get_close_matches(path[absence.depth], beside, 1):
-        meant = (*path[: absence.depth], match[0], *path[absence.depth + 1 :])
+    if match := closest(path[absence.depth], beside):
+        meant = (*path[: absence.depth], match, *path[absence.depth + 1 :])
         return f'{said}, did you mean "{".".join(meant)}"?'
     more = ", …" if len(beside) > _SHOWN else ""
     has = f"; there are {', '.join(beside[:_SHOWN])}{more}" if beside else ""

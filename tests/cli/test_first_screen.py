@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,25 +12,8 @@ from typing import Any
 import pytest
 
 from streamproc.cli.first_screen import EXAMPLES
-from tests.conftest import COMMAND, PATIENCE_S, environment, records, summary
-
-
-def on_a_terminal(folder: Path, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Exit code and screen of the command, whose stdin and stderr are a terminal."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs,
-        env=environment({"TERM": "xterm"} | variables),
-    )  # fmt: skip
-    os.close(theirs)
-    seen = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            seen += chunk
-    except OSError:  # what Linux says when the other side is closed
-        pass
-    os.close(ours)
-    return process.wait(PATIENCE_S), seen.decode().replace("\r\n", "\n")
+from tests.conftest import records, summary
+from tests.terminal import on_a_terminal
 
 
 def test_the_first_screen(folder: Path) -> None:

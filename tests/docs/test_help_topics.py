@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,8 +13,9 @@ import pytest
 
 from streamproc.cli.help import topics
 from streamproc.cli.plain_text import plain_text
-from tests.conftest import COMMAND, PATIENCE_S, environment
+from tests.conftest import environment
 from tests.docs.pages import DOCS, ROOT
+from tests.terminal import on_a_terminal
 
 HELPFUL = sorted(page for room in ("guide", "reference") for page in (DOCS / room).glob("*.md"))
 
@@ -65,22 +65,11 @@ def test_an_unknown_topic(run: Any, word: str, says: str) -> None:
 
 def test_the_pager_is_for_terminals(run: Any, folder: Path) -> None:
     """In a pipe the text comes as it is; on a terminal $PAGER has it."""
-    env = environment({"PAGER": "sed s/^/paged:/", "TERM": "xterm"})
-    assert b"paged:" not in run("help", "pipes", env=env).stdout
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "help", "pipes"], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=env
-    )
-    os.close(theirs)
-    seen = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            seen += chunk
-    except OSError:  # what Linux says when the other side is closed
-        pass
-    os.close(ours)
-    assert process.wait(PATIENCE_S) == 0
-    assert b"paged:Pipes" in seen
+    pager = {"PAGER": "sed s/^/paged:/", "TERM": "xterm"}
+    assert b"paged:" not in run("help", "pipes", env=environment(pager)).stdout
+    code, screen = on_a_terminal(folder, "help", "pipes", **pager)
+    assert code == 0
+    assert "paged:Pipes" in screen
 
 
 def test_plain_text() -> None:
