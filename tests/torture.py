@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from streamproc.pipes import PIPE_BYTES
+
 STREAMPROC = str(Path(sys.executable).with_name("streamproc"))
 STAGE = """
 import asyncio, random, time
@@ -41,7 +43,6 @@ def busy(record):
     return {"twice": record["n"] * 2}
 """
 LINES = 12_000
-PIPE_BYTES = 65_536
 READ_BYTES = 16_384  # what a buffered reader takes at a time, and a line
 FINAL = (0, 3)
 # what Python says of a SIGINT that comes before it can run any code: exit 1

@@ -13,6 +13,7 @@ from typing import Self
 
 from streamproc.errors import OutputError, ReaderGoneError
 from streamproc.fingerprint import Place
+from streamproc.pipes import widen
 from streamproc.sinks.file import FileSink
 
 
@@ -45,6 +46,8 @@ class StdoutSink:
             mode = os.fstat(self.fd).st_mode
         except OSError as error:
             raise OutputError(self.name, error.strerror or "closed") from error
+        if stat.S_ISFIFO(mode):
+            widen(self.fd)
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=os.dup(self.fd))
             if hasattr(select, "epoll"):  # Linux

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from io import FileIO
 from typing import Any
 
+from streamproc.pipes import widen
+
 CHUNK_BYTES = 128 * 1024  # larger ones make memory peaks, smaller ones system calls
 
 
@@ -37,7 +39,10 @@ class Descriptor:
         """`on_chunk` gets each chunk of a file, in the thread that has read it."""
         self._fd = fd
         self._on_chunk = on_chunk
-        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        mode = os.fstat(fd).st_mode
+        self._is_file = stat.S_ISREG(mode)
+        if stat.S_ISFIFO(mode):
+            widen(fd)
         self._file: Any = None
         self._ready: asyncio.Future[None] | None = None
         self._epoll: select.epoll | None = None
