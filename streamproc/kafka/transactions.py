@@ -17,7 +17,14 @@ from uuid import uuid4
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.calls import TransactionCalls
-from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, NotOursError, Then
+from streamproc.kafka.exactly_once import (
+    Call,
+    FailedCallError,
+    Fences,
+    NotOursError,
+    SilentCallError,
+    Then,
+)
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
@@ -28,26 +35,28 @@ _FLUSH_S = 5.0
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
 _LOOK_S = 0.1
+_LEAVE_S = 10.0
 _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
 
 class TransactionalSink(KafkaSink):
     """A `KafkaSink` whose receipts are done when their transaction has committed."""
 
+    _asks_for_brokers = False  # the source does, and knows better than a producer that lost them
+
     def __init__(
         self, settings: KafkaSinkSettings, source: KafkaSource, *, connect_timeout_s: float
     ) -> None:
         group, instance = source.settings.group, source.settings.instance
         name = f"streamproc-{group}-{instance or uuid4()}"
+        timeout_ms = TIMEOUT_MS + int(settings.transaction_interval * 1000)
         config = {
             "transactional.id": name,
-            "transaction.timeout.ms": TIMEOUT_MS + int(settings.transaction_interval * 1000),
-            # else offsets are sent for ever to a coordinator that is no more: librdkafka #5511
-            "metadata.recovery.strategy": "none",
+            "transaction.timeout.ms": timeout_ms,
         }
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
-        self._calls = TransactionCalls(source, connect_timeout_s)
+        self._calls = TransactionCalls(source, connect_timeout_s, timeout_ms / 1000)
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
         # by batch and line number, what a broker refused: together with others, and alone
@@ -77,7 +86,9 @@ class TransactionalSink(KafkaSink):
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
             with suppress(Exception):  # there may be no broker, and no transaction
-                await self._calls.abort_once()
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._calls.abort_once()
+            self._calls.close()
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
@@ -165,8 +176,7 @@ class TransactionalSink(KafkaSink):
                 failed = raised
             if failed is not None and failed.call is Call.BEGIN:
                 self._committed()
-            while not await self._begin_again(failed):  # noqa: ASYNC110 - nobody tells us
-                await asyncio.sleep(wait_s)
+            await self._begin_again(failed)
             if failed is not None and await self._was_committed(failed):
                 self._committed()
             await self._redo()
@@ -190,32 +200,34 @@ class TransactionalSink(KafkaSink):
         if failures:
             raise max(failures, key=lambda each: each.then)
 
-    async def _begin_again(self, failed: FailedCallError | None) -> bool:
-        """Abort what is open, or take another producer; False: once more."""
-        if failed is not None:
+    async def _begin_again(self, failed: FailedCallError | None) -> None:
+        """Abort what is open, or take another producer; until that is done."""
+        while True:
             client.log.debug("kafka: transaction: %s", failed)
-            if failed.then is Then.STOP:
+            if failed is not None and failed.then is Then.STOP:
                 raise failed
-        try:
-            if failed is not None and failed.then is Then.REPLACE:
-                await self._replace_producer(failed)
+            try:
+                if failed is not None and failed.then is Then.REPLACE:
+                    await self._replace_producer(failed)
+                else:
+                    await self._calls.abort()
+            except FailedCallError as again:
+                client.log.debug("kafka: transaction: %s", again)
+                if again.then in (Then.REPLACE, Then.STOP):
+                    failed = again
             else:
-                await self._calls.abort()
-        except FailedCallError as again:
-            client.log.debug("kafka: transaction: %s", again)
-            if again.then is Then.STOP:
-                raise
-            return again.then is Then.REPLACE and await self._begin_again(again)
-        return True
+                return
+            await asyncio.sleep(_BACK_OFF_S)
 
     async def _replace_producer(self, failed: FailedCallError) -> None:
         """By one that ends the old one's transaction, whoever has fenced it."""
         loop, instance = asyncio.get_running_loop(), self._source.settings.instance
-        if not self._fences.add(loop.time()):
+        is_fenced = not isinstance(failed, SilentCallError)
+        if is_fenced and not self._fences.add(loop.time()):
             if instance is not None:
                 raise self._as_ours(failed.error)
             raise UnavailableError(f"{self.name}: fenced again and again: {failed}")
-        if instance is not None:  # our consumer is told if it has no such name any more
+        if is_fenced and instance is not None:  # our consumer is told if it has lost its
             await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
         self.producer = self._new_producer()
         await self._begin_with(self.producer)
