@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from streamproc.kafka import client
+from streamproc.kafka.assignment import Place
 from streamproc.kafka.exactly_once import (
     Call,
     FailedCallError,
@@ -63,11 +64,13 @@ class TransactionCalls:
         if self._jobs is not None:
             self._jobs.close()
 
-    async def commit(self, offsets: list[Any], lanes: set[int]) -> None:
+    async def commit(self, following: Mapping[Place, int], lanes: set[int]) -> None:
         """And begin the next one. Raises `NotOursError` when not all of `lanes` are ours.
 
+        `following`: by partition, the offset after the last message that is done.
         When what failed is BEGIN, it is committed.
         """
+        offsets = self._as_offsets(following)
 
         def look() -> bytes:
             assignment = self.thread.assignment
@@ -94,15 +97,19 @@ class TransactionCalls:
         """As the last call. Raises whatever it raises."""
         await self._submit(self._abort)
 
-    async def are_committed(self, offsets: list[Any]) -> bool:
+    async def are_committed(self, following: Mapping[Place, int]) -> bool:
         """Whether it is just these that the group has."""
         found: list[Any] = []
+        offsets = self._as_offsets(following)
 
         def ask() -> None:
             found[:] = self.thread.consumer.committed(offsets, timeout=_CALL_S)
 
         await self._repeat(Call.COMMITTED, lambda: self.thread.submit(ask))
         return [each.offset for each in found] == [each.offset for each in offsets]
+
+    def _as_offsets(self, following: Mapping[Place, int]) -> list[Any]:
+        return [self._kafka.TopicPartition(*each, offset) for each, offset in following.items()]
 
     async def _begin(self, until_s: float = math.inf) -> None:
         await self._made(Call.BEGIN, self._producer.begin_transaction, until_s)

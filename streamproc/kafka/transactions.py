@@ -25,17 +25,17 @@ from streamproc.kafka.exactly_once import (
     SilentCallError,
     Then,
 )
+from streamproc.kafka.lane import offsets_after
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
-_FLUSH_S = 5.0
+_FLUSH_S, _LEAVE_S = 5.0, 10.0
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
 _LOOK_S = 0.1
-_LEAVE_S = 10.0
 _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
 
@@ -166,13 +166,14 @@ class TransactionalSink(KafkaSink):
                 await asyncio.sleep(wait_s)
                 wait_s = min(max(_BACK_OFF_S, wait_s * 2), _LONGEST_S)
                 self._check_whole()
-                lanes = {batch.lane for batch, _, _ in self._spans()}
-                await self._calls.commit(self._offsets(self._spans()), lanes)
+                spans, lanes = self._spans(), self._source.numbered
+                await self._calls.commit(offsets_after(spans, lanes), {b.lane for b, _, _ in spans})
                 self._committed()
                 return
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
             except FailedCallError as raised:
+                client.log.debug("kafka: transaction: %s", raised)
                 failed = raised
             if failed is not None and failed.call is Call.BEGIN:
                 self._committed()
@@ -203,7 +204,6 @@ class TransactionalSink(KafkaSink):
     async def _begin_again(self, failed: FailedCallError | None) -> None:
         """Abort what is open, or take another producer; until that is done."""
         while True:
-            client.log.debug("kafka: transaction: %s", failed)
             if failed is not None and failed.then is Then.STOP:
                 raise failed
             try:
@@ -213,8 +213,7 @@ class TransactionalSink(KafkaSink):
                     await self._calls.abort()
             except FailedCallError as again:
                 client.log.debug("kafka: transaction: %s", again)
-                if again.then in (Then.REPLACE, Then.STOP):
-                    failed = again
+                failed = failed if again.then is Then.AGAIN else again
             else:
                 return
             await asyncio.sleep(_BACK_OFF_S)
@@ -222,13 +221,12 @@ class TransactionalSink(KafkaSink):
     async def _replace_producer(self, failed: FailedCallError) -> None:
         """By one that ends the old one's transaction, whoever has fenced it."""
         loop, instance = asyncio.get_running_loop(), self._source.settings.instance
-        is_fenced = not isinstance(failed, SilentCallError)
-        if is_fenced and not self._fences.add(loop.time()):
-            if instance is not None:
-                raise self._as_ours(failed.error)
-            raise UnavailableError(f"{self.name}: fenced again and again: {failed}")
-        if is_fenced and instance is not None:  # our consumer is told if it has lost its
-            await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
+        if not isinstance(failed, SilentCallError):
+            if not self._fences.add(loop.time()):
+                again = UnavailableError(f"{self.name}: fenced again and again: {failed}")
+                raise again if instance is None else self._as_ours(failed.error)
+            if instance is not None:  # our consumer is told if it has no such name any more
+                await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
         self.producer = self._new_producer()
         await self._begin_with(self.producer)
 
@@ -241,9 +239,9 @@ class TransactionalSink(KafkaSink):
         """Whether a commit that failed has happened nevertheless."""
         if failed.call is not Call.COMMIT:
             return False
-        held = self._calls.thread.assignment.numbers
+        held, lanes = self._calls.thread.assignment.numbers, self._source.numbered
         ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
-        return bool(ours) and await self._calls.are_committed(self._offsets(ours))
+        return bool(ours) and await self._calls.are_committed(offsets_after(ours, lanes))
 
     def _spans(self) -> Spans:
         return [span for group in self._open for span in group.spans]
@@ -251,15 +249,6 @@ class TransactionalSink(KafkaSink):
     def _ours(self, spans: Spans) -> Spans:
         known = self._source.numbered
         return [span for span in spans if not span[0].is_dropped and span[0].lane in known]
-
-    def _offsets(self, spans: Spans) -> list[Any]:
-        """Counted per lane: `position()` would cover what is still in flight."""
-        following: dict[tuple[str, int], int] = {}
-        for batch, _, stop in spans:
-            lane = self._source.numbered[batch.lane]
-            place = lane.topic, lane.partition
-            following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
-        return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
 
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         place = id(message.batch), message.i
