@@ -1,35 +1,50 @@
-"""The calls of a transaction, made in the Kafka thread, each until it is done or has failed."""
+"""The calls of a transaction, each until it is done, has failed, or was silent for too long.
+
+They are made in a thread of the producer's own: one that no broker answers holds up neither the
+group, which is served in the Kafka thread, nor the next producer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from streamproc.kafka import client
-from streamproc.kafka.exactly_once import Call, FailedCallError, NotOursError, Then
+from streamproc.kafka.assignment import Place
+from streamproc.kafka.exactly_once import (
+    Call,
+    FailedCallError,
+    NotOursError,
+    SilentCallError,
+    Then,
+    is_silence,
+)
+from streamproc.kafka.jobs import JobThread
 from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.thread import KafkaThread
 
 _CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
 _BACK_OFF_S = 0.1
-
-Step = tuple[Call, Callable[[], None]]
+_LOOK_S = 1.0
 
 
 class TransactionCalls:
     """Of one producer after the other. All raise `FailedCallError`.
 
-    Between two tries the thread goes on with what it does all day: it stays in the group.
+    A producer may have lost all brokers for good when they were started again, and may send
+    offsets for ever: https://github.com/confluentinc/librdkafka/issues/5456, and 5511. So it is
+    `SilentCallError` when a call has no answer for `silence_s` while brokers answer others.
     """
 
-    def __init__(self, source: KafkaSource, timeout_s: float) -> None:
+    def __init__(self, source: KafkaSource, timeout_s: float, silence_s: float) -> None:
         self._source = source
+        self._silence_s = silence_s
         self._timeout_s = min(_CALL_S, timeout_s)
         self._kafka = client.load()
         self._producer: Any = None
+        self._jobs: JobThread | None = None
 
     @property
     def thread(self) -> KafkaThread:
@@ -39,75 +54,115 @@ class TransactionCalls:
 
     async def begin_with(self, producer: Any, *, until_s: float = math.inf) -> None:
         """From now on this producer, which ends what one before it of its name left open."""
-        self._producer = producer
+        self.close()
+        self._producer, self._jobs = producer, JobThread("transactions", producer)
+        await self._made(Call.INIT, lambda: producer.init_transactions(self._timeout_s), until_s)
+        await self._begin(until_s)
 
-        def init() -> None:
-            producer.init_transactions(self._timeout_s)
+    def close(self) -> None:
+        """Make no more."""
+        if self._jobs is not None:
+            self._jobs.close()
 
-        await self._do((Call.INIT, init), (Call.BEGIN, self._begin), until_s=until_s)
-
-    async def commit(self, offsets: list[Any], lanes: set[int]) -> None:
+    async def commit(self, following: Mapping[Place, int], lanes: set[int]) -> None:
         """And begin the next one. Raises `NotOursError` when not all of `lanes` are ours.
 
+        `following`: by partition, the offset after the last message that is done.
         When what failed is BEGIN, it is committed.
         """
+        offsets = self._as_offsets(following)
 
-        def send_offsets() -> None:
+        def look() -> bytes:
             assignment = self.thread.assignment
             metadata = assignment.look()  # those of the membership with which lanes are compared
             if not lanes <= assignment.numbers:
                 raise NotOursError
-            self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_S)
+            return metadata
 
-        def commit() -> None:
-            self._producer.commit_transaction(_CALL_S)
+        async def send_offsets() -> None:
+            metadata = await self.thread.submit(look)
+            send = self._producer.send_offsets_to_transaction
+            await self._submit(lambda: send(offsets, metadata, _CALL_S))
 
-        await self._do(
-            (Call.OFFSETS, send_offsets), (Call.COMMIT, commit), (Call.BEGIN, self._begin)
-        )
+        await self._repeat(Call.OFFSETS, send_offsets)
+        await self._made(Call.COMMIT, lambda: self._producer.commit_transaction(_CALL_S))
+        await self._begin()
 
     async def abort(self) -> None:
         """And begin the next one."""
-        await self._do((Call.ABORT, self._abort), (Call.BEGIN, self._begin))
+        await self._made(Call.ABORT, self._abort)
+        await self._begin()
 
     async def abort_once(self) -> None:
         """As the last call. Raises whatever it raises."""
-        await self.thread.submit(self._abort)
+        await self._submit(self._abort)
 
-    async def are_committed(self, offsets: list[Any]) -> bool:
+    async def are_committed(self, following: Mapping[Place, int]) -> bool:
         """Whether it is just these that the group has."""
         found: list[Any] = []
+        offsets = self._as_offsets(following)
 
         def ask() -> None:
             found[:] = self.thread.consumer.committed(offsets, timeout=_CALL_S)
 
-        await self._do((Call.COMMITTED, ask))
+        await self._repeat(Call.COMMITTED, lambda: self.thread.submit(ask))
         return [each.offset for each in found] == [each.offset for each in offsets]
 
-    async def _do(self, *steps: Step, until_s: float = math.inf) -> None:
-        """All of them, one after the other; what can be repeated is, until `until_s`."""
-        left, loop = deque(steps), asyncio.get_running_loop()
+    def _as_offsets(self, following: Mapping[Place, int]) -> list[Any]:
+        return [self._kafka.TopicPartition(*each, offset) for each, offset in following.items()]
 
-        def work_off() -> None:
-            while left:
-                left[0][1]()
-                left.popleft()
-
-        while left:
-            if self.thread.voice.is_doubted and loop.time() < until_s:
-                await asyncio.sleep(_BACK_OFF_S)  # the thread has the group to serve
-                continue
-            try:
-                await self.thread.submit(work_off)
-            except self._kafka.KafkaException as raised:
-                failed = FailedCallError(left[0][0], raised.args[0])
-                if failed.then is not Then.AGAIN or loop.time() >= until_s:
-                    raise failed from None
-                client.log.debug("kafka: %s, again", failed)
-                await asyncio.sleep(_BACK_OFF_S)
-
-    def _begin(self) -> None:
-        self._producer.begin_transaction()
+    async def _begin(self, until_s: float = math.inf) -> None:
+        await self._made(Call.BEGIN, self._producer.begin_transaction, until_s)
 
     def _abort(self) -> None:
         self._producer.abort_transaction(_CALL_S)
+
+    async def _submit(self, function: Callable[[], Any]) -> None:
+        assert self._jobs is not None
+        await self._jobs.submit(function)
+
+    async def _made(
+        self, call: Call, function: Callable[[], Any], until_s: float = math.inf
+    ) -> None:
+        await self._repeat(call, lambda: self._submit(function), until_s)
+
+    async def _repeat(
+        self, call: Call, attempt: Callable[[], Awaitable[None]], until_s: float = math.inf
+    ) -> None:
+        """What can be repeated is, until `until_s`."""
+        loop, silence = asyncio.get_running_loop(), _Silence(self.thread.voice)
+        while True:
+            trying = asyncio.ensure_future(attempt())
+            try:
+                while not trying.done():
+                    if silence.seconds >= self._silence_s:
+                        raise SilentCallError(call)
+                    await asyncio.wait({trying}, timeout=_LOOK_S)
+                return await trying
+            except self._kafka.KafkaException as raised:
+                failed = FailedCallError(call, raised.args[0])
+            finally:
+                trying.cancel()
+            if failed.then is not Then.AGAIN or loop.time() >= until_s:
+                raise failed
+            if not is_silence(failed.error):
+                silence = _Silence(self.thread.voice)
+            client.log.debug("kafka: %s, again", failed)
+            await asyncio.sleep(_BACK_OFF_S)
+
+
+class _Silence:
+    """How long there has been no answer, the time apart in which there were no brokers."""
+
+    def __init__(self, voice: client.Voice) -> None:
+        self._voice = voice
+        self._seconds, self._looked_s = 0.0, asyncio.get_running_loop().time()
+
+    @property
+    def seconds(self) -> float:
+        """Until now; to be looked at now and then."""
+        now = asyncio.get_running_loop().time()
+        if not self._voice.is_doubted:
+            self._seconds += now - self._looked_s
+        self._looked_s = now
+        return self._seconds

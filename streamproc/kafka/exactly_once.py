@@ -109,6 +109,12 @@ TABLE = (
     Row((Call.PRODUCE,), ("_STATE",), "the transaction has failed, or is ending", Then.REDO),
     Row((Call.PRODUCE,), (), "librdkafka does not take such a message", Then.STOP),
     Row((Call.REPORT,), (), "not delivered, and no fault of the record", Then.REDO),
+    Row(
+        (Call.ABORT, Call.BEGIN),
+        ("_STATE", "_CONFLICT"),
+        "librdkafka has lost track of the transaction",
+        Then.REPLACE,
+    ),
     Row(_ASKING, (), "no answer in time", Then.AGAIN, "retriable"),
     Row(_ASKING, _AWAY, "no broker answers", Then.AGAIN),
     Row(_ASKING, _MOVED, "the coordinator is starting, or moved", Then.AGAIN),
@@ -117,12 +123,6 @@ TABLE = (
         ("UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "FENCED_INSTANCE_ID", "STALE_MEMBER_EPOCH"),
         "the group went on since we looked: look again at what is still ours",
         Then.REDO,
-    ),
-    Row(
-        (Call.ABORT, Call.BEGIN),
-        ("_STATE", "_CONFLICT"),
-        "librdkafka has lost track of the transaction",
-        Then.REPLACE,
     ),
     Row((Call.INIT,), (), "there is no producer of our name", Then.STOP),
     Row((Call.OFFSETS, Call.COMMIT), (), "refused for once", Then.REDO),
@@ -153,6 +153,21 @@ class FailedCallError(Exception):
         self.error = error
         self.then = row_of(call, error).then
         super().__init__(f"{call.value}: {error.str()}")
+
+
+class SilentCallError(FailedCallError):
+    """A call that is not answered although brokers are there."""
+
+    def __init__(self, call: Call) -> None:
+        code = client.load().KafkaError
+        super().__init__(call, code(code._TIMED_OUT, "no answer"))
+        self.then = Then.REPLACE
+
+
+def is_silence(error: Any) -> bool:
+    """Whether it is no answer of a broker's."""
+    code = client.load().KafkaError
+    return error.code() in {getattr(code, each, None) for each in _AWAY}
 
 
 class NotOursError(Exception):

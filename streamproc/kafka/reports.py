@@ -15,7 +15,8 @@ _FLUSH_S = 2.0
 class Reports:
     """Of the producer that `producer` returns; it may be another one later."""
 
-    def __init__(self, producer: Callable[[], Any], voice: client.Voice, topic: str) -> None:
+    def __init__(self, producer: Callable[[], Any], voice: client.Voice | None, topic: str) -> None:
+        """`voice`: None when somebody else asks whether there are brokers."""
         self._producer = producer
         self._voice = voice
         self._topic = topic
@@ -28,9 +29,9 @@ class Reports:
         """Look for reports from now on."""
         self._call(self._producer().poll, 0)
         loop = asyncio.get_running_loop()
-        if self._voice.is_doubted and (self._asking is None or self._asking.done()):
-            listen, producer = self._voice.listen, self._producer()
-            self._asking = loop.run_in_executor(None, listen, producer, self._topic)
+        voice = self._voice
+        if voice and voice.is_doubted and (self._asking is None or self._asking.done()):
+            self._asking = loop.run_in_executor(None, voice.listen, self._producer(), self._topic)
         self._timer = loop.call_later(_LOOK_S if len(self._producer()) else _IDLE_S, self.start)
 
     async def stop(self) -> None:

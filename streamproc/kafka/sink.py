@@ -34,6 +34,7 @@ class KafkaSink:
 
     takes_messages = True
     blocked_s = 0.0
+    _asks_for_brokers = True
     place: tuple[int, int] | None = None
 
     def __init__(
@@ -63,7 +64,8 @@ class KafkaSink:
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
         self._voice = client.voice(self.settings.brokers)
-        self._reports = Reports(lambda: self.producer, self._voice, self.settings.topic)
+        voice = self._voice if self._asks_for_brokers else None
+        self._reports = Reports(lambda: self.producer, voice, self.settings.topic)
         await self.topic.connect()
         if not self.is_shared:
             self.producer = self._new_producer()

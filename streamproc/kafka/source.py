@@ -15,6 +15,7 @@ from msgspec import structs
 from streamproc.errors import StreamprocError
 from streamproc.kafka import client
 from streamproc.kafka.batches import batches
+from streamproc.kafka.lane import Lane
 from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch, Failed
@@ -37,22 +38,6 @@ class Corridor(Protocol):
 
     def drop(self, lanes: Sequence[int]) -> None:
         """What is not written of them is somebody else's work now."""
-
-
-class Lane:
-    """A partition while it is assigned."""
-
-    def __init__(self, number: int, topic: str, partition: int, end: int) -> None:
-        self.number = number
-        self.topic = topic
-        self.partition = partition
-        self.end = end  # the offset that was its end when it was assigned
-        self.is_at_end = False
-        self.following = -1  # the offset after the last message that was received
-        self.end_offset = -1  # the last end that was reached, control records included
-        self.ready: deque[tuple[Batch, Failed | None]] = deque()
-        self.ready_lines = 0
-        self.full_since: float | None = None
 
 
 class KafkaSource:

@@ -1,4 +1,4 @@
-"""The one thread that makes every consumer and transaction call.
+"""The one thread that makes every call of the consumer.
 
 librdkafka lets one caller in at a time, and blocks in its callbacks. The loop sends jobs;
 while a rebalance waits for the loop to drain, jobs are done as well.
@@ -7,15 +7,15 @@ while a rebalance waits for the loop to drain, jobs are done as well.
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, positions
 from streamproc.kafka.assignment import Assignment, Place
+from streamproc.kafka.jobs import Jobs
 from streamproc.kafka.settings import KafkaSourceSettings
 
 MOST_MESSAGES = 5_000  # of one call of `consume`
@@ -63,8 +63,9 @@ class KafkaThread(threading.Thread):
         self._settings = settings
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.is_closing = self._is_over = False
+        self._jobs = Jobs()
+        self.submit, self._post = self._jobs.submit, self._jobs.post
+        self.is_closing = False
         self._failure: StreamprocError | None = None
         self._full_since: float | None = None
         self.voice = client.voice(settings.brokers)
@@ -77,29 +78,6 @@ class KafkaThread(threading.Thread):
         config = config | {"on_commit": self._on_commit}
         self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
-
-    async def submit(self, function: Callable[[], Any]) -> Any:
-        """The result of `function`, called in this thread. Raises what it raises."""
-        done: asyncio.Future[Any] = self._loop.create_future()
-
-        def job() -> None:
-            try:
-                if self._is_over:
-                    raise self._end
-                result = function()
-            except BaseException as error:
-                self._post(_fail, done, error)
-            else:
-                self._post(_resolve, done, result)
-
-        self._jobs.put(job)
-        if self._is_over:  # it may have missed the job
-            _fail(done, self._end)
-        return await done
-
-    @property
-    def _end(self) -> StreamprocError:
-        return self._failure or UnavailableError("kafka: the connection is closed")
 
     def close(self) -> None:
         """End; the group hears of it."""
@@ -123,22 +101,17 @@ class KafkaThread(threading.Thread):
             if not is_clean:
                 self._failure = self._failure or UnavailableError("kafka: the thread has ended")
                 self._post(self._listener.failed, self._failure)
-            self.is_closing = self._is_over = True
-            while not self._jobs.empty():
-                self._jobs.get()()
+            self.is_closing = True
+            over = UnavailableError("kafka: the connection is closed")
+            self._jobs.end(self._failure or over)
 
     def _stop(self) -> None:
         self.is_closing = True
 
-    def _post(self, function: Callable[..., Any], *arguments: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
-
     # What it does all day
 
     def _turn(self) -> None:
-        while not self._jobs.empty():
-            self._jobs.get()()
+        self._jobs.do()
         if self.is_closing:
             return
         if self.voice.refusal is not None:
@@ -146,7 +119,7 @@ class KafkaThread(threading.Thread):
             return
         self.voice.listen(self.consumer, self._settings.topics[0])
         if not self.assignment.has_begun:
-            self.wait_for_job(_IDLE_S)
+            self._jobs.wait(_IDLE_S)
             return
         if self._listener.is_full:
             self._hold()
@@ -163,7 +136,7 @@ class KafkaThread(threading.Thread):
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since < _PATIENCE_S:
-            self.wait_for_job(_IDLE_S)
+            self._jobs.wait(_IDLE_S)
             return
         self.assignment.pause_only()
         message = self.consumer.poll(_IDLE_S)  # stay in the group
@@ -171,11 +144,8 @@ class KafkaThread(threading.Thread):
             self._deliver([message])
 
     def wait_for_job(self, seconds: float) -> None:
-        """Do one, if one comes in that time."""
-        try:
-            self._jobs.get(timeout=seconds)()
-        except queue.Empty:
-            return
+        """See `Host`."""
+        self._jobs.wait(seconds)
 
     def _deliver(self, messages: list[Any]) -> None:
         good = []
@@ -246,13 +216,3 @@ class KafkaThread(threading.Thread):
     def _as_ours(self, error: Any) -> StreamprocError:
         what = f"kafka://{self._settings.brokers}/{','.join(self._settings.topics)}"
         return client.as_ours(error, what, instance=self._settings.instance)
-
-
-def _resolve(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)

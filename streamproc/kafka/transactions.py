@@ -17,14 +17,22 @@ from uuid import uuid4
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.calls import TransactionCalls
-from streamproc.kafka.exactly_once import Call, FailedCallError, Fences, NotOursError, Then
+from streamproc.kafka.exactly_once import (
+    Call,
+    FailedCallError,
+    Fences,
+    NotOursError,
+    SilentCallError,
+    Then,
+)
+from streamproc.kafka.lane import offsets_after
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
-_FLUSH_S = 5.0
+_FLUSH_S, _LEAVE_S = 5.0, 10.0
 _BACK_OFF_S, _LONGEST_S = 0.1, 5.0
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
 _LOOK_S = 0.1
@@ -34,20 +42,21 @@ _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is
 class TransactionalSink(KafkaSink):
     """A `KafkaSink` whose receipts are done when their transaction has committed."""
 
+    _asks_for_brokers = False  # the source does, and knows better than a producer that lost them
+
     def __init__(
         self, settings: KafkaSinkSettings, source: KafkaSource, *, connect_timeout_s: float
     ) -> None:
         group, instance = source.settings.group, source.settings.instance
         name = f"streamproc-{group}-{instance or uuid4()}"
+        timeout_ms = TIMEOUT_MS + int(settings.transaction_interval * 1000)
         config = {
             "transactional.id": name,
-            "transaction.timeout.ms": TIMEOUT_MS + int(settings.transaction_interval * 1000),
-            # else offsets are sent for ever to a coordinator that is no more: librdkafka #5511
-            "metadata.recovery.strategy": "none",
+            "transaction.timeout.ms": timeout_ms,
         }
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
-        self._calls = TransactionCalls(source, connect_timeout_s)
+        self._calls = TransactionCalls(source, connect_timeout_s, timeout_ms / 1000)
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
         # by batch and line number, what a broker refused: together with others, and alone
@@ -77,7 +86,9 @@ class TransactionalSink(KafkaSink):
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
             with suppress(Exception):  # there may be no broker, and no transaction
-                await self._calls.abort_once()
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._calls.abort_once()
+            self._calls.close()
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
@@ -155,18 +166,18 @@ class TransactionalSink(KafkaSink):
                 await asyncio.sleep(wait_s)
                 wait_s = min(max(_BACK_OFF_S, wait_s * 2), _LONGEST_S)
                 self._check_whole()
-                lanes = {batch.lane for batch, _, _ in self._spans()}
-                await self._calls.commit(self._offsets(self._spans()), lanes)
+                spans, lanes = self._spans(), self._source.numbered
+                await self._calls.commit(offsets_after(spans, lanes), {b.lane for b, _, _ in spans})
                 self._committed()
                 return
             except NotOursError:
                 client.log.debug("kafka: transaction: partitions went elsewhere")
             except FailedCallError as raised:
+                client.log.debug("kafka: transaction: %s", raised)
                 failed = raised
             if failed is not None and failed.call is Call.BEGIN:
                 self._committed()
-            while not await self._begin_again(failed):  # noqa: ASYNC110 - nobody tells us
-                await asyncio.sleep(wait_s)
+            await self._begin_again(failed)
             if failed is not None and await self._was_committed(failed):
                 self._committed()
             await self._redo()
@@ -190,33 +201,32 @@ class TransactionalSink(KafkaSink):
         if failures:
             raise max(failures, key=lambda each: each.then)
 
-    async def _begin_again(self, failed: FailedCallError | None) -> bool:
-        """Abort what is open, or take another producer; False: once more."""
-        if failed is not None:
-            client.log.debug("kafka: transaction: %s", failed)
-            if failed.then is Then.STOP:
+    async def _begin_again(self, failed: FailedCallError | None) -> None:
+        """Abort what is open, or take another producer; until that is done."""
+        while True:
+            if failed is not None and failed.then is Then.STOP:
                 raise failed
-        try:
-            if failed is not None and failed.then is Then.REPLACE:
-                await self._replace_producer(failed)
+            try:
+                if failed is not None and failed.then is Then.REPLACE:
+                    await self._replace_producer(failed)
+                else:
+                    await self._calls.abort()
+            except FailedCallError as again:
+                client.log.debug("kafka: transaction: %s", again)
+                failed = failed if again.then is Then.AGAIN else again
             else:
-                await self._calls.abort()
-        except FailedCallError as again:
-            client.log.debug("kafka: transaction: %s", again)
-            if again.then is Then.STOP:
-                raise
-            return again.then is Then.REPLACE and await self._begin_again(again)
-        return True
+                return
+            await asyncio.sleep(_BACK_OFF_S)
 
     async def _replace_producer(self, failed: FailedCallError) -> None:
         """By one that ends the old one's transaction, whoever has fenced it."""
         loop, instance = asyncio.get_running_loop(), self._source.settings.instance
-        if not self._fences.add(loop.time()):
-            if instance is not None:
-                raise self._as_ours(failed.error)
-            raise UnavailableError(f"{self.name}: fenced again and again: {failed}")
-        if instance is not None:  # our consumer is told if it has no such name any more
-            await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
+        if not isinstance(failed, SilentCallError):
+            if not self._fences.add(loop.time()):
+                again = UnavailableError(f"{self.name}: fenced again and again: {failed}")
+                raise again if instance is None else self._as_ours(failed.error)
+            if instance is not None:  # our consumer is told if it has no such name any more
+                await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
         self.producer = self._new_producer()
         await self._begin_with(self.producer)
 
@@ -229,9 +239,9 @@ class TransactionalSink(KafkaSink):
         """Whether a commit that failed has happened nevertheless."""
         if failed.call is not Call.COMMIT:
             return False
-        held = self._calls.thread.assignment.numbers
+        held, lanes = self._calls.thread.assignment.numbers, self._source.numbered
         ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
-        return bool(ours) and await self._calls.are_committed(self._offsets(ours))
+        return bool(ours) and await self._calls.are_committed(offsets_after(ours, lanes))
 
     def _spans(self) -> Spans:
         return [span for group in self._open for span in group.spans]
@@ -239,15 +249,6 @@ class TransactionalSink(KafkaSink):
     def _ours(self, spans: Spans) -> Spans:
         known = self._source.numbered
         return [span for span in spans if not span[0].is_dropped and span[0].lane in known]
-
-    def _offsets(self, spans: Spans) -> list[Any]:
-        """Counted per lane: `position()` would cover what is still in flight."""
-        following: dict[tuple[str, int], int] = {}
-        for batch, _, stop in spans:
-            lane = self._source.numbered[batch.lane]
-            place = lane.topic, lane.partition
-            following[place] = max(following.get(place, -1), batch.cursor.offset + stop)
-        return [self._kafka.TopicPartition(*place, offset) for place, offset in following.items()]
 
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         place = id(message.batch), message.i

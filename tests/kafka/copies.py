@@ -11,9 +11,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 PARTITIONS = 4
 both = pytest.mark.parametrize("exactly_once", ["true", "false"])
-# known: now and then a broker that was started again takes no output for minutes, on a busy
-# machine; whether that is the broker's fault or the producer's is not known yet
-stalls = pytest.mark.xfail(strict=False, reason="the output stands after a broker's restart")
 STAGES = """
 import asyncio, os
 

@@ -10,10 +10,20 @@ from typing import Any
 from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
-from scripted import DEAD, GROUP, IN, OUT, PARTITIONS, ScriptedProducer, ScriptedThread, World
+from scripted import (
+    DEAD,
+    GROUP,
+    IN,
+    OUT,
+    PARTITIONS,
+    ScriptedJobs,
+    ScriptedProducer,
+    ScriptedThread,
+    World,
+)
 
 from streamproc.errors import StreamprocError
-from streamproc.kafka import client, reports, transactions
+from streamproc.kafka import calls, client, reports, transactions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 from streamproc.kafka.sink import KafkaSink
@@ -74,6 +84,7 @@ class Member:
         self.patches = ExitStack()
         for where, name, value in (
             (client, "topic_facts", lambda *_: (self.world.out_partitions, LIMIT)),
+            (calls, "JobThread", ScriptedJobs),
             (transactions, "_LOOK_S", 0.3),  # less often, for speed
             (reports, "_LOOK_S", 0.1),
             (reports, "_IDLE_S", 0.3),

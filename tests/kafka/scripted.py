@@ -27,6 +27,9 @@ def failure(code: str = "UNKNOWN", kind: str = "") -> KafkaError:
     return KafkaError(getattr(KafkaError, code), code, **more)
 
 
+HANGS = failure("_TIMED_OUT")  # planned for a call: it never comes back
+
+
 class World:
     """Topics, the group, and the one transactional id; `us` is the instance under test."""
 
@@ -47,7 +50,8 @@ class World:
     def fail(self, call: Call, *, after: bool = False) -> None:
         """Raise what is planned for `call`, if it is to be raised now."""
         if self.plan[call] and self.plan[call][0][1] is after:
-            raise KafkaException(self.plan[call].popleft()[0])
+            error = self.plan[call].popleft()[0]
+            raise CallThatHangsError if error is HANGS else KafkaException(error)
 
     def commit(self, records: list[int], offsets: dict[int, int]) -> None:
         """All of it becomes visible, and here is what must hold then."""
@@ -256,7 +260,30 @@ class ScriptedConsumer:
         return out
 
 
-class ScriptedThread:
+class ScriptedJobs:
+    """`JobThread` in the loop."""
+
+    def __init__(self, *_: object) -> None:
+        """As `JobThread`."""
+
+    async def submit(self, function: Callable[[], Any]) -> Any:
+        await asyncio.sleep(0)
+        try:
+            return function()
+        except CallThatHangsError:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        return
+
+
+class CallThatHangsError(Exception):
+    """Planned for a call that never comes back."""
+
+
+class ScriptedThread(ScriptedJobs):
     """`KafkaThread` in the loop: what it posts comes before what it answers."""
 
     def __init__(self, world: World, listener: Any) -> None:
@@ -265,13 +292,6 @@ class ScriptedThread:
         self.is_closing = False
         self.voice = SimpleNamespace(is_doubted=False)
         self.loop = asyncio.get_running_loop()
-
-    async def submit(self, function: Callable[[], Any]) -> Any:
-        await asyncio.sleep(0)
-        try:
-            return function()
-        finally:
-            await asyncio.sleep(0)
 
     def tell_assigned(self, partitions: Any) -> None:
         self.loop.call_soon(self.listener.assigned, partitions)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from member import Loop, Member
-from scripted import PARTITIONS, World, failure
+from scripted import HANGS, PARTITIONS, World, failure
 
 from streamproc.errors import FencedError, StreamprocError, UnavailableError
 from streamproc.kafka.exactly_once import TABLE, Call, Row, Then, row_of
@@ -193,21 +193,45 @@ def test_a_transaction_may_be_open_as_long_as_it_is_meant_to() -> None:
     play(main)
 
 
-def test_no_call_is_made_while_no_broker_answers() -> None:
-    """A call that waits for one holds the thread, in which the group is served."""
+@pytest.mark.parametrize("call", [Call.OFFSETS, Call.COMMIT, Call.ABORT, Call.INIT])
+@pytest.mark.parametrize("how", ["does not come back", "has no answer again and again"])
+def test_a_producer_that_has_lost_the_brokers(call: Call, how: str) -> None:
+    """While they answer others: another producer takes its name, as often as need be."""
+
+    async def main() -> None:
+        world = World(40)
+        async with Member(world, random.Random(1), instance="named") as it:
+            await it.join(ALL)
+            await asyncio.sleep(0.35)
+            if call in (Call.ABORT, Call.INIT):  # what it takes to get there
+                first = "fatal" if call is Call.INIT else "abort"
+                world.plan[Call.COMMIT].append((failure("UNKNOWN", first), False))
+            silence = failure("_TIMED_OUT", "retriable")
+            times, error = (5, HANGS) if "back" in how else (1000, silence)
+            world.plan[call] += [(error, False)] * times
+            await asyncio.sleep(200)
+            world.plan[call].clear()
+            await it.finish()
+            assert it.failed is None
+            assert world.calls.count(Call.INIT) > (5 if call is Call.INIT else 1)
+
+    play(main)
+
+
+def test_brokers_that_are_away_are_waited_for() -> None:
+    """No producer is replaced while none of them answers anybody."""
 
     async def main() -> None:
         world = World(40)
         async with Member(world, random.Random(1)) as it:
             await it.join(ALL)
             it.thread.voice.is_doubted = True
-            await asyncio.sleep(1)
-            made = len(world.calls)
-            await asyncio.sleep(10)
-            assert [each for each in world.calls[made:] if each is not Call.PRODUCE] == []
+            world.plan[Call.OFFSETS] += [(HANGS, False)]
+            await asyncio.sleep(300)
+            assert world.calls.count(Call.INIT) == 1
             it.thread.voice.is_doubted = False
-            await asyncio.sleep(10)
-            assert Call.COMMIT in world.calls[made:]
+            await it.finish()
+            assert world.calls.count(Call.INIT) == 2
 
     play(main)
 

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ConfigEntry,
     ConfigResource,
 )
-from copies import PARTITIONS, both, message, stalls, written
+from copies import PARTITIONS, both, message, written
 
 from tests.conftest import summary
 
@@ -47,7 +47,6 @@ def test_topics_that_are_missing(
     assert missing not in broker.admin.list_topics(timeout=PATIENCE_S).topics
 
 
-@stalls
 @both
 def test_a_broker_that_goes_and_comes_back(
     copy: Any, produce: Any, start: Any, consume_all: Any, folder: Path, exactly_once: str

@@ -13,7 +13,7 @@ import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer, ConsumerGroupState
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
-from copies import PARTITIONS, Copy, both, message, stalls, written
+from copies import PARTITIONS, Copy, both, message, written
 
 from streamproc.kafka.exactly_once import membership_of
 from tests.conftest import summary
@@ -164,7 +164,6 @@ def test_a_pause_that_is_longer_than_a_session(
     assert exactly_once == "false" or set(counts.values()) == {1}
 
 
-@stalls
 @both
 def test_an_outage_that_is_longer_than_a_session(
     copy: Any, produce: Any, start: Any, consume_all: Any, exactly_once: str
