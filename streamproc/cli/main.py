@@ -21,6 +21,7 @@ COMMANDS = {
     "man": "streamproc.cli.man:man",
     "help": "streamproc.cli.help:help_",
 }
+_RESERVED = ("serve", "batch")  # names of commands to come
 
 
 def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
@@ -40,7 +41,9 @@ def title_of(name: str | None) -> str:
 
 
 def _refuse_near(word: str) -> None:
-    """A command that is misspelt would be an input that does not exist."""
+    """A command that is misspelt, or none yet, would be an input that does not exist."""
+    if word in _RESERVED and not os.path.exists(word):
+        raise click.UsageError(f"{word}: not available in this version")
     match = closest(word, COMMANDS, 0.7)
     if match and "/" not in word and not os.path.exists(word):
         raise click.UsageError(

@@ -76,6 +76,7 @@ FILES = {
 
 USAGE = {
     ("chek", "p.toml"): ("'chek'", "no command or file", "streamproc check"),
+    ("serve",): ("serve", "not available in this version"),
     ("check",): ("check", "expected one pipeline file", "streamproc check FILE"),
     ("-e", "x=http://h/{x}", "-H", "Key 12345"): ("-H", "expected", "'Name: value'"),
     ("-e", "x=http://h/{x}", "-H", "Key: $KEY"): ("-H", "sent as it is", "${KEY}"),
