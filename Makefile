@@ -45,6 +45,7 @@ torture: install  ## kill, disturb, feed and simulate it for hours, and compare 
 	$(BIN)/python tests/fuzz.py --minutes 60
 	$(BIN)/python tests/torture_kafka.py --rounds 30
 	STREAMPROC_SCENARIOS=200000 $(BIN)/python -m pytest -q tests/simulation
+	STREAMPROC_NAMES=100000 STREAMPROC_PHONES=200000 $(BIN)/python -m pytest -q tests/enrichers/test_lead_answers.py
 
 docs: install  ## make the parts of docs/reference/ that the code says of itself
 	$(BIN)/python tests/reference.py

@@ -26,7 +26,7 @@ RESERVED = frozenset({
     "confluent_kafka", "cryptography", "dns", "doublemetaphone", "email_validator", "filelock",
     "frozenlist", "httptools", "idna", "jmespath", "msgspec", "multidict", "orjson",
     "phonenumbers", "probableparsing", "probablepeople", "propcache", "pycountry", "pycrfsuite",
-    "requests", "requests_file", "simplejson", "streamproc", "tldextract",
+    "requests", "requests_file", "rphonenumbers", "simplejson", "streamproc", "tldextract",
     "typing_extensions", "urllib3", "usaddress", "uvloop", "yarl", "zstandard",
 })  # fmt: skip
 """Packages that streamproc needs or tries, and what these need or try.

@@ -8,23 +8,26 @@ tldextract (the Public Suffix List that it bundles), probablepeople and usaddres
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from streamproc.enrichers import lead_fields
+from streamproc.enrichers import lead_fields, lead_names
 from streamproc.enrichers.lead_fields import Found
-
-Facts = dict[str, Any]
+from streamproc.enrichers.lead_phones import Facts, library, phone
 
 # Characters; parsers take time with more, and no real value has as many.
 _LONGEST_EMAIL = 320  # 64 of the local part and 255 of a domain, with the @
-_LONGEST_PHONE = 250  # as libphonenumber
+# one that is nothing but itself: in lower case, because a few names such as Postmaster are folded
+_PLAIN_LOCAL = re.compile(r"[a-z0-9_+-]{1,32}(?:\.[a-z0-9_+-]{1,32})?")
+_SHORT_EMAIL = 64
 _LONGEST_WEBSITE = 2048
+# no port, user or address in brackets: what urlsplit finds in it is just the host
+_PLAIN_SITE = re.compile(r"(?:https?://)?([A-Za-z0-9.-]{1,100})(?:[/?#]\S*)?")
 _LONGEST_NAME = 250
 _LONGEST_ADDRESS = 500
 _LONGEST_COUNTRY = 100
-_TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
 
 
 class LeadsEnricher:
@@ -75,9 +78,9 @@ class LeadsEnricher:
 def _prepare() -> None:
     """Import what the first record would have to wait for."""
     import email_validator  # noqa: F401
-    import phonenumbers  # noqa: F401
-    import probablepeople  # noqa: F401
 
+    library()
+    lead_names.prepare()
     _suffixes()
 
 
@@ -90,55 +93,31 @@ def email(value: Any) -> Facts:
     if len(value) > _LONGEST_EMAIL:
         reason = _too_long(value, _LONGEST_EMAIL)
         return {"value": value, "domain": None, "valid": False, "reason": reason}
+    text = value.strip()
+    local, _, host = text.partition("@")
+    if len(text) <= _SHORT_EMAIL and _PLAIN_LOCAL.fullmatch(local) and (known := _domain(host)):
+        return {"value": f"{local}@{known}", "domain": known, "valid": True}
     try:
-        checked = validate_email(value.strip(), check_deliverability=False)
+        checked = validate_email(text, check_deliverability=False)
     except EmailNotValidError as error:
         domain = value.rpartition("@")[2].strip().lower() if "@" in value else None
         return {"value": value, "domain": domain or None, "valid": False, "reason": str(error)}
     return {"value": checked.normalized, "domain": checked.domain, "valid": True}
 
 
-def phone(value: Any, country: str) -> Facts:
-    """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
-    import phonenumbers as pn
+@lru_cache(maxsize=4096)  # of at most 64 characters
+def _domain(host: str) -> str | None:
+    """An address's domain as it is normalised, None if that is not all there is to say of it."""
+    from email_validator import EmailNotValidError, validate_email
 
-    if isinstance(value, int) and abs(value) >= _TOO_BIG:
-        return _no_phone("too long")
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if text is None:
-        return _no_phone("not a string")
-    if len(text) > _LONGEST_PHONE:
-        return _no_phone(_too_long(text, _LONGEST_PHONE))
     try:
-        number = pn.parse(text, country)
-    except pn.NumberParseException as error:
-        return _no_phone(str(error))
-    if not pn.is_valid_number(number):
-        return _no_phone(_why_invalid(number))
-    return {
-        "e164": pn.format_number(number, pn.PhoneNumberFormat.E164),
-        "country": pn.region_code_for_number(number),
-        "type": pn.PhoneNumberType.to_string(pn.number_type(number)).lower(),
-        "valid": True,
-    }
+        return validate_email(f"a@{host}", check_deliverability=False).domain
+    except EmailNotValidError:
+        return None
 
 
 def _too_long(value: str, most: int) -> str:
     return f"{len(value):,} characters, more than {most:,}"
-
-
-def _no_phone(reason: str) -> Facts:
-    return {"e164": None, "country": None, "type": None, "valid": False, "reason": reason}
-
-
-def _why_invalid(number: Any) -> str:
-    import phonenumbers as pn
-
-    possible = pn.is_possible_number_with_reason(number)
-    if possible == pn.ValidationResult.IS_POSSIBLE:
-        region = pn.region_code_for_country_code(number.country_code)
-        return f"no number of {region} looks like this"
-    return pn.ValidationResult.to_string(possible).lower().replace("_", " ")
 
 
 def website(value: Any) -> Facts:
@@ -150,6 +129,8 @@ def website(value: Any) -> Facts:
     if len(value) > _LONGEST_WEBSITE:
         return {"domain": None, "valid": False, "reason": _too_long(value, _LONGEST_WEBSITE)}
     text = value.strip()
+    if plain := _PLAIN_SITE.fullmatch(text):
+        return _site(plain[1].lower()).copy()
     try:
         parts = urlsplit(text if "://" in text else f"//{text}", "http")
         host = parts.hostname
@@ -159,6 +140,15 @@ def website(value: Any) -> Facts:
         return {"domain": None, "valid": False, "reason": f"{parts.scheme} is no web address"}
     if not host or any(c.isspace() for c in text):
         return {"domain": None, "valid": False, "reason": "no host name"}
+    return _registrable(host)
+
+
+@lru_cache(maxsize=4096)  # of at most 100 characters
+def _site(host: str) -> Facts:
+    return _registrable(host)
+
+
+def _registrable(host: str) -> Facts:
     name = _suffixes()(host)
     if not name.suffix:
         reason = "an IP address" if name.ipv4 or name.ipv6 else "unknown top-level domain"
@@ -189,16 +179,11 @@ def _name(found: Found) -> Facts | None:
 
 def name(full: str) -> Facts:
     """`{"full"}`, and `first` and `last` where it is a person's name and these are clear."""
-    import probablepeople
-
     facts: Facts = {"full": full}
     if len(full) > _LONGEST_NAME:
         return facts
-    try:
-        parts, kind = probablepeople.tag(full)
-    except probablepeople.RepeatedLabelError:
-        return facts
-    if kind == "Person" and len(full.split()) > 1:  # one word may be either
+    if len(full.split()) > 1:  # one word may be either
+        parts = lead_names.person(full)
         for key, label in (("first", "GivenName"), ("last", "Surname")):
             if label in parts:
                 facts[key] = parts[label].strip(" ,")

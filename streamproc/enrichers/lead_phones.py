@@ -1,0 +1,58 @@
+"""Phone numbers, by libphonenumber: Google's metadata, in Python or (extra `fast`) compiled."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+Facts = dict[str, Any]
+
+_TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
+LONGEST = 250  # characters, as libphonenumber
+
+
+@cache
+def library() -> Any:
+    """The compiled one, where it is installed; it has the same functions and answers."""
+    try:
+        import rphonenumbers as found
+    except ImportError:
+        import phonenumbers as found
+    return found
+
+
+def phone(value: Any, country: str) -> Facts:
+    """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
+    if isinstance(value, int) and abs(value) >= _TOO_BIG:
+        return _no_phone("too long")
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if text is None:
+        return _no_phone("not a string")
+    if len(text) > LONGEST:
+        return _no_phone(f"{len(text):,} characters, more than {LONGEST:,}")
+    pn = library()
+    try:
+        number = pn.parse(text, country)
+    except pn.NumberParseException as error:
+        return _no_phone(str(error))
+    kind = pn.number_type(number)
+    if kind == pn.PhoneNumberType.UNKNOWN:  # just then it is not valid
+        return _no_phone(_why_invalid(pn, number))
+    return {
+        "e164": pn.format_number(number, pn.PhoneNumberFormat.E164),
+        "country": pn.region_code_for_number(number),
+        "type": pn.PhoneNumberType.to_string(kind).lower(),
+        "valid": True,
+    }
+
+
+def _no_phone(reason: str) -> Facts:
+    return {"e164": None, "country": None, "type": None, "valid": False, "reason": reason}
+
+
+def _why_invalid(pn: Any, number: Any) -> str:
+    possible = pn.is_possible_number_with_reason(number)
+    if possible == pn.ValidationResult.IS_POSSIBLE:
+        region = pn.region_code_for_country_code(number.country_code)
+        return f"no number of {region} looks like this"
+    return str(pn.ValidationResult.to_string(possible)).lower().replace("_", " ")

@@ -1,0 +1,139 @@
+"""What `leads` remembers or takes a short way to is what the libraries say of each value alone."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import email_validator
+import phonenumbers
+import probablepeople
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from probablepeople.gender import gender_names
+from probablepeople.ratios import ratios
+
+from streamproc.enrichers import lead_names, lead_phones, leads
+
+NAMES = int(os.environ.get("STREAMPROC_NAMES", "1000"))
+PHONES = int(os.environ.get("STREAMPROC_PHONES", "4000"))
+WORDS = [
+    "Inc.", "LLC", "& Sons,", "Bank", "of", "the", "Committee", "for", "to", "Elect", "and", "&",
+    "aka", "dba", "c/o", ",", "Jr.", "III", "Dr.", "Mrs", "(Bob)", '"Bob"', "#12", "/", "@", "1st",
+    "J.", "x", "Smith,", "O'Neil", "van", "der", "Local", "12", "é", "ßö", "李", "d'Or.", "-", "v",
+]  # fmt: skip
+KNOWN = [*list(gender_names)[:400], *list(ratios)[:400]]
+# Numbering plans that Google changed between the releases that the two packages are of, by
+# country code: Benin's numbers, for one, have ten digits instead of eight.
+CHANGED = {229, 267, 290, 592}
+
+
+def names(dice: random.Random) -> str:
+    def pick() -> str:
+        return dice.choice(KNOWN).title()
+
+    first, last = pick(), pick()
+    usual = (f"{first} {last}", f"{last}, {first} J.", f"{first} and {pick()} {last}")
+    odd = " ".join(dice.choice(WORDS) if dice.random() < 0.6 else pick() for _ in range(5))
+    return dice.choice((*usual, odd, odd[: dice.randrange(30)]))
+
+
+def test_names() -> None:
+    """As probablepeople alone, before and after words are remembered."""
+    dice = random.Random(1)
+    for _ in range(NAMES):
+        full = names(dice)
+        try:
+            parts, kind = probablepeople.tag(full)
+        except probablepeople.RepeatedLabelError:
+            parts, kind = {}, "Person"
+        assert lead_names.person(full) == (dict(parts) if kind == "Person" else {}), full
+
+
+def of_all_regions() -> list[Any]:
+    """An example of each type of number of each region."""
+    types = [getattr(PhoneNumberType, each) for each in vars(PhoneNumberType) if each.isupper()]
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    found = [phonenumbers.example_number_for_type(r, t) for r in regions for t in types]
+    codes = phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
+    found += [phonenumbers.example_number_for_non_geo_entity(each) for each in codes]
+    return [each for each in found if each is not None]
+
+
+def phones(dice: random.Random, examples: list[Any]) -> tuple[str, str, int]:
+    """A number that is nearly right, as somebody may write it, a country, and the number's own."""
+    number = phonenumbers.PhoneNumber()
+    number.merge_from(dice.choice(examples))
+    digits = list(str(number.national_number))
+    for _ in range(dice.choice((0, 1, 3))):
+        digits[dice.randrange(len(digits))] = dice.choice("0123456789")
+    number.national_number = int("".join(digits[: dice.choice((None, None, -1))]) or 0)
+    kinds = ("E164", "NATIONAL", "INTERNATIONAL", "RFC3966")
+    text = phonenumbers.format_number(number, getattr(PhoneNumberFormat, dice.choice(kinds)))
+    region = phonenumbers.region_code_for_country_code(number.country_code)
+    text += dice.choice(("", "", " ext 12", " abc", "#"))
+    return text, dice.choice((region, region, "US")), number.country_code
+
+
+def one_by_one(text: str, country: str) -> lead_phones.Facts:
+    """What libphonenumber's own questions say, each asked."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return {"valid": False}
+    if not phonenumbers.is_valid_number(number):
+        return {"valid": False}
+    kind = phonenumbers.number_type(number)
+    return {
+        "e164": phonenumbers.format_number(number, PhoneNumberFormat.E164),
+        "country": phonenumbers.region_code_for_number(number),
+        "type": PhoneNumberType.to_string(kind).lower(),
+        "valid": True,
+    }
+
+
+def test_phones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same from libphonenumber in Python and compiled, where the plans are the same."""
+    compiled = pytest.importorskip("rphonenumbers")
+    dice, examples = random.Random(2), of_all_regions()
+    for _ in range(PHONES):
+        text, country, code = phones(dice, examples)
+        monkeypatch.setattr(lead_phones, "library", lambda: phonenumbers)
+        found = lead_phones.phone(text, country)
+        expected = one_by_one(text, country)
+        assert {key: found[key] for key in expected} == expected, text
+        monkeypatch.setattr(lead_phones, "library", lambda: compiled)
+        if lead_phones.phone(text, country) != found:
+            assert code in CHANGED, text
+
+
+LOCAL = st.text("abzAZ09._+-'\" @é", min_size=1, max_size=8)
+HOST = st.text("abzAZ09.-_:@[]é ", min_size=1, max_size=6).map(lambda s: s + ".com") | LOCAL
+
+
+@given(LOCAL, HOST)
+def test_emails(local: str, host: str) -> None:
+    text = f"{local}@{host}"
+    found = leads.email(text)
+    try:
+        checked = email_validator.validate_email(text.strip(), check_deliverability=False)
+    except email_validator.EmailNotValidError as error:
+        expected = {"valid": False, "reason": str(error)}
+    else:
+        expected = {"value": checked.normalized, "domain": checked.domain, "valid": True}
+    assert {key: found[key] for key in expected} == expected
+
+
+SITE = st.text("abAZ09.-/:?#@[] \té", max_size=10)
+
+
+@given(st.sampled_from(["", "http://", "https://", "HTTP://", "ftp://", "//"]), SITE)
+def test_websites(scheme: str, rest: str) -> None:
+    """As by the way that takes every address apart."""
+    short = leads.website(scheme + rest + ".co.uk/x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leads, "_PLAIN_SITE", leads.re.compile("(?!)"))
+        assert leads.website(scheme + rest + ".co.uk/x") == short
