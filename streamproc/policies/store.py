@@ -6,6 +6,7 @@ nobody can guess a password, or a record, and compare.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from streamproc.errors import CreateError
 
 if TYPE_CHECKING:
     import sqlite3
+
+log = logging.getLogger("streamproc")
 
 _OVERHEAD_BYTES = 200  # of an entry in memory, besides its key and value
 _SECRET_BYTES = 32
@@ -49,7 +52,7 @@ class Store(Protocol):
         """What is kept, also when it is no longer good."""
 
     def put(self, key: bytes, kept: Kept) -> None:
-        """Keep it. Raises `CreateError` if the store broke."""
+        """Keep it, if that can be: an answer is not lost when it cannot."""
 
 
 class MemoryStore:
@@ -111,11 +114,14 @@ class SqliteStore:
         self._keeps_expired = keeps_expired
         self._secret = b""
         self._database: sqlite3.Connection | None = None
+        self._is_broken = False
+        self._error: type[Exception] = OSError  # SQLite's, once that is imported
 
     def open(self) -> None:
         """See `Store`."""
         import sqlite3
 
+        self._error = sqlite3.Error
         self._secret = _secret(f"{self._path}.key")
         try:
             _create(self._path)
@@ -149,6 +155,28 @@ class SqliteStore:
 
     def get(self, key: bytes) -> Kept | None:
         """See `Store`."""
+        if self._is_broken:
+            return None
+        try:
+            return self._find(key)
+        except self._error as error:
+            self._give_up(error)
+            return None
+
+    def put(self, key: bytes, kept: Kept) -> None:
+        """See `Store`."""
+        if not self._is_broken:
+            try:
+                self._write(key, kept)
+            except self._error as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """A full disk, a damaged file: the run goes on without, for its answers are paid for."""
+        self._is_broken = True
+        log.warning("%s: the cache failed, nothing is kept any more: %s", self._path, error)
+
+    def _find(self, key: bytes) -> Kept | None:
         query = "SELECT value, expires_s, used_s FROM kept WHERE key = ?"
         row = self._run(query, (key,)).fetchone()
         if row is None:
@@ -159,8 +187,7 @@ class SqliteStore:
             self._run("UPDATE kept SET used_s = ? WHERE key = ?", (now_s, key))
         return value, expires_s
 
-    def put(self, key: bytes, kept: Kept) -> None:
-        """See `Store`."""
+    def _write(self, key: bytes, kept: Kept) -> None:
         pages = (len(kept[0]) + _OVERHEAD_BYTES) // _PAGE_BYTES + 1
         if pages + _LEAST_PAGES // 2 > self._max_pages:
             return
@@ -191,13 +218,8 @@ class SqliteStore:
         return int(self._run(query, ()).fetchone()[0])
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        import sqlite3
-
         assert self._database is not None
-        try:
-            return self._database.execute(statement, values)
-        except sqlite3.Error as error:
-            raise CreateError(f"{self._path}: the cache failed: {error}") from error
+        return self._database.execute(statement, values)
 
 
 _SCHEMA = """

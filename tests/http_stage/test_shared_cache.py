@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 from servers.running import Server
+
+from tests.conftest import records
 
 
 def test_a_wrong_key_gets_no_answers_of_the_right_one(enrich: Any, server: Server) -> None:
@@ -50,3 +53,21 @@ def test_a_cache_in_a_file_has_a_limit(enrich: Any, folder: Path) -> None:
     cache = { path = "c.db", max_bytes = "1MiB" }"""
     assert enrich(text, *[{"n": n} for n in range(100)]).code == 0
     assert (folder / "c.db").stat().st_size <= 1.1 * 2**20
+
+
+def test_a_cache_without_room_costs_no_answer(run: Any, server: Server, folder: Path) -> None:
+    """What was paid for goes to its record; one line says that nothing is kept any more."""
+    url = f"{server.url}/large?bytes=5000&n={{n}}"
+    (folder / "p.toml").write_text(
+        f'[[stage]]\nname = "x"\nhttp = {{ url = "{url}" }}\ncache = {{ path = "c.db" }}\n'
+    )
+
+    def without_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    lines = b"".join(b'{"n":%d}\n' % n for n in range(200))
+    done = run("-c", "p.toml", stdin=lines, preexec_fn=without_room)
+    assert done.returncode == 0, done.stderr
+    assert len(records(done.stdout)) == server.stats()["total"] == 200
+    assert all("_error" not in each for each in records(done.stdout))
+    assert done.stderr.count(b"c.db: the cache failed, nothing is kept any more") == 1
