@@ -102,6 +102,9 @@ settings.register_profile(
 )
 settings.load_profile("streamproc")
 
+# hundreds of commands are started: each would compile the whole package anew, which is half its time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # a test run under nohup, or behind &, would hand that on to the processes tested with signals
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
