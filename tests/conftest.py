@@ -102,7 +102,7 @@ settings.register_profile(
 )
 settings.load_profile("streamproc")
 
-# hundreds of commands are started: each would compile the whole package anew, which is half its time
+# each command that is started would compile the whole package anew: half of what a start takes
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # a test run under nohup, or behind &, would hand that on to the processes tested with signals
