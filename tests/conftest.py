@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -150,6 +151,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((k for k, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG))
 
     items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """What pytest holds of all the tests lives to the end: no need to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:
