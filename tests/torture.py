@@ -42,7 +42,7 @@ def busy(record):
     return {"twice": record["n"] * 2}
 """
 LINES = 4_000  # seconds, and some checkpoints, with either stage
-PAD = 200  # bytes at most: the output is much larger than what pipes and buffers hold
+PAD = 700  # bytes at most: the output is much larger than what pipes and buffers hold
 READ_BYTES = 16_384  # what a buffered reader takes at a time, and a line
 FINAL = (0, 3)
 # what Python says of a SIGINT that comes before it can run any code: exit 1
