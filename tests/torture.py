@@ -282,7 +282,11 @@ FAULTS: dict[str, Fault] = {
 def _until_done(case: Case, survived: Counter[str], name: str, *signals: signal.Signals) -> None:
     """Starts it again and again; each run lives a little longer than the one before."""
     for k in range(40):
+        # most of them when it has begun: how long a start takes is the machine's business
+        waits, before = case.dice.random() < 0.8, _checkpoint(case)
         with case.resumed() as process:
+            while waits and process.poll() is None and _checkpoint(case) == before:
+                time.sleep(0.005)
             deadline = time.monotonic() + case.dice.random() * (0.4 + 0.4 * k)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)
@@ -308,6 +312,12 @@ def _until_saved(case: Case, process: subprocess.Popen[bytes]) -> None:
     begun_at = _saved_lines(case)
     while process.poll() is None and _saved_lines(case) <= begun_at:
         time.sleep(0.005)
+
+
+def _checkpoint(case: Case) -> int:
+    """Another number for each that was saved."""
+    path = case.folder / "cp"
+    return path.stat().st_ino if path.exists() else 0
 
 
 def _saved_lines(case: Case) -> int:
