@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import (
     OUTAGE,
@@ -184,6 +184,7 @@ CALLS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(calls=CALLS)
 def test_all_of_it_comes_back(calls: list[tuple[float, float, str]]) -> None:
     """Begun and cancelled at random, with everything on: limits hold, and then all is free."""
