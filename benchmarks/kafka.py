@@ -57,7 +57,7 @@ def _measured(records: int, repeat: int) -> Results:
         results.missing.append("kafka")
         results.rows.append(Row("Kafka", "-", None, note=f"install {needed}"))
         return results
-    with Broker() as broker:
+    with Broker(options=()) as broker:
         topics = Topics(broker)
         speed = _Speed(topics, min(repeat, 3), results)
         speed.to_stdout(max(FEW, records))

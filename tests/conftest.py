@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -19,12 +20,19 @@ COMMAND = [sys.executable, "-m", "streamproc"]
 ALONE = "TEST_IN_A_PROCESS_OF_ITS_OWN"
 PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
 NO_BROKER = "for a broker, install "  # why a test was skipped, before what is missing
-# beginnings of node ids whose tests share what starts slowly, such as a broker
+# beginnings of node ids: the tests of a file share what starts slowly, such as a broker
 SHARED = (
     "tests/kafka/",
     "tests/servers/",
     "tests/http/test_tls.py",
     "tests/e2e/test_demo_server.py",
+)
+# what takes long begins first, or a worker would be busy with it when all others have ended
+LONG = (
+    "tests/kafka/test_memberships.py",
+    "tests/kafka/",
+    "tests/promises/test_torture.py",
+    "tests/simulation/",
 )
 
 ROOT = Path(__file__).parent.parent
@@ -102,20 +110,23 @@ settings.register_profile(
 )
 settings.load_profile("streamproc")
 
+# each command that is started would compile the whole package anew: half of what a start takes
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # a test run under nohup, or behind &, would hand that on to the processes tested with signals
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Shared(LoadScopeScheduling):
-    """One worker runs all tests that share something; all others run where there is time.
+    """One worker runs all tests of a file that share something; others run where there is time.
 
     `--dist loadgroup` would do, but pytest 9.2 leaves it without effect:
     https://github.com/pytest-dev/pytest-xdist/issues/1386
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((each for each in SHARED if nodeid.startswith(each)), nodeid)
+        return nodeid.partition("::")[0] if nodeid.startswith(SHARED) else nodeid
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -134,7 +145,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        return next((k for k, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG))
+
+    items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """What pytest holds of all the tests lives to the end: no need to look through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:
+    config.option.loadscopereorder = False
     return Shared(config, log)
 
 

@@ -176,6 +176,14 @@ FOUND: list[tuple[str, Line]] = [
 
 def check(target: str, line: Line) -> None:
     """Raises AssertionError if it costs too much, and what is no answer to wrong bytes."""
+    gc.freeze()  # what tests before have left in this process is not the line's
+    try:
+        _check(target, line)
+    finally:
+        gc.unfreeze()
+
+
+def _check(target: str, line: Line) -> None:
     before_s = 0.0
     for size in SIZES:
         data = line.of(size)
@@ -193,14 +201,10 @@ def check(target: str, line: Line) -> None:
 
 def _cost_s(target: str, data: bytes) -> float:
     gc.collect()
-    gc.freeze()  # what tests before have left in this process is not the line's
-    try:
-        begun_s = time.process_time()
-        with suppress(RecordError):
-            TARGETS[target](data)
-        return time.process_time() - begun_s
-    finally:
-        gc.unfreeze()
+    begun_s = time.process_time()
+    with suppress(RecordError):
+        TARGETS[target](data)
+    return time.process_time() - begun_s
 
 
 def any_line(dice: random.Random) -> Line:

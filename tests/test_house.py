@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import streamproc
 
@@ -167,6 +168,21 @@ def test_all_is_complete(path: Path) -> None:
     """A name that a package takes in from its files is a name that it promises."""
     taken = {each.rpartition(".")[2] for each in imports(path) if each.startswith("streamproc.")}
     assert taken == set(import_module(module_of(path)).__all__)
+
+
+def test_no_example_has_a_time_limit() -> None:
+    """A machine may be busy: the profile in tests/conftest.py says it for all tests."""
+    assert settings().deadline is None
+    limited = [
+        f"{path}:{node.lineno}"
+        for path in sorted(Path(__file__).parent.rglob("*.py"))
+        if path.name != "conftest.py"
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+        and any(keyword.arg == "deadline" for keyword in node.keywords)
+        and ast.unparse(node.func).endswith("settings")
+    ]
+    assert limited == []
 
 
 def test_the_front_door_refuses_unknown_names() -> None:

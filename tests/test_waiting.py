@@ -25,7 +25,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(actions=ACTIONS)
 def test_it_is_a_stable_queue_by_age(
     loop: asyncio.AbstractEventLoop, actions: list[tuple[str, int]]
@@ -75,7 +75,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=STEPS)
 def test_no_wake_up_is_lost_and_the_first_comes_first(
     steps: list[tuple[int, list[tuple[str, int]]]],

@@ -8,6 +8,7 @@ faults that takes; it ends with the same output as an undisturbed run, or the sc
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shlex
@@ -29,20 +30,19 @@ STAGE = """
 import asyncio, random, time
 
 async def slow(record):
-    await asyncio.sleep(random.random() * 0.004)
+    await asyncio.sleep(random.random() * 0.08)
     if record["n"] % 97 == 0:
         raise ValueError("every 97th")
     return {"twice": record["n"] * 2}
 
 def busy(record):
-    until = time.perf_counter() + 0.0002
-    while time.perf_counter() < until:
-        pass
+    time.sleep(0.0005)  # keeps the loop, not the machine
     if record["n"] % 97 == 0:
         raise ValueError("every 97th")
     return {"twice": record["n"] * 2}
 """
-LINES = 12_000
+LINES = 4_000  # seconds, and some checkpoints, with either stage
+PAD = 700  # bytes at most: the output is much larger than what pipes and buffers hold
 READ_BYTES = 16_384  # what a buffered reader takes at a time, and a line
 FINAL = (0, 3)
 # what Python says of a SIGINT that comes before it can run any code: exit 1
@@ -63,7 +63,7 @@ class Case:
         self.dice = dice
         (folder / "stages.py").write_text(STAGE)
         lines = [
-            b"" if dice.random() < 0.01 else b'{"n":%d,"pad":"%s"}' % (n, b"x" * dice.randrange(60))
+            b'{"n":%d,"pad":"%s"}' % (n, b"x" * dice.randrange(PAD)) * (dice.random() > 0.01)
             for n in range(LINES)
         ]
         cut = dice.randrange(LINES)
@@ -165,7 +165,8 @@ def terminate(case: Case, survived: Counter[str]) -> None:
 
 def abort(case: Case, survived: Counter[str]) -> None:
     """Two signals at once: what is in flight is left to the next run."""
-    _until_done(case, survived, "two signals", signal.SIGINT, signal.SIGINT)
+    # two alike may arrive as one
+    _until_done(case, survived, "two signals", signal.SIGINT, signal.SIGTERM)
 
 
 def lose_writes(case: Case, survived: Counter[str]) -> None:
@@ -173,13 +174,14 @@ def lose_writes(case: Case, survived: Counter[str]) -> None:
     copies = [case.folder / "out", case.folder / "cp", case.folder / "out.dead"]
     for _ in range(3):
         with case.resumed() as process:
-            _sleep(case, 1.2, 2.2)
+            _until_saved(case, process)
             if process.poll() is not None:
                 break
             for path in copies:  # the output is older than the checkpoint
                 if path.exists():
                     shutil.copy(path, f"{path}.old")
-            _sleep(case, 0.3, 1.5)
+            _until_saved(case, process)
+            _sleep(case, 0, 0.5)
         if not (case.folder / "out.old").exists() or not (case.folder / "out.old").stat().st_size:
             continue
         for path in copies:
@@ -192,10 +194,11 @@ def lose_writes(case: Case, survived: Counter[str]) -> None:
 def cut_checkpoint(case: Case, survived: Counter[str]) -> None:
     """A checkpoint that lost its end: an older entry of it is good."""
     with case.resumed() as process:
-        _sleep(case, 2.3, 3.0)
+        _until_saved(case, process)
+        _until_saved(case, process)
         is_whole = process.poll() is None
     path = case.folder / "cp"
-    if is_whole and path.read_bytes().count(b"\n") > 1:
+    if is_whole:
         os.truncate(path, path.stat().st_size - case.dice.randrange(1, 200))
         survived["truncated checkpoint"] += 1
     _finish(case)
@@ -279,7 +282,11 @@ FAULTS: dict[str, Fault] = {
 def _until_done(case: Case, survived: Counter[str], name: str, *signals: signal.Signals) -> None:
     """Starts it again and again; each run lives a little longer than the one before."""
     for k in range(40):
+        # most of them when it has begun: how long a start takes is the machine's business
+        waits, before = case.dice.random() < 0.8, _checkpoint(case)
         with case.resumed() as process:
+            while waits and process.poll() is None and _checkpoint(case) == before:
+                time.sleep(0.005)
             deadline = time.monotonic() + case.dice.random() * (0.4 + 0.4 * k)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)
@@ -298,6 +305,25 @@ def _until_done(case: Case, survived: Counter[str], name: str, *signals: signal.
                 f"{case}: exit {code}, see {case.folder}"
             )
     _finish(case)
+
+
+def _until_saved(case: Case, process: subprocess.Popen[bytes]) -> None:
+    """The checkpoint is of more lines than now, or the run is over."""
+    begun_at = _saved_lines(case)
+    while process.poll() is None and _saved_lines(case) <= begun_at:
+        time.sleep(0.005)
+
+
+def _checkpoint(case: Case) -> int:
+    """Another number for each that was saved."""
+    path = case.folder / "cp"
+    return path.stat().st_ino if path.exists() else 0
+
+
+def _saved_lines(case: Case) -> int:
+    path = case.folder / "cp"
+    entries = path.read_bytes().splitlines() if path.exists() else []
+    return int(json.loads(entries[-1]).get("progress", {}).get("lines", 0)) if entries else 0
 
 
 def _children(pid: int) -> list[int]:

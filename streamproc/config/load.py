@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import typing
@@ -154,20 +155,16 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
         except ConfigError as error:
             problems += [f"{path}.{problem}" for problem in error.problems]
             return None
-    kinds = typing.get_type_hints(kind, include_extras=True)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
-    hints = {name: kinds[field] for name, field in names.items()}
+    known = _known(kind)
     fields: dict[str, Any] = {}
     found = len(problems)
     for key, item in value.items():
         where = join(path, key)
-        if key in hints:
-            fields[names[key]] = _convert(hints[key], item, where, problems)
+        if key in known:
+            fields[known[key].name] = _convert(known[key].type, item, where, problems)
         else:
-            problems.append(f"{where}: {_unknown(kind, key, hints)}")
-    missing = [
-        f.name for f in msgspec.structs.fields(kind) if f.required and f.encode_name not in value
-    ]
+            problems.append(f"{where}: {_unknown(kind, key, known)}")
+    missing = [each.name for key, each in known.items() if each.required and key not in value]
     problems += [f"{path}: {name} is missing" for name in missing]
     if len(problems) > found:
         return None
@@ -176,6 +173,12 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
     except ValueError as error:
         problems.append(f"{path}: {error}")
         return None
+
+
+@functools.cache  # annotations are text: to read those of a class takes milliseconds
+def _known(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a struct, by their names in a table."""
+    return {each.encode_name: each for each in msgspec.structs.fields(kind)}
 
 
 def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
@@ -192,7 +195,7 @@ def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
 
 
 def _has(kind: Any, key: str) -> bool:
-    return key in {field.encode_name for field in msgspec.structs.fields(kind)}
+    return key in _known(kind)
 
 
 def _items_in(kind: Any) -> Any:

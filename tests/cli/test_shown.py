@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.shown import MOST, as_json, one_line
@@ -119,7 +119,6 @@ def test_data_stays_data(run: Any) -> None:
 
 
 @given(st.text(st.characters(codec=None), max_size=2000))
-@settings(deadline=None)
 def test_any_text(text: str) -> None:
     """No text does anything but be read."""
     shown = one_line(text)

@@ -241,13 +241,12 @@ class Bare:
 
 
 TestPlaces = PlacesMachine.TestCase
-TestPlaces.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestPlaces.settings = settings(stateful_step_count=25)
 
 
 # Slots
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30)), min_size=1, max_size=12))
 def test_a_call_that_is_cancelled_at_any_moment_gives_its_place_back(
     calls: list[tuple[int, int]],

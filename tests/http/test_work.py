@@ -33,7 +33,6 @@ MIB = 1 << 20
 SOME = settings(
     max_examples=60,
     derandomize=True,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # making a slow case smaller takes for ever
 )
 SIZES = st.sampled_from([1000, 60_000, MIB // 4])

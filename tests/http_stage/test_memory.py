@@ -95,6 +95,7 @@ def test_answers_behind_one_that_hangs(
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("url", [""], ids=["plain"], indirect=True)  # small ones come as they are
 def test_lines_that_decode_to_much_more(start: Any, folder: Path, url: str) -> None:
     """36 lines of 2.1 MB, of which each takes 45 MB once it is decoded.
 

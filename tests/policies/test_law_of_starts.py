@@ -184,7 +184,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(calls=CALLS)
 def test_all_of_it_comes_back(calls: list[tuple[float, float, str]]) -> None:
     """Begun and cancelled at random, with everything on: limits hold, and then all is free."""

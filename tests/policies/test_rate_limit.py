@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from simulated import Asked, Stay, counted, now, simulate, site
 
@@ -83,7 +83,6 @@ def test_who_is_cancelled_takes_nothing() -> None:
     simulate(main())
 
 
-@settings(max_examples=60)
 @given(
     count=st.integers(1, 20),
     period_s=st.sampled_from([0.5, 1.0, 60.0]),

@@ -289,7 +289,9 @@ def services(draw: Any, name: str, records: int) -> Service:
     kind = draw(BAD)
     if kind == "429":
         share = min(share, 0.02)  # each of them is asked ten times and for 300 s
-    bad = {n: kind for n in range(records) if draw_share(draw, share)} if share else {}
+    # one choice for all records: a choice each took longer than to play the scenario
+    dice = random.Random(draw(st.integers(0, 1000)))
+    bad = {n: kind for n in range(records) if dice.random() < share}
     outage = draw(
         st.none()
         | st.tuples(
@@ -317,10 +319,6 @@ def services(draw: Any, name: str, records: int) -> Service:
         pause=pause,
         body_bytes=draw(st.sampled_from([0, 0, 2000, 10_000])),
     )
-
-
-def draw_share(draw: Any, share: float) -> bool:
-    return draw(st.integers(0, 99)) < share * 100
 
 
 @st.composite

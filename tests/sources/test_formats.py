@@ -108,7 +108,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4),
     st.booleans(), st.sampled_from([None, 0, 2]), st.integers(1, 9),
