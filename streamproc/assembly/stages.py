@@ -23,7 +23,7 @@ from streamproc.config.settings import FallbackSettings, Settings, StageSettings
 from streamproc.counters import CallTally
 from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Layer, Stage
+from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
 
 log = logging.getLogger("streamproc")
 
@@ -36,8 +36,9 @@ class StageBuilder:
     and how, `admissions` where calls wait for their targets.
     """
 
-    def __init__(self, pipeline: Settings) -> None:
+    def __init__(self, pipeline: Settings, audience: Audience = NOBODY) -> None:
         self._pipeline = pipeline
+        self._audience = audience
         self._made: set[str] = set()  # members that stages add
         self.calls: dict[str, CallTally] = {}
         self.records: dict[str, Attendance] = {}
@@ -67,7 +68,7 @@ class StageBuilder:
             enricher = kind(text[0])(text[1], self.records[name].used)
             replaces = True
         elif settings.all is not None:
-            enricher = self._sources(settings.all)
+            enricher = self._sources(name, settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
             limits_s = tuple(
                 limit
@@ -90,6 +91,7 @@ class StageBuilder:
         return Stage(
             name=name,
             enricher=enricher,
+            observer=self._observer(name),
             into=into(settings),
             when=when,
             timeout_s=timeout_s,
@@ -99,6 +101,12 @@ class StageBuilder:
             limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
             is_users=any(is_users(each) for each in (settings, *(settings.all or ()))),
         )
+
+    def _observer(self, name: str) -> StageObserver:
+        return StageObserver(name, self._counts(name), self._audience)
+
+    def _counts(self, name: str) -> CallTally:
+        return self.calls.setdefault(name, CallTally())
 
     def _when(self, settings: StageSettings) -> Any:
         """Its condition, which counts; and the beginning of its counts."""
@@ -136,20 +144,20 @@ class StageBuilder:
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
 
-    def _sources(self, sources: Sequence[StageSettings]) -> Any:
+    def _sources(self, name: str, sources: Sequence[StageSettings]) -> Any:
         from streamproc.enrichers.sources import SourceOf, SourcesEnricher
 
         out = []
         for each in sources:
-            name = each.name or ""
+            own = each.name or ""
             function = None
             if each.http is None:
-                function = self._function(each, name)
+                function = self._function(each, own)
                 if function.replaces:
-                    raise ConfigError(f"{name}: a transform cannot be one of several sources")
+                    raise ConfigError(f"{own}: a transform cannot be one of several sources")
             when = self._when(each)
-            out.append(SourceOf(name, into(each), when, self._layered(each, name, function)))
-        return SourcesEnricher(out)
+            out.append(SourceOf(own, into(each), when, self._layered(each, own, function)))
+        return SourcesEnricher(out, self._observer(name))
 
     def _layered(
         self, settings: StageSettings, name: str, function: Any = None, *, is_spare: bool = False
@@ -164,12 +172,11 @@ class StageBuilder:
         from streamproc.policies.fallback import Fallback
         from streamproc.policies.stack import as_they_are, layers_of
 
-        counts = self.calls.setdefault(name, CallTally())
         policies = policies_of(settings)
         breaker = policies.get("breaker")
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
-        limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
-        site = Site(name, *limits, self.records[name])
+        limits = self._timeout_s(settings), self._counts(name), bool(settings.fallback), max_wait_s
+        site = Site(name, *limits, self.records[name], self._audience)
         asks = self._asks(settings, name, function)
         if (batch := getattr(function, "batch", None)) is not None:
             policies = {"batch": batch} | policies

@@ -202,7 +202,7 @@ class LocalEngine:
                 if not slot.has_place:
                     await self._enter(slot)
                     continue
-                if memory.is_short and not await self._has_room(slot):
+                if memory.held_bytes >= memory.room_bytes and not await self._has_room(slot):
                     continue
                 taken = work.take()
                 if taken is None:
@@ -228,7 +228,8 @@ class LocalEngine:
                 else:
                     self._finish(batch, i, outcome)
                 outcome = b""  # it may be large, and the next record long in coming
-                share.close()
+                if share.n_bytes:
+                    share.close()
                 if wanting:
                     slot.release()  # calls that wait are older than the next record
                 unseen = finished.unseen

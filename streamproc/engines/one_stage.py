@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from itertools import repeat
+from time import perf_counter
 from typing import Any
 
 from streamproc.codec import (
@@ -15,6 +16,7 @@ from streamproc.codec import (
     encode,
     encode_quickly,
 )
+from streamproc.counters import AT_ONCE
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.slot import Slot
 from streamproc.engines.state import CALLING, RUNNING
@@ -46,8 +48,11 @@ class OneStage:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._stage = stage = program.stages[0]
+        self._executor = program.only_executor
+        self._awaited = self._executor.awaited
+        self._is_bare = self._executor.mode == "awaited" and not self._executor.is_heard
         self._call = stage.enricher.call
-        self._is_layered = stage.enricher.mode == "layered"
+        self._recent = self._executor.counts.recent
         self._name = stage.into[0] if stage.into is not None else None
         self._key = b",%b:" % encode(self._name)
         self._returns_argument = False
@@ -73,22 +78,31 @@ class OneStage:
         slot.document = None  # what a late abandonment needs is in the line
         slot.stage = stage = self._stage
         slot.attempts = 0
+        slot.held_s = 0.0
+        begun_s: float | None = None
         try:
-            if self._is_layered:
-                slot.held_s = 0.0
-                value = await self._call(record, slot)
-            else:
+            if self._is_bare:  # as `Executor.awaited`, without its frame: the call may cost less
+                slot.attempts = 1
                 slot.attempt += 1
                 slot.timed, slot.state = stage, CALLING
+                begun_s = perf_counter()
                 value = await self._call(record)
                 if slot.state is CALLING:
                     slot.state = RUNNING
                 else:
                     slot.end()
+                self._recent.append(perf_counter() - begun_s)
+                if len(self._recent) >= AT_ONCE:
+                    self._executor.counts.settled()
                 if value is None:
                     value = NOTHING
+            else:
+                value = await self._awaited(record, slot)
         except BaseException as error:
-            failure = slot.end_failed(users(error, awaited=True))
+            if begun_s is not None:
+                failure = self._executor.failure(begun_s, slot, error)
+            else:
+                failure = slot.end_failed(users(error, awaited=True))
         else:
             tail = self._tail(value, given)
             if tail is not None:
@@ -109,7 +123,7 @@ class OneStage:
                 return None
         except TypeError:
             return None
-        return None if tail.find(b"null") >= 0 or tail.find(b"_error") >= 0 else tail
+        return None if b"null" in tail or b"_error" in tail else tail
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
@@ -154,19 +168,13 @@ class OneStage:
             return
         given = list(map(dict.copy, records))
         values: list[Any] = []
-        error: BaseException | None = None
-        try:
-            values.extend(map(self._call, records))
-        except StreamprocError as raised:
-            error = raised
-        except BaseException as raised:
-            error = users(raised)  # of record number len(values)
+        error = self._executor.some(records, values)  # of record number len(values)
         if error is None and (tails := self._tails(values, records, given, before)):
             lines += [raw[:-1] + tail for raw, tail in zip(raws, tails, strict=True)]
             return
         done = len(values)
         for k, raw in enumerate(raws):
-            value = values[k] if k < done else None
+            value = values[k] if k < done else NOTHING
             if k > done:
                 value, error = self._called(records[k])
             if value is None:
@@ -178,7 +186,7 @@ class OneStage:
 
     def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
         try:
-            return self._call(record), None
+            return self._executor.inline(record), None
         except StreamprocError as error:
             return None, error
         except BaseException as error:

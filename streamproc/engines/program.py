@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from streamproc.codec import Document, OnError, Outline
+from streamproc.engines.executor import Executor
 from streamproc.engines.slot import Slot
 from streamproc.engines.users import failed_of, users
 from streamproc.errors import (
@@ -55,11 +56,17 @@ class Program:
         self.on_error = on_error
         self._incoming_errors = incoming_errors
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
-        self._steps: list[tuple[Stage, Callable[..., Any], str]] = []
+        self._steps: list[tuple[Stage, Executor]] = []
 
     def bind(self) -> None:
         """Look the calls up, once the enrichers are entered."""
-        self._steps = [(s, s.enricher.call, s.enricher.mode) for s in self.stages]
+        self._steps = [(stage, Executor(stage)) for stage in self.stages]
+
+    @property
+    def only_executor(self) -> Executor:
+        """Of a program with one stage, that is bound."""
+        ((_, executor),) = self._steps
+        return executor
 
     def inline(self, batch: Batch, i: int) -> Outcome:
         """Finish line i of `batch`; only if `is_inline`."""
@@ -91,12 +98,11 @@ class Program:
 
     def _inline_from(self, first: int, document: Document, batch: Batch, i: int) -> Outcome:
         for k in range(first, len(self._steps)):
-            stage, call, _ = self._steps[k]
+            stage, executor = self._steps[k]
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
-                value = call(document.fields)
-                made = _apply(stage, document, NOTHING if value is None else value)
+                made = _apply(stage, document, executor.inline(document.fields))
             except BaseException as error:
                 return self._failed(stage, users(error), document, batch, i)
             if made is not None:
@@ -118,26 +124,20 @@ class Program:
         self, first: int, document: Document, batch: Batch, i: int, slot: Slot
     ) -> Outcome:
         for k in range(first, len(self._steps)):
-            stage, call, mode = self._steps[k]
+            stage, executor = self._steps[k]
             slot.attempts = 1  # not those of another stage, or of another record
             if k > first:
                 slot.only = None  # of the stage that the record goes on at
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
-                if mode == "layered":
-                    slot.arrive(stage, document)
-                    value = await call(document.fields, slot)
+                if executor.mode != "layered" and not slot.may_start:
+                    await slot.enter()
+                if executor.mode == "inline":
+                    value = executor.inline(document.fields)
                 else:
-                    if not slot.may_start:
-                        await slot.enter()
-                    value = call(document.fields)
-                    if mode == "awaited":
-                        slot.arrive(stage, document)
-                        slot.begin(stage)
-                        value = await value
-                        slot.end()
-                    value = NOTHING if value is None else value
+                    slot.arrive(stage, document)
+                    value = await executor.awaited(document.fields, slot)
                 made = _apply(stage, document, value)
             except BaseException as error:
                 failure = slot.end_failed(users(error, awaited=True))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from streamproc.enrichers.layered import LayeredEnricher
 from streamproc.errors import RecordError, SourcesError, StreamprocError, described
-from streamproc.interfaces import Visit
+from streamproc.interfaces import StageObserver, Visit
 from streamproc.record import NOTHING, Several
 from streamproc.secrets import redact
 
@@ -29,8 +30,9 @@ class SourcesEnricher:
 
     mode: Literal["layered"] = "layered"
 
-    def __init__(self, sources: Sequence[SourceOf]) -> None:
+    def __init__(self, sources: Sequence[SourceOf], observer: StageObserver) -> None:
         self._sources = sources
+        self._observer = observer
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -52,6 +54,7 @@ class SourcesEnricher:
         """`Several` results. Raises `SourcesError` if a source failed."""
         asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
         visits: dict[str, Visit] = {}
+        begun_s = perf_counter()
 
         def ask(source: SourceOf) -> Any:
             async def job(own: Visit) -> Any:
@@ -78,6 +81,7 @@ class SourcesEnricher:
             else:
                 errors[source.name] = _as_record_error(error)
         visit.attempts = max((each.attempts for each in visits.values()), default=1)
+        self._observer.gathered(perf_counter() - begun_s, is_failed=bool(errors))
         if errors:
             facts = {
                 name: {"kind": error.kind, "message": redact(error.message),

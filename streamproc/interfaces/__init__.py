@@ -27,10 +27,33 @@ from streamproc.interfaces.corridor import (
     Source,
     Work,
 )
+from streamproc.interfaces.observers import (
+    NOBODY,
+    Audience,
+    CallEnded,
+    CallFailed,
+    CallRetried,
+    CallsEnded,
+    CallStarted,
+    CallWaited,
+    CircuitChanged,
+    Observer,
+    TargetPaused,
+)
 from streamproc.interfaces.recipes import Policy, Recipe, StageKind, part_of
+from streamproc.interfaces.stage_observer import StageObserver
 
 __all__ = [
+    "NOBODY",
+    "Audience",
     "Call",
+    "CallEnded",
+    "CallFailed",
+    "CallRetried",
+    "CallStarted",
+    "CallWaited",
+    "CallsEnded",
+    "CircuitChanged",
     "Door",
     "Engine",
     "Enricher",
@@ -40,6 +63,7 @@ __all__ = [
     "Keeper",
     "Layer",
     "MessageSink",
+    "Observer",
     "Opens",
     "Policy",
     "RecheckError",
@@ -51,7 +75,9 @@ __all__ = [
     "Source",
     "Stage",
     "StageKind",
+    "StageObserver",
     "Standing",
+    "TargetPaused",
     "Timed",
     "Visit",
     "Work",

@@ -11,6 +11,8 @@ from msgspec import Struct, field
 from streamproc.attendance import Attendance
 from streamproc.counters import CallTally
 from streamproc.interfaces.corridor import Opens
+from streamproc.interfaces.observers import NOBODY, Audience
+from streamproc.interfaces.stage_observer import StageObserver
 
 
 class Enricher(Opens, Protocol):
@@ -231,6 +233,12 @@ class Site(Struct, frozen=True):
     has_fallback: bool = False
     max_wait_s: float = 300.0
     records: Attendance = field(default_factory=Attendance)
+    audience: Audience = NOBODY
+
+    @property
+    def observer(self) -> StageObserver:
+        """Who is told of its calls."""
+        return StageObserver(self.name, self.counts, self.audience)
 
     def place(self, target: Hashable) -> str:
         """Stage and target, for messages; a function's target is its stage."""
@@ -251,11 +259,13 @@ class Stage(Struct, frozen=True):
     puts the result in the record's place. `when` decides from the record's fields.
     `keeps_answers`: what a call answers is worth waiting for, also when the run is aborted.
     `sources` are the names of those that it asks at once. `limits_s` are all time limits
-    that run in it. `is_users`: code runs in it that is not ours.
+    that run in it. `is_users`: code runs in it that is not ours. `observer` is told of its
+    calls; where it has policies they tell.
     """
 
     name: str
     enricher: Enricher
+    observer: StageObserver
     into: tuple[str, ...] | None = None
     when: Callable[[dict[str, Any]], Any] | None = None
     timeout_s: float = 30.0

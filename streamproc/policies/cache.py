@@ -84,18 +84,19 @@ class Caching:
         """`inner` with this policy around it."""
         from streamproc.policies.single_flight import Flights
 
-        counts, store = site.counts, self._store
+        observer, store = site.observer, self._store
         flights = Flights()
 
         async def cached(call: Any, visit: Visit) -> Any:
             key = store.key(call.key())
             kept = store.get(key)
             if kept is not None and kept[1] > time.time():
-                counts.cache_hits += 1
+                observer.cached()
                 return _decoded(kept[0])
             is_stale = kept is not None and self._cache.stale_if_error
             call.standing.is_patient = not is_stale
-            counts.coalesced += key in flights
+            if key in flights:
+                observer.coalesced()
 
             async def make(own: Visit) -> bytes:
                 value = await inner(call, own)

@@ -25,7 +25,7 @@ class Fallback:
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it; takes fields, not calls."""
-        counts = site.counts
+        observer = site.observer
 
         async def answered(fields: Any, visit: Visit) -> Any:
             failure: Exception
@@ -36,7 +36,7 @@ class Fallback:
             except Exception as error:
                 failure = error
             for name, other in self._others:
-                counts.fallbacks += 1
+                observer.fell_back()
                 log.debug("stage %s: asking %s instead: %s", site.name, name, failure)
                 try:
                     return self._marked(await other(fields, visit), name)

@@ -93,15 +93,15 @@ class Gate:
         self._room = visit.room
         self.is_easy = False
         began_s = self._arrived_at = self._now()
+        wait = self._conditions.wait(began_s)
         is_counted = False
         try:
             while True:
                 self._conditions.advance(self._now())
                 if error := self._refusal(standing):
                     raise error
-                if not is_counted and not self._conditions.has_token:
-                    is_counted = True
-                    self._site.counts.rate_limited += 1
+                if not is_counted and (is_counted := not self._conditions.has_token):
+                    self._site.observer.rate_limited()
                 turn = self._loop.create_future()
                 waiter = self._join(standing, visit, turn)
                 try:
@@ -116,7 +116,9 @@ class Gate:
                     return
                 self._conditions.take_back(standing)
         finally:
-            visit.held_s += self._now() - began_s
+            waited_s = self._now() - began_s
+            visit.held_s += waited_s
+            self._site.observer.waited(self._target, wait, waited_s)
 
     def _join(self, standing: Standing, visit: Visit, turn: asyncio.Future[None]) -> Waiter:
         """Wait in line; a place that the visit still has goes to the oldest call, maybe its own."""
@@ -170,8 +172,7 @@ class Gate:
 
     def _as_probe(self, waiter: Waiter) -> tuple[bool, int, int]:
         """Different calls in turn, suspects last."""
-        standing = waiter.what[0]
-        return self._health.is_suspect(standing), standing.probes, waiter.age
+        return self._health.is_suspect(waiter.what[0]), waiter.what[0].probes, waiter.age
 
     def _are_all_suspect(self) -> bool:
         return all(self._health.is_suspect(waiter.what[0]) for waiter in self._line)
@@ -213,7 +214,6 @@ class Gate:
         what the call fails of if it does not wait for a target that asks for long.
         """
         if self._conditions.failed(standing, error):
-            self._site.counts.circuit_opened += 1
             self._refuse()
         try:
             if error.throttled:
@@ -228,6 +228,7 @@ class Gate:
         is_long = self._conditions.refused(standing, after_s)
         if pause.lasts_until - now > (left_s + _NEWS_S if left_s else 0.0):
             why = f"Retry-After, {error.status}" if error.status else "streamproc.Retry"
+            self._site.observer.paused(self._target, after_s)
             log.info("%s: paused for %.1f s (%s)", self._outage.place, after_s, why)
         if is_long:
             self._outage.told_to_wait(after_s)

@@ -58,7 +58,7 @@ class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
         heard: Callable[[Hashable, CallError], None] = lambda target, failure: None,
     ) -> Inner:
         """`inner` with this policy around it. `heard`: of whom is asked again, and why."""
-        counts = site.counts
+        observer = site.observer
 
         async def persistent(call: Any, visit: Visit) -> Any:
             try:
@@ -89,7 +89,7 @@ class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         raise failure
                 if visit.deadline_s is not None and now_s + pause_s > visit.deadline_s:
                     raise failure
-                counts.retries += 1
+                observer.retried(call.target, failure, pause_s)
                 heard(call.target, failure)
                 await visit.pause(pause_s)
                 try:

@@ -6,12 +6,11 @@ and maps what user code raises to what policies decide by.
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from msgspec import Struct
 
-from streamproc.errors import CallError, RecordError, Retry, described
+from streamproc.errors import CallError, Retry, described
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
 
 
@@ -20,30 +19,34 @@ class Timeout(Struct, frozen=True):
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        counts = site.counts
+        observer = site.observer
 
         async def attempt(call: Any, visit: Visit) -> Any:
-            counts.requests += 1
-            begun_s = perf_counter()
             visit.begin(site)
+            begun_s = observer.requested(call.target, visit.attempts)
             try:
                 value = await inner(call, visit)
                 visit.end()
             except RecheckError:  # nothing was asked yet
-                counts.requests -= 1
+                observer.recalled(begun_s, call.target, visit.attempts)
                 visit.attempts -= 1
                 visit.end()
                 raise
             except BaseException as error:
-                failure = visit.end_failed(error)
-                counts.took(perf_counter() - begun_s)
-                if failure is error and isinstance(error, RecordError):
+                try:
+                    failure = visit.end_failed(error)
+                except BaseException:
+                    observer.given_up(begun_s, call.target, visit.attempts)
                     raise
                 if failure is not error and isinstance(failure, CallError):
                     failure.reword(_noted(failure.message, error))
-                raise as_call_error(failure) from error
-            counts.took(perf_counter() - begun_s)
-            counts.not_found += call.is_negative
+                failure = as_call_error(failure)
+                observer.failed(begun_s, call.target, visit.attempts, failure)
+                if failure is error:
+                    raise
+                raise failure from error
+            outcome = "not_found" if call.is_negative else "ok"
+            observer.ended(begun_s, call.target, visit.attempts, outcome)
             return value
 
         return attempt

@@ -28,9 +28,10 @@ class Summary(Struct, frozen=True):
     `unselected` were passed over by `skip` and `sample`, and are not received. `failed` were
     annotated on stdout; `malformed` of all failed were no JSON objects;
     `had_error` of `ok` came in with an `_error` and went through untouched. `requests` are
-    attempts, `retries` those after the first; `stages` has the same by stage, with percentiles of
-    an attempt's duration, answers that were `not_found` (404), and records that it `skipped`, by
-    its `when` or for want of a field. Times in seconds, sizes in bytes.
+    attempts where there are policies, `retries` those after the first; `stages` has the same by
+    stage, with its `calls` (each attempt is one), how many failed, how long they took, with
+    percentiles where they were waited for, answers that were `not_found` (404), and records that it
+    `skipped`, by its `when` or for want of a field. Times in seconds, sizes in bytes.
     """
 
     received: int
@@ -149,12 +150,14 @@ class Summary(Struct, frozen=True):
 
 
 def _of_calls(calls: CallTally | None) -> dict[str, Any]:
-    if calls is None:  # code without policies is called and not measured
+    if calls is None:
         return {}
-    counts: dict[str, Any] = {
-        name: getattr(calls, name) for name in (*_CALLS, "not_found", "fallbacks")
-    }
+    calls.settled()
+    names = ("calls", "failed_calls", *_CALLS, "not_found", "fallbacks")
+    counts: dict[str, Any] = {name: getattr(calls, name) for name in names}
     counts |= calls.others
+    counts["total_s"] = round(calls.total_s, 6)
+    counts["mean_s"] = round(calls.total_s / calls.calls, 9) if calls.calls else None
     for percent in (50, 95, 99):
         seconds = calls.percentile_s(percent / 100)
         counts[f"p{percent}_s"] = None if seconds is None else round(seconds, 6)

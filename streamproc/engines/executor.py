@@ -1,0 +1,87 @@
+"""The one place where a stage is called: record by record, some at once, or to be awaited.
+
+Its observer is told here of plain code and of coroutines; where policies stand around the calls,
+the innermost of them tells of each attempt (`policies.timeout`).
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from streamproc.engines.slot import Slot
+from streamproc.engines.users import users
+from streamproc.errors import StreamprocError
+from streamproc.interfaces import Stage
+from streamproc.record import NOTHING
+
+
+class Executor:
+    """Calls one stage, which is entered. What is nothing to add comes back as `NOTHING`.
+
+    `awaited` takes a record and its slot, and is for stages that are not `inline`.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._call = stage.enricher.call
+        self._observer = stage.observer
+        self.mode = stage.enricher.mode
+        self.is_heard = stage.observer.is_heard
+        self.counts = stage.observer.counts
+        # what takes a visit itself is awaited without a frame of ours
+        self.awaited = self._call if self.mode == "layered" else self._awaited
+
+    def inline(self, fields: dict[str, Any]) -> Any:
+        """The result for one record."""
+        begun_s = perf_counter()
+        try:
+            value = self._call(fields)
+        except BaseException as error:
+            self._observer.called(1, perf_counter() - begun_s, users(error))
+            raise
+        if self.is_heard:
+            self._observer.called(1, perf_counter() - begun_s)
+        else:
+            self.counts.calls += 1
+            self.counts.total_s += perf_counter() - begun_s
+        return NOTHING if value is None else value
+
+    def some(self, records: list[dict[str, Any]], values: list[Any]) -> BaseException | None:
+        """Appends the results to `values`, None for nothing to add, until one fails: of what."""
+        begun_s = perf_counter()
+        error: BaseException | None = None
+        try:
+            values.extend(map(self._call, records))
+        except StreamprocError as raised:
+            error = raised
+        except BaseException as raised:
+            error = users(raised)
+        finally:
+            calls = len(values) + (error is not None)
+            self._observer.called(calls, perf_counter() - begun_s, error)
+        return error
+
+    async def _awaited(self, fields: dict[str, Any], slot: Slot) -> Any:
+        slot.begin(self._stage)
+        begun_s = self._observer.started(self._stage.name, 1)
+        try:
+            value = await self._call(fields)
+            slot.end()
+        except BaseException as error:
+            failure = self.failure(begun_s, slot, error)
+            if failure is error:
+                raise
+            raise failure from error
+        self._observer.ended(begun_s, self._stage.name, 1)
+        return NOTHING if value is None else value
+
+    def failure(self, begun_s: float, slot: Slot, error: BaseException) -> BaseException:
+        """What a call failed of that raised `error`; if the run is aborted, that is raised."""
+        try:
+            failure = slot.end_failed(users(error, awaited=True))
+        except BaseException:
+            self._observer.given_up(begun_s, self._stage.name, 1)
+            raise
+        self._observer.failed(begun_s, self._stage.name, 1, failure)
+        return failure

@@ -1,0 +1,155 @@
+"""What is told of the calls of one stage: it is counted and timed here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from time import perf_counter
+
+from streamproc.counters import CallTally
+from streamproc.errors import CallError, RecordError, described
+from streamproc.interfaces.observers import (
+    NOBODY,
+    Audience,
+    CallEnded,
+    CallFailed,
+    CallRetried,
+    CallsEnded,
+    CallStarted,
+    CallWaited,
+    CircuitChanged,
+    TargetPaused,
+)
+from streamproc.secrets import redact
+from streamproc.waits import Wait
+
+_SHOWN = 500  # characters of a message
+_SHOWN_NAME = 100  # of a kind, which user code chooses
+
+
+class StageObserver:
+    """Keeps `counts` up to date, and tells the observers of the run what they want to hear."""
+
+    __slots__ = ("_audience", "_stage", "counts")
+
+    def __init__(self, stage: str, counts: CallTally, audience: Audience = NOBODY) -> None:
+        self._stage = stage
+        self._audience = audience
+        self.counts = counts
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens, to whatever: known once the run begins."""
+        return bool(self._audience.wanted)
+
+    # Plain code
+
+    def called(self, calls: int, seconds: float, error: BaseException | None = None) -> None:
+        """So many calls came back one after the other; with `error`, the last one raised it."""
+        counts, failed = self.counts, error is not None
+        counts.calls += calls
+        counts.failed_calls += failed
+        counts.total_s += seconds
+        if wanted := self._audience.wanted:
+            if CallsEnded in wanted:
+                self._audience.tell(CallsEnded(self._stage, calls, failed, seconds))
+            if error is not None:
+                self._tell_failed(self._stage, 1, error)
+
+    # Calls that are waited for
+
+    def started(self, target: Hashable, attempt: int) -> float:
+        """An attempt begins; returns when, for `ended` and `failed`."""
+        if CallStarted in self._audience.wanted:
+            self._audience.tell(CallStarted(self._stage, str(target), attempt))
+        return perf_counter()
+
+    def ended(self, begun_s: float, target: Hashable, attempt: int, outcome: str = "ok") -> None:
+        """It came back."""
+        seconds = perf_counter() - begun_s
+        self.counts.took(seconds)
+        self.counts.not_found += outcome == "not_found"
+        self._tell_ended(seconds, target, attempt, outcome)
+
+    def failed(self, begun_s: float, target: Hashable, attempt: int, error: BaseException) -> None:
+        """It failed with `error`."""
+        self.ended(begun_s, target, attempt, _kind(error))
+        self.counts.failed_calls += 1
+        self._tell_failed(target, attempt, error)
+
+    def requested(self, target: Hashable, attempt: int) -> float:
+        """As `started`, of a call with policies."""
+        self.counts.requests += 1
+        return self.started(target, attempt)
+
+    def recalled(self, begun_s: float, target: Hashable, attempt: int) -> None:
+        """It was not sent after all, and begins again."""
+        self.counts.requests -= 1
+        self.given_up(begun_s, target, attempt)
+
+    def given_up(self, begun_s: float, target: Hashable, attempt: int) -> None:
+        """Nothing came of it, and nothing will: it does not count."""
+        self._tell_ended(perf_counter() - begun_s, target, attempt, "given_up")
+
+    def _tell_ended(self, seconds: float, target: Hashable, attempt: int, outcome: str) -> None:
+        if CallEnded in self._audience.wanted:
+            self._audience.tell(CallEnded(self._stage, str(target), attempt, outcome, seconds))
+
+    def _tell_failed(self, target: Hashable, attempt: int, error: BaseException) -> None:
+        if CallFailed in self._audience.wanted:
+            message = error.message if isinstance(error, RecordError) else described(error)
+            status = error.status if isinstance(error, CallError) else None
+            said = redact(message[:_SHOWN])
+            self._audience.tell(
+                CallFailed(self._stage, str(target), attempt, _kind(error), said, status)
+            )
+
+    def gathered(self, seconds: float, *, is_failed: bool) -> None:
+        """All its sources have answered, who tell of their calls themselves."""
+        self.counts.took(seconds)
+        self.counts.failed_calls += is_failed
+
+    # What policies do about them
+
+    def cached(self) -> None:
+        """There was an answer already."""
+        self.counts.cache_hits += 1
+
+    def coalesced(self) -> None:
+        """A record waits for a call that another one makes."""
+        self.counts.coalesced += 1
+
+    def rate_limited(self) -> None:
+        """A call waits for the rate."""
+        self.counts.rate_limited += 1
+
+    def waited(self, target: Hashable, wait: Wait | None, seconds: float) -> None:
+        """A call had to wait for its start; None: for a place, while others were executing."""
+        if CallWaited in self._audience.wanted:
+            reason = "place" if wait is None else wait.reason
+            self._audience.tell(CallWaited(self._stage, str(target), reason, seconds))
+
+    def retried(self, target: Hashable, failure: CallError, pause_s: float) -> None:
+        """A call that failed is made again, after a pause."""
+        self.counts.retries += 1
+        if CallRetried in self._audience.wanted:
+            self._audience.tell(CallRetried(self._stage, str(target), _kind(failure), pause_s))
+
+    def circuit_changed(self, target: Hashable, state: str, reason: str) -> None:
+        """The circuit of `target` is open, half-open or closed from now on."""
+        self.counts.circuit_opened += state == "open"
+        if CircuitChanged in self._audience.wanted:
+            said = redact(reason[:_SHOWN])
+            self._audience.tell(CircuitChanged(self._stage, str(target), state, said))
+
+    def paused(self, target: Hashable, seconds: float) -> None:
+        """`target` asked to be called later."""
+        if TargetPaused in self._audience.wanted:
+            self._audience.tell(TargetPaused(self._stage, str(target), seconds))
+
+    def fell_back(self) -> None:
+        """Another source is asked, as this one has no answer."""
+        self.counts.fallbacks += 1
+
+
+def _kind(error: BaseException) -> str:
+    return str(error.kind)[:_SHOWN_NAME] if isinstance(error, RecordError) else "exception"
