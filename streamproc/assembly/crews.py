@@ -10,12 +10,22 @@ from streamproc.config.shares import share_of
 from streamproc.engines.crew import Crew
 from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Stage
+from streamproc.interfaces import Audience, Stage
 from streamproc.secrets import hidden
 
 
-def crew_of(settings: Settings, stages: Sequence[Stage], count: int, *, is_inline: bool) -> Crew:
-    """`count` workers for `stages`. Raises `ConfigError` before any process is started."""
+def crew_of(
+    settings: Settings,
+    stages: Sequence[Stage],
+    count: int,
+    audience: Audience,
+    *,
+    is_inline: bool,
+) -> Crew:
+    """`count` workers for `stages`; `audience` hears of what happens in them.
+
+    Raises `ConfigError` before any process is started.
+    """
     share_of(settings, 0, count)  # raises what is wrong with it
     for stage in settings.stage:
         if stage.python and (stage.python.startswith("__main__:") or "<" in stage.python):
@@ -26,7 +36,10 @@ def crew_of(settings: Settings, stages: Sequence[Stage], count: int, *, is_inlin
     limits_s = [limit for stage in stages for limit in stage.limits_s]
     return Crew(
         count,
-        lambda k: pickle.dumps((share_of(settings, k, count), hidden(), for_workers())),
+        lambda k: pickle.dumps(
+            (share_of(settings, k, count), hidden(), for_workers(), audience.wanted)
+        ),
+        audience,
         is_inline=is_inline,
         hang_s=max(limits_s, default=settings.timeout),
         stage=stages[0].name if len(stages) == 1 else "worker",

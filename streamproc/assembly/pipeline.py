@@ -31,12 +31,14 @@ from streamproc.engines.local import LocalEngine
 from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
+from streamproc.interfaces import Audience
 from streamproc.memory import COPIES
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
+from streamproc.telemetry.observers import Observers
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 from streamproc.waits import Wait
@@ -80,15 +82,18 @@ class Pipeline:
         return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The pipeline of settings that are resolved already. Raises `ConfigError`."""
+    def from_settings(cls, settings: Settings, audience: Audience | None = None) -> Self:
+        """The same of resolved settings; `audience` hears of it, if not its own observers."""
         self = cls.__new__(cls)
-        self._assemble(settings, [None] * len(settings.stage))
+        self._assemble(settings, [None] * len(settings.stage), audience)
         return self
 
-    def _assemble(self, settings: Settings, targets: Sequence[Any]) -> None:
+    def _assemble(
+        self, settings: Settings, targets: Sequence[Any], audience: Audience | None = None
+    ) -> None:
         self.settings = settings
-        builder = StageBuilder(settings)
+        self._observers = Observers(settings.observers.recipes if settings.observers else {})
+        builder = StageBuilder(settings, audience or self._observers)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:
@@ -166,6 +171,7 @@ class Pipeline:
         try:
             async with AsyncExitStack() as stack:
                 # what may fail comes first; an output is truncated only when nothing else can
+                await stack.enter_async_context(self._observers)
                 stack.callback(durability.close)
                 await durability.open()
                 await stack.enter_async_context(source)
@@ -233,7 +239,7 @@ class Pipeline:
         from streamproc.engines.processes import ProcessEngine
 
         is_inline = self._program().is_inline
-        crew = crew_of(self.settings, self._stages, count, is_inline=is_inline)
+        crew = crew_of(self.settings, self._stages, count, self._observers, is_inline=is_inline)
         return ProcessEngine(crew, self._on_error(), self.counts)
 
     def _program(self) -> Program:

@@ -21,7 +21,7 @@ from streamproc.cli.launch import new_loop, write_beside_progress
 from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import Kind, Wire, unpack_work
 from streamproc.engines.local import LocalEngine
-from streamproc.engines.worker import Inbox, Outbox
+from streamproc.engines.worker import EventRelay, Inbox, Outbox
 from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
 from streamproc.memory import Hold, Memory
@@ -49,15 +49,15 @@ class _Worker:
 
     async def run(self) -> None:
         """Until the parent says that it is the end."""
-        settings, hidden, paths = pickle.loads(await self._setup)
+        settings, hidden, paths, wanted = pickle.loads(await self._setup)
         hide_all(hidden)
         adopt(*paths)
         if settings.progress:
             write_beside_progress()
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
-            pipeline = Pipeline.from_settings(settings)
-            await self._work(pipeline)
+            events = EventRelay(self.wire, wanted)
+            await self._work(Pipeline.from_settings(settings, events), events)
         except StreamprocError as error:
             text = "\n".join(lines_of(error))
             self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))
@@ -65,12 +65,12 @@ class _Worker:
             text = "\n".join(traceback_lines(error))
             self.wire.send(Kind.FATAL, pickle.dumps((f"in a worker: {text}", 1)))
 
-    async def _work(self, pipeline: Pipeline) -> None:
+    async def _work(self, pipeline: Pipeline, events: EventRelay) -> None:
         self._task = asyncio.current_task()
         engine = self._engine = pipeline.local_engine()
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         self._memory.resize(pipeline.settings.max_memory)
-        outbox = Outbox(self.wire, self._memory)
+        outbox = Outbox(self.wire, self._memory, events)
         ahead = 0 if engine.is_inline else 2 * pipeline.settings.concurrency
         self._inbox = Inbox(self._channel, ahead, lambda: self.wire.send(Kind.WANT))
         try:
@@ -79,7 +79,7 @@ class _Worker:
                 gc.set_threshold(5_000, 50, 100)
                 self.wire.send(Kind.READY)
                 self._inbox.ask_if_low()
-                beating = asyncio.create_task(self._beat(engine, pipeline))
+                beating = asyncio.create_task(self._beat(engine, pipeline, events))
                 try:
                     await engine.run(self._inbox, outbox)
                 finally:
@@ -92,9 +92,10 @@ class _Worker:
             outbox.flush()
         self._say(engine, pipeline)
 
-    async def _beat(self, engine: LocalEngine, pipeline: Pipeline) -> None:
+    async def _beat(self, engine: LocalEngine, pipeline: Pipeline, events: EventRelay) -> None:
         while True:
             await asyncio.sleep(_BEAT_S)
+            events.flush()
             self._say(engine, pipeline)
 
     def _say(self, engine: LocalEngine, pipeline: Pipeline) -> None:

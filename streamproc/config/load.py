@@ -14,8 +14,15 @@ import msgspec
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
 from streamproc.config.origins import expand, join, locate
-from streamproc.config.registry import KINDS
-from streamproc.config.settings import Settings, StageSettings, all_sources, stage_settings
+from streamproc.config.registry import KINDS, observers
+from streamproc.config.settings import (
+    ObserverSettings,
+    Settings,
+    StageSettings,
+    all_sources,
+    observer_settings,
+    stage_settings,
+)
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
@@ -121,7 +128,10 @@ def merge(
     if isinstance(stages, list | tuple):
         stages = with_default_names(list(stages))
         stages = [overlay(s, shortcuts) if isinstance(s, dict) else s for s in stages]
-        problems += filter(None, [apply_set(stages, setting) for setting in sets])
+        observers = merged.get("observers", {})
+        tables = {"observers": dict(observers)} if isinstance(observers, dict) else {}
+        problems += filter(None, [apply_set(stages, tables, setting) for setting in sets])
+        merged |= {name: table for name, table in tables.items() if table}
     return merged | {"stage": stages}
 
 
@@ -149,9 +159,10 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
-    if kind is StageSettings:
+    if kind in (StageSettings, ObserverSettings):
         try:
-            kind = stage_settings(value)
+            named = stage_settings if kind is StageSettings else observer_settings
+            kind = named(tuple(value))
         except ConfigError as error:
             problems += [f"{path}.{problem}" for problem in error.problems]
             return None
@@ -183,6 +194,8 @@ def _known(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
 
 def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
     """What is said of a key that is not one; one of the level above or below gets its place."""
+    if issubclass(kind, ObserverSettings):
+        return f"there is no such observer{_nearest(key, observers())}"
     if not issubclass(kind, StageSettings | Settings) and _has(StageSettings, key):
         return f"belongs to the stage: write {key} = ... beside the table, as a key of [[stage]]"
     if issubclass(kind, StageSettings) and _has(HttpSettings, key):

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from typing import Any, TypeVar, cast
 
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Policy, Recipe, StageKind
+from streamproc.interfaces import ObserverKind, Policy, Recipe, StageKind
 
 _BUILTINS = {"leads": "streamproc.enrichers.leads:LeadsEnricher"}
 _KINDS = {
@@ -25,7 +25,12 @@ KINDS = tuple(_KINDS)
 """Kinds of stages that are one text: `-e KIND:TEXT`, `KIND = "TEXT"`. They replace the record."""
 
 GROUPS: dict[str, type[Recipe]] = {"streamproc.stages": StageKind, "streamproc.policies": Policy}
-"""What the entry points of a group are."""
+"""What the entry points of a group are, if they are keys of a stage."""
+
+OBSERVERS = ("progress", "summary")
+"""Observers of the house, which have settings of their own."""
+
+_OF_OBSERVERS = "streamproc.observers"
 
 R = TypeVar("R", bound=Recipe)
 
@@ -43,10 +48,19 @@ def kind(name: str) -> Any:
 def plugin(name: str) -> type[Recipe] | None:
     """The recipe that a plugin calls `name`, None if there is none. Raises `ConfigError`."""
     found = [each for group in GROUPS for each in _entry_points(group) if each.name == name]
-    if len(found) > 1:
-        homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
-        raise ConfigError(f"{name}: there are two of that name, of {homes}: uninstall one")
-    return _loaded(found[0]) if found else None
+    return _loaded(only) if (only := _only(found)) else None
+
+
+def observer(name: str) -> type[ObserverKind] | None:
+    """The recipe behind `[observers.NAME]`, None if there is none. Raises `ConfigError`."""
+    found = _only([each for each in _entry_points(_OF_OBSERVERS) if each.name == name])
+    return cast("type[ObserverKind]", _loaded(found)) if found else None
+
+
+def observers() -> dict[str, type[ObserverKind]]:
+    """All of them. Raises `ConfigError`."""
+    names = _names(_OF_OBSERVERS, frozenset(OBSERVERS))
+    return {name: each for name in names if (each := observer(name))}
 
 
 def is_kind_of_plugin(name: str) -> bool:
@@ -62,11 +76,22 @@ def plugins(of: type[R], taken: frozenset[str]) -> dict[str, type[R]]:
     `taken`: names that the house has.
     """
     group = next(group for group, each in GROUPS.items() if each is of)
+    return {name: cast("type[R]", plugin(name)) for name in _names(group, taken)}
+
+
+def _names(group: str, taken: frozenset[str]) -> list[str]:
     names = sorted({each.name for each in _entry_points(group)})
     for name in names:
         if name in taken:
             raise ConfigError(f"{name}: a plugin takes a name that exists already: uninstall it")
-    return {name: cast("type[R]", plugin(name)) for name in names}
+    return names
+
+
+def _only(found: list[Any]) -> Any | None:
+    if len(found) > 1:
+        homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
+        raise ConfigError(f"{found[0].name}: there are two of that name, of {homes}: uninstall one")
+    return found[0] if found else None
 
 
 @cache
@@ -78,7 +103,7 @@ def _entry_points(group: str) -> tuple[Any, ...]:
 
 @cache
 def _loaded(entry_point: Any) -> type[Recipe]:
-    kind = GROUPS[entry_point.group]
+    kind = ({_OF_OBSERVERS: ObserverKind} | GROUPS)[entry_point.group]
     where = f"{entry_point.name}: the plugin {entry_point.value}"
     try:
         recipe = entry_point.load()

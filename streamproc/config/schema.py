@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
 
-from streamproc.config.registry import plugins
+from streamproc.config.registry import observers, plugins
 from streamproc.config.settings import OWN_KEYS, Settings
 from streamproc.interfaces import Policy, Recipe, StageKind
 from streamproc.units import schema_hook
@@ -15,18 +16,23 @@ from streamproc.units import schema_hook
 def pipeline_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a pipeline file."""
     schema = msgspec.json.schema(Settings, schema_hook=schema_hook)
-    found = plugins(StageKind, OWN_KEYS) | plugins(Policy, OWN_KEYS)
-    refs, components = msgspec.json.schema_components(
-        found.values(), schema_hook=schema_hook, ref_template="#/$defs/{name}"
-    )
-    for name, recipe, ref in zip(found, found.values(), refs, strict=True):
-        schema["$defs"]["StageSettings"]["properties"][name] = _or_shorthand(recipe, ref)
-    schema["$defs"] |= components
+    _add(schema["$defs"], "StageSettings", plugins(StageKind, OWN_KEYS) | plugins(Policy, OWN_KEYS))
+    _add(schema["$defs"], "ObserverSettings", observers())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "streamproc pipeline file",
         **schema,
     }
+
+
+def _add(known: dict[str, Any], table: str, found: Mapping[str, type[Recipe]]) -> None:
+    """The recipes of plugins as keys of `table`."""
+    refs, components = msgspec.json.schema_components(
+        found.values(), schema_hook=schema_hook, ref_template="#/$defs/{name}"
+    )
+    for name, recipe, ref in zip(found, found.values(), refs, strict=True):
+        known[table]["properties"][name] = _or_shorthand(recipe, ref)
+    known |= components
 
 
 def _or_shorthand(recipe: type[Recipe], ref: dict[str, Any]) -> dict[str, Any]:

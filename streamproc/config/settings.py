@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, defstruct
 
-from streamproc.config.registry import plugin
+from streamproc.config.registry import observer, plugin
 from streamproc.enrichers.http_settings import HttpSettings
-from streamproc.interfaces import Policy, Recipe
+from streamproc.interfaces import ObserverKind, Policy, Recipe
 from streamproc.kafka.settings import SinkSettings, SourceSettings
 from streamproc.memory import MAX_BYTES
 from streamproc.policies.batch import Batch
@@ -96,9 +96,31 @@ def _again(fields: dict[str, Any]) -> StageSettings:
 OWN_KEYS = frozenset(StageSettings.__struct_fields__)
 
 
+class ObserverSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who hears of the run: a table for each observer, by the name that its plugin has for it."""
+
+    @property
+    def recipes(self) -> dict[str, ObserverKind]:
+        """Those that are there, by name."""
+        found = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {name: recipe for name, recipe in found if recipe is not None}
+
+
 @cache
-def recipes(kind: type[StageSettings]) -> Mapping[str, type[Recipe]]:
-    """The fields of stages that are recipes, and what they are."""
+def observer_settings(names: tuple[str, ...]) -> type[ObserverSettings]:
+    """The settings whose keys are `names`, as far as there are such observers.
+
+    Raises `ConfigError` for a plugin that cannot be used.
+    """
+    fields = [(name, recipe | None, None) for name in names if (recipe := observer(name))]
+    made = defstruct("ObserverSettings", fields, bases=(ObserverSettings,), frozen=True,
+                     kw_only=True, forbid_unknown_fields=True)  # fmt: skip
+    return cast("type[ObserverSettings]", made)
+
+
+@cache
+def recipes(kind: type[Struct]) -> Mapping[str, type[Recipe]]:
+    """The fields of a stage or of the observers that are recipes, and what they are."""
     found = {}
     for name, hint in get_type_hints(kind).items():
         for each in (hint, *get_args(hint)):
@@ -160,6 +182,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Literal["auto"] | Count = 1
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
+    observers: ObserverSettings | None = None
     progress: bool | None = None
     summary: Literal["text", "json", "none"] | None = None
     loop: Literal["uvloop", "asyncio"] | None = None

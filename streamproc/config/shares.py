@@ -25,7 +25,10 @@ def worker_count(settings: Settings) -> int:
 
 
 def share_of(settings: Settings, place: int, count: int) -> Settings:
-    """What worker `place` of `count` is started with. Raises `ConfigError`."""
+    """What worker `place` of `count` is started with: observers stay with the parent.
+
+    Raises `ConfigError`.
+    """
     problems = list(_problems(settings, count))
     if problems:
         raise ConfigError(*problems)
@@ -33,8 +36,9 @@ def share_of(settings: Settings, place: int, count: int) -> Settings:
     concurrency = part_of(settings.concurrency, place, count)
     max_memory = ByteSize(settings.max_memory // (2 * count))  # half of it is the parent's
     return replace(
-        settings, stage=stages, concurrency=concurrency, max_memory=max_memory, workers=1
-    )
+        settings, stage=stages, concurrency=concurrency, max_memory=max_memory, workers=1,
+        observers=None,
+    )  # fmt: skip
 
 
 def shares(settings: Settings, count: int) -> list[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamproc.config.registry import KINDS, is_kind_of_plugin
-from streamproc.config.settings import OWN_KEYS, recipes, stage_settings
+from streamproc.config.settings import OWN_KEYS, observer_settings, recipes, stage_settings
 from streamproc.errors import ConfigError
+from streamproc.interfaces import Recipe
 from streamproc.nearest import closest
 
 Table = dict[str, Any]
+Recipes = Mapping[str, type[Recipe]]
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 BUILTINS = ("leads", "none")
@@ -129,30 +132,41 @@ def _with(table: Any, key: str, value: Any) -> Table:
     return (table if isinstance(table, dict) else {}) | {key: value}
 
 
-def apply_set(stages: list[Table], setting: str) -> str | None:
-    """Apply one `--set`; returns the problem, if there is one."""
+def apply_set(stages: list[Table], tables: dict[str, Table], setting: str) -> str | None:
+    """Apply one `--set` to a stage, or to one of `tables`, if no stage is called so.
+
+    Returns the problem, if there is one.
+    """
     path, equals, text = setting.partition("=")
     stage_name, dot, key = path.partition(".")
     if not equals or not dot or not key:
         return f"--set {setting}: expected STAGE.KEY=VALUE"
     for stage in stages:
         if isinstance(stage, dict) and stage.get("name") == stage_name:
-            *folders, last = key.split(".")
-            table = stage
-            for folder in folders:
-                table[folder] = _opened(folder, table.get(folder), stage)
-                table = table[folder]
-            table[last] = _value(text)
+            _put(stage, key, _value(text), lambda keys: recipes(stage_settings(keys)))
             return None
+    if (top := tables.get(stage_name)) is not None:
+        _put(top, key, _value(text), lambda keys: recipes(observer_settings(tuple(keys))))
+        return None
     known = ", ".join(str(stage.get("name")) for stage in stages if isinstance(stage, dict))
     return f"--set {setting}: there is no stage {stage_name!r}; the stages are: {known}"
 
 
-def _opened(name: str, value: Any, stage: Table) -> Table:
+def _put(table: Table, key: str, value: Any, known: Callable[[Table], Recipes]) -> None:
+    """`known`: the recipes among the keys of `table`, which are looked for only if need be."""
+    *folders, last = key.split(".")
+    inner = table
+    for folder in folders:
+        inner[folder] = _opened(folder, inner.get(folder), lambda: known(table))
+        inner = inner[folder]
+    inner[last] = value
+
+
+def _opened(name: str, value: Any, known: Callable[[], Recipes]) -> Table:
     """A table to set a key of; a value that stands for one of its keys stays that."""
     if isinstance(value, dict):
         return dict(value)
-    recipe = recipes(stage_settings(stage)).get(name)
+    recipe = known().get(name)
     if recipe is None or recipe.shorthand is None or value in (None, True, False):
         return {}
     return {recipe.shorthand: value}

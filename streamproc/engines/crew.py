@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
-from streamproc.interfaces import Finished
+from streamproc.interfaces import Audience, Finished
 from streamproc.memory import Hold
 from streamproc.record import Batch
 from streamproc.waits import Wait
@@ -38,14 +38,16 @@ _END_S = 2.0  # what a worker gets to end, once it has closed its wire
 class Crew:
     """What a process engine is told of its workers.
 
-    `setup(k)` is what worker k is started with. `is_inline`: it does one record after the
-    other. `hang_s`: when nothing comes of it for so long, it hangs. `stage` is blamed.
+    `setup(k)` is what worker k is started with, `audience` hears of what happens in them.
+    `is_inline`: it does one record after the other. `hang_s`: when nothing comes of it for so
+    long, it hangs. `stage` is blamed.
     """
 
     def __init__(
         self,
         count: int,
         setup: Callable[[int], bytes],
+        audience: Audience,
         *,
         is_inline: bool,
         hang_s: float,
@@ -54,6 +56,7 @@ class Crew:
     ) -> None:
         self.count = count
         self.setup = setup
+        self.audience = audience
         self.is_inline = is_inline
         self.hang_s = hang_s
         self.stage = stage

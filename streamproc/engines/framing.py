@@ -42,6 +42,8 @@ class Kind(IntEnum):
     RUN = 12
     SCATTERED = 13
     BEAT = 14
+    EVENTS = 17
+    """What observers want to hear, before the answers that came of it."""
     DONE = 15
     """It was wound down: what is open stays open."""
     FATAL = 16

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
-from types import TracebackType
 from typing import Self
 
 from streamproc.codec import OnError, Outline
@@ -67,12 +66,7 @@ class ProcessEngine:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._is_ending = True
         for worker in self._workers:
             worker.tell(Kind.END)
@@ -196,6 +190,8 @@ class ProcessEngine:
                 self._serve()
             case Kind.READY:
                 self._proven.add(worker.place)
+            case Kind.EVENTS:
+                list(map(self._crew.audience.tell, pickle.loads(body)))
             case Kind.BEAT:
                 worker.in_flight, worker.busy_s, worker.counts, worker.waits = pickle.loads(body)
                 self._add_up()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from typing import Protocol
+
+from msgspec import Struct
 
 from streamproc.engines.framing import Kind, Piece, Wire, pack_run, pack_scattered
 from streamproc.interfaces import Work
 from streamproc.memory import LARGE_BYTES, Memory
 from streamproc.record import Batch, Note
 
+_MOST_EVENTS = 1000
 _AHEAD = 2  # pieces, so that the next one is there when one is done
 
 
@@ -82,12 +86,34 @@ class Inbox:
         return batch
 
 
-class Outbox:
-    """What is finished, sent at the end of the loop's turn."""
+class EventRelay:
+    """The audience in a worker: what is `wanted` is told in the parent, before the answers."""
 
-    def __init__(self, wire: Wire, memory: Memory) -> None:
+    def __init__(self, wire: Wire, wanted: frozenset[type[Struct]]) -> None:
+        self._wire = wire
+        self.wanted = wanted
+        self._events: list[Struct] = []
+
+    def tell(self, event: Struct) -> None:
+        """See `Audience`."""
+        self._events.append(event)
+        if len(self._events) >= _MOST_EVENTS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has happened."""
+        if self._events:
+            events, self._events = self._events, []
+            self._wire.send(Kind.EVENTS, pickle.dumps(events))
+
+
+class Outbox:
+    """What is finished, sent at the end of the loop's turn, and events before it."""
+
+    def __init__(self, wire: Wire, memory: Memory, events: EventRelay) -> None:
         """`memory` counts answers as they come in: results are soon with the parent."""
         self._wire = wire
+        self._events = events
         self.memory = memory
         self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
@@ -111,6 +137,7 @@ class Outbox:
     ) -> None:
         """See `Finished`."""
         assert isinstance(batch, Piece)
+        self._events.flush()
         if lines:
             self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))
 
@@ -126,6 +153,7 @@ class Outbox:
         """Send what single lines turned into."""
         self._is_scheduled = False
         self.unseen = 0
+        self._events.flush()
         finished, self._single = self._single, {}
         for piece, lines in finished.items():
             notes = {place: note for place, (_, _, note) in enumerate(lines) if note is not None}

@@ -28,6 +28,7 @@ from streamproc.interfaces.corridor import (
     Work,
 )
 from streamproc.interfaces.observers import (
+    HEARD_BY,
     NOBODY,
     Audience,
     CallEnded,
@@ -40,10 +41,11 @@ from streamproc.interfaces.observers import (
     Observer,
     TargetPaused,
 )
-from streamproc.interfaces.recipes import Policy, Recipe, StageKind, part_of
+from streamproc.interfaces.recipes import ObserverKind, Policy, Recipe, StageKind, part_of
 from streamproc.interfaces.stage_observer import StageObserver
 
 __all__ = [
+    "HEARD_BY",
     "NOBODY",
     "Audience",
     "Call",
@@ -64,6 +66,7 @@ __all__ = [
     "Layer",
     "MessageSink",
     "Observer",
+    "ObserverKind",
     "Opens",
     "Policy",
     "RecheckError",

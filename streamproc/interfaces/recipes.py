@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from msgspec import Struct
 
 from streamproc.interfaces.calls import Inner, Layer, Site
+from streamproc.interfaces.observers import Observer
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +92,14 @@ class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
         A plain or a coroutine function, or an object with such a `__call__`; one that is a
         context manager, async or not, is entered for the run.
         """
+        raise NotImplementedError
+
+
+class ObserverKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who hears of a run: the table `[observers.NAME]`."""
+
+    def opened(self) -> Observer:
+        """The observer of one run; one that is a context manager, async or not, is entered."""
         raise NotImplementedError
 
 

@@ -1,0 +1,96 @@
+"""The observers of one run: opened with it, told what they listen to, and never in its way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Struct
+
+from streamproc.errors import ConfigError, CreateError, StreamprocError, described
+from streamproc.interfaces import HEARD_BY, Observer, ObserverKind
+
+log = logging.getLogger("streamproc")
+
+Hear = Callable[[Any], None]
+
+
+class Observers:
+    """The audience of a run, made of `recipes` by name; entering it opens them."""
+
+    def __init__(self, recipes: Mapping[str, ObserverKind]) -> None:
+        self._recipes = recipes
+        self._hear: dict[type[Struct], dict[str, Hear]] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Raises `CreateError`, `ConfigError`."""
+        async with AsyncExitStack() as stack:
+            for name, recipe in self._recipes.items():
+                self._listen(name, await _entered(name, recipe, stack))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._hear.clear()
+        try:
+            await self._stack.__aexit__(None, None, None)
+        except Exception as raised:  # the run is over, and its account stands
+            log.warning("an observer could not be closed: %s", described(raised))
+
+    @property
+    def wanted(self) -> frozenset[type[Struct]]:
+        """See `Audience`."""
+        return frozenset(self._hear)
+
+    def tell(self, event: Struct) -> None:
+        """See `Audience`."""
+        for name, hear in list(self._hear.get(type(event), {}).items()):
+            try:
+                hear(event)
+            except Exception as error:
+                log.warning(
+                    "observers.%s failed, and hears no more: %s", name, described(error),
+                    exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
+                )  # fmt: skip
+                self._forget(name)
+
+    def _listen(self, name: str, observer: Observer) -> None:
+        for event, method in HEARD_BY.items():
+            if getattr(type(observer), method) is not getattr(Observer, method):
+                self._hear.setdefault(event, {})[name] = getattr(observer, method)
+
+    def _forget(self, name: str) -> None:
+        for event in list(self._hear):
+            self._hear[event].pop(name, None)
+            if not self._hear[event]:
+                del self._hear[event]
+
+
+async def _entered(name: str, recipe: ObserverKind, stack: AsyncExitStack) -> Observer:
+    """The observer, entered if it is a context manager, async or not."""
+    where = f"observers.{name}"
+    try:
+        observer: Any = recipe.opened()
+        if hasattr(observer, "__aenter__"):
+            await stack.enter_async_context(observer)
+        elif hasattr(observer, "__enter__"):
+            stack.enter_context(observer)
+    except StreamprocError:
+        raise
+    except OSError as error:
+        raise CreateError(f"{where}: {error.filename}: {error.strerror}") from error
+    except Exception as error:
+        raise ConfigError(f"{where} cannot be opened: {described(error)}") from error
+    if not isinstance(observer, Observer):
+        got = type(observer).__name__
+        raise ConfigError(f"{where}: its recipe opened {got}, which is no Observer")
+    return observer
