@@ -66,10 +66,9 @@ def keys() -> Iterator[str]:
         yield paragraphs(struct.__doc__ or "")
         hints = get_type_hints(struct, include_extras=True)
         fields = msgspec.structs.fields(struct)
-        yield table(
-            ("key", "type", "default"),
-            [(f"`{each.encode_name}`", kind(hints[each.name]), default(each)) for each in fields],
-        )
+        rows = [(f"`{each.encode_name}`", kind(hints[each.name]), default(each)) for each in fields]
+        if rows:  # all keys of `[observers]` are those of plugins
+            yield table(("key", "type", "default"), rows)
         waiting[:0] = [
             (f"{path}.{each.encode_name}".lstrip("."), inner)
             for each in fields

@@ -25,7 +25,19 @@ The guide: streamproc help
 Example: streamproc --demo | jq"""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+class _Run(click.Command):
+    """A command whose help names the plugins that are installed."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from streamproc.config.registry import installed
+
+        if plugins := installed():
+            with formatter.section("Plugins"):
+                formatter.write_dl([(kind, ", ".join(names)) for kind, names in plugins.items()])
+        super().format_epilog(context, formatter)
+
+
+@click.command(cls=_Run, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @run_options
 def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **given: Any) -> int:

@@ -27,6 +27,8 @@ KINDS = tuple(_KINDS)
 GROUPS: dict[str, type[Recipe]] = {"streamproc.stages": StageKind, "streamproc.policies": Policy}
 """What the entry points of a group are, if they are keys of a stage."""
 
+_OURS = "streamproc."
+
 OBSERVERS = ("progress", "summary")
 """Observers of the house, which have settings of their own."""
 
@@ -92,6 +94,15 @@ def _only(found: list[Any]) -> Any | None:
         homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
         raise ConfigError(f"{found[0].name}: there are two of that name, of {homes}: uninstall one")
     return found[0] if found else None
+
+
+def installed() -> dict[str, list[str]]:
+    """The names of all plugins, by what they are: stages, policies, ... They are not imported."""
+    from importlib.metadata import entry_points
+
+    found = entry_points()
+    groups = sorted(group for group in found.groups if group.startswith(_OURS))
+    return {group.removeprefix(_OURS): sorted(found.select(group=group).names) for group in groups}
 
 
 @cache
