@@ -87,7 +87,8 @@ async def _entered(name: str, recipe: ObserverKind, stack: AsyncExitStack) -> Ob
     except StreamprocError:
         raise
     except OSError as error:
-        raise CreateError(f"{where}: {error.filename}: {error.strerror}") from error
+        why = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise CreateError(f"{where}: {why}") from error
     except Exception as error:
         raise ConfigError(f"{where} cannot be opened: {described(error)}") from error
     if not isinstance(observer, Observer):
