@@ -15,6 +15,8 @@ from streamproc.shown import counted
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
 
+_UNITS = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+
 _OF_STAGE = (
     ("skipped_when", "skipped by `when`"),
     ("skipped_missing_field", "skipped for want of a field"),
@@ -127,16 +129,14 @@ class Summary(Struct, frozen=True):
             parts.append(f"{counted(self.lag, 'message')} behind")
         if self.restarts:
             parts.append(counted(self.restarts, "restart"))
+        # of the only stage that calls anything the records per second tell as much
+        is_timed = sum(bool(counts.get("calls")) for counts in self.stages.values()) > 1
         stages = [
-            f"; {name}: {', '.join(of_stage)}"
+            (name, [*(_timing(counts) if is_timed else ()), *_words(counts)])
             for name, counts in self.stages.items()
-            if (
-                of_stage := [
-                    f"{counts[key]:,} {what}" for key, what in _OF_STAGE if counts.get(key)
-                ]
-            )
         ]
-        return "streamproc: " + ", ".join(parts) + "".join(stages)
+        more = [f"; {name}: {', '.join(words)}" for name, words in stages if words]
+        return "streamproc: " + ", ".join(parts) + "".join(more)
 
     def _of_malformed(self, name: str) -> str:
         """How many of those that failed were malformed, beside the first place they ended in."""
@@ -147,6 +147,18 @@ class Summary(Struct, frozen=True):
         if self.malformed == failed and len(ended) == 1:
             return " (all malformed)" if failed > 1 else " (malformed)"
         return f" ({self.malformed:,} malformed)"
+
+
+def _words(counts: dict[str, Any]) -> list[str]:
+    return [f"{counts[key]:,} {what}" for key, what in _OF_STAGE if counts.get(key)]
+
+
+def _timing(counts: dict[str, Any]) -> list[str]:
+    if not counts.get("calls"):
+        return []
+    mean_s = counts["mean_s"]
+    factor, unit = next((each for each in _UNITS if mean_s * each[0] >= 0.9995), _UNITS[-1])
+    return [f"{counted(counts['calls'], 'call')}, {mean_s * factor:.3g} {unit} each"]
 
 
 def _of_calls(calls: CallTally | None) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""The summary for people: which stage takes the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamproc.counters import CallTally, Tally
+from streamproc.telemetry.summary import Summary
+
+
+def text(**calls: CallTally) -> str:
+    return Summary.of(Tally(), 1.0, 0, calls).text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (12.34, "12.3 s"),
+        (0.9999, "1 s"),
+        (0.0123, "12.3 ms"),
+        (0.00045, "450 µs"),
+        (7e-7, "700 ns"),
+    ],
+)
+def test_stages_are_compared(seconds: float, shown: str) -> None:
+    of_one, of_other = CallTally(calls=1000, total_s=1000 * seconds), CallTally(calls=1, total_s=2)
+    assert text(a=of_one, b=of_other).endswith(
+        f"; a: 1,000 calls, {shown} each; b: 1 call, 2 s each"
+    )
+
+
+def test_one_stage_is_not() -> None:
+    """The records per second say it; what it had nothing for is told."""
+    called = CallTally(calls=2, total_s=1.0, not_found=1)
+    assert text(a=called, b=CallTally()).endswith("; a: 1 not found (404)")
