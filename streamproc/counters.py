@@ -25,9 +25,10 @@ class CallTally(Struct):
     `calls` came back, in `total_s` all together; of calls with policies each attempt is one, and
     `requests` are those that began. `buckets` count calls that were waited for by duration.
     `recent` are durations of such calls that are nowhere counted yet: see `settled`. `others` are
-    what policies of plugins count, by name.
+    what policies of plugins count, by name. `has_policies`: what they do is counted.
     """
 
+    has_policies: bool = False
     calls: int = 0
     failed_calls: int = 0
     total_s: float = 0.0
@@ -89,7 +90,7 @@ class CallTally(Struct):
         return None
 
 
-_NUMBERS = CallTally.__struct_fields__[:-3]
+_NUMBERS = CallTally.__struct_fields__[1:-3]
 
 
 class Tally(Struct):

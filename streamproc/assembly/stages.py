@@ -105,8 +105,8 @@ class StageBuilder:
     def _observer(self, name: str) -> StageObserver:
         return StageObserver(name, self._counts(name), self._audience)
 
-    def _counts(self, name: str) -> CallTally:
-        return self.calls.setdefault(name, CallTally())
+    def _counts(self, name: str, *, has_policies: bool = False) -> CallTally:
+        return self.calls.setdefault(name, CallTally(has_policies))
 
     def _when(self, settings: StageSettings) -> Any:
         """Its condition, which counts; and the beginning of its counts."""
@@ -175,7 +175,8 @@ class StageBuilder:
         policies = policies_of(settings)
         breaker = policies.get("breaker")
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
-        limits = self._timeout_s(settings), self._counts(name), bool(settings.fallback), max_wait_s
+        counts = self._counts(name, has_policies=True)
+        limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
         site = Site(name, *limits, self.records[name], self._audience)
         asks = self._asks(settings, name, function)
         if (batch := getattr(function, "batch", None)) is not None:

@@ -165,9 +165,10 @@ def _of_calls(calls: CallTally | None) -> dict[str, Any]:
     if calls is None:
         return {}
     calls.settled()
-    names = ("calls", "failed_calls", *_CALLS, "not_found", "fallbacks")
+    names = (*_CALLS, "not_found", "fallbacks") if calls.has_policies else ()
     counts: dict[str, Any] = {name: getattr(calls, name) for name in names}
     counts |= calls.others
+    counts |= {"calls": calls.calls, "failed_calls": calls.failed_calls}
     counts["total_s"] = round(calls.total_s, 6)
     counts["mean_s"] = round(calls.total_s / calls.calls, 9) if calls.calls else None
     for percent in (50, 95, 99):

@@ -31,5 +31,5 @@ def test_stages_are_compared(seconds: float, shown: str) -> None:
 
 def test_one_stage_is_not() -> None:
     """The records per second say it; what it had nothing for is told."""
-    called = CallTally(calls=2, total_s=1.0, not_found=1)
+    called = CallTally(has_policies=True, calls=2, total_s=1.0, not_found=1)
     assert text(a=called, b=CallTally()).endswith("; a: 1 not found (404)")
