@@ -16,7 +16,7 @@ _STEPS = 16
 _BUCKETS = 64 * _STEPS  # from 2^-40 s on
 _FIRST = (1023 - 40) * _STEPS
 _HIGHEST = 3 if sys.byteorder == "little" else 0  # of the four parts of a number
-AT_ONCE = 1024
+_AT_ONCE = 1024
 
 
 class CallTally(Struct):
@@ -24,7 +24,8 @@ class CallTally(Struct):
 
     `calls` came back, in `total_s` all together; of calls with policies each attempt is one, and
     `requests` are those that began. `buckets` count calls that were waited for by duration.
-    `recent` are durations of such calls that are nowhere counted yet: see `settled`. `others` are
+    `recent` are durations of such calls that are nowhere counted yet, and `untimed` how many there
+    were beside them, which took as long as the others do: see `settled`. `others` are
     what policies of plugins count, by name. `has_policies`: what they do is counted.
     """
 
@@ -40,6 +41,7 @@ class CallTally(Struct):
     circuit_opened: int = 0
     not_found: int = 0
     fallbacks: int = 0
+    untimed: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
     recent: list[float] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -47,7 +49,7 @@ class CallTally(Struct):
     def took(self, seconds: float) -> None:
         """A call that was waited for lasted `seconds`."""
         self.recent.append(seconds)
-        if len(self.recent) >= AT_ONCE:
+        if len(self.recent) >= _AT_ONCE:
             self.settled()
 
     def settled(self) -> CallTally:
@@ -56,6 +58,10 @@ class CallTally(Struct):
         self.recent.clear()
         self.calls += len(recent)
         self.total_s += sum(recent)
+        if self.calls and self.untimed:
+            self.total_s *= 1 + self.untimed / self.calls
+            self.calls += self.untimed
+            self.untimed = 0
         highest = array("H", recent.tobytes())[_HIGHEST::4]
         for bits, count in Counter(highest).items():
             self.buckets[min(max(bits - _FIRST, 0), _BUCKETS - 1)] += count

@@ -228,8 +228,7 @@ class LocalEngine:
                 else:
                     self._finish(batch, i, outcome)
                 outcome = b""  # it may be large, and the next record long in coming
-                if share.n_bytes:
-                    share.close()
+                share.close()
                 if wanting:
                     slot.release()  # calls that wait are older than the next record
                 unseen = finished.unseen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from itertools import repeat
-from time import perf_counter
 from typing import Any
 
 from streamproc.codec import (
@@ -16,7 +15,6 @@ from streamproc.codec import (
     encode,
     encode_quickly,
 )
-from streamproc.counters import AT_ONCE
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.slot import Slot
 from streamproc.engines.state import CALLING, RUNNING
@@ -25,6 +23,7 @@ from streamproc.errors import StreamprocError
 from streamproc.record import BLANK_NOTE, NOTHING, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
+_UNTIMED = 0b111  # of eight calls of a coroutine function: some take less than looking at a clock
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
 
 
@@ -50,9 +49,9 @@ class OneStage:
         self._stage = stage = program.stages[0]
         self._executor = program.only_executor
         self._awaited = self._executor.awaited
-        self._is_bare = self._executor.mode == "awaited" and not self._executor.is_heard
+        self._is_timed = self._executor.mode == "layered" or self._executor.is_heard
         self._call = stage.enricher.call
-        self._recent = self._executor.counts.recent
+        self._counts = self._executor.counts
         self._name = stage.into[0] if stage.into is not None else None
         self._key = b",%b:" % encode(self._name)
         self._returns_argument = False
@@ -79,30 +78,27 @@ class OneStage:
         slot.stage = stage = self._stage
         slot.attempts = 0
         slot.held_s = 0.0
-        begun_s: float | None = None
+        is_timed = self._is_timed or not slot.attempt & _UNTIMED
         try:
-            if self._is_bare:  # as `Executor.awaited`, without its frame: the call may cost less
+            if is_timed:
+                value = await self._awaited(record, slot)
+            else:  # as `Executor.awaited`, without its frame and its clock
                 slot.attempts = 1
                 slot.attempt += 1
                 slot.timed, slot.state = stage, CALLING
-                begun_s = perf_counter()
                 value = await self._call(record)
                 if slot.state is CALLING:
                     slot.state = RUNNING
                 else:
                     slot.end()
-                self._recent.append(perf_counter() - begun_s)
-                if len(self._recent) >= AT_ONCE:
-                    self._executor.counts.settled()
+                self._counts.untimed += 1
                 if value is None:
                     value = NOTHING
-            else:
-                value = await self._awaited(record, slot)
         except BaseException as error:
-            if begun_s is not None:
-                failure = self._executor.failure(begun_s, slot, error)
-            else:
-                failure = slot.end_failed(users(error, awaited=True))
+            failure = slot.end_failed(users(error, awaited=True))
+            if not is_timed:
+                self._counts.untimed += 1
+                self._counts.failed_calls += 1
         else:
             tail = self._tail(value, given)
             if tail is not None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from streamproc import Pipeline
 from streamproc.config.load import resolve
-from streamproc.counters import AT_ONCE, CallTally
+from streamproc.counters import CallTally
 from streamproc.engines.executor import Executor
 from streamproc.interfaces import (
     CallEnded,
@@ -137,15 +137,24 @@ def test_an_attempt_that_is_aborted_is_given_up() -> None:
 def test_percentiles_are_near_and_nothing_piles_up() -> None:
     """Within 4%, and durations that are not counted yet are few."""
     counts = CallTally()
-    durations = [1e-9 * 1.01**k for k in range(3 * AT_ONCE)]
+    durations = [1e-9 * 1.01**k for k in range(3000)]
     for each in durations:
         counts.took(each)
-    assert len(counts.recent) < AT_ONCE
+    assert len(counts.recent) < 2000
     for share in (0.01, 0.5, 0.99, 1.0):
         exact = durations[max(0, int(share * len(durations)) - 1)]
         assert counts.percentile_s(share) == pytest.approx(exact, rel=0.04)
     assert counts.calls == len(durations)
     assert counts.total_s == pytest.approx(sum(durations))
+
+
+def test_calls_without_a_time_took_as_long_as_others() -> None:
+    counts = CallTally()
+    for _ in range(2):
+        counts.took(3.0)
+        counts.untimed += 7
+        counts.settled()
+    assert (counts.calls, counts.total_s) == (16, 48.0)
 
 
 def test_durations_beyond_all_bounds_are_counted() -> None:
