@@ -119,7 +119,7 @@ class OneStage:
                 return None
         except TypeError:
             return None
-        return None if b"null" in tail or b"_error" in tail else tail
+        return None if tail.find(b"null") >= 0 or tail.find(b"_error") >= 0 else tail
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
