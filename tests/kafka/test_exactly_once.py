@@ -83,10 +83,10 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_take(
     broker: Broker, copy: Copy, folder: Path, start: Any
 ) -> None:
     """It waits, says so once, and goes on."""
-    process = start(*copy.arguments(sink="&transaction.timeout.ms=2000"))
+    process = start(*copy.arguments(sink="&transaction.timeout.ms=5000"))
     copy.wait_for(bool)
     broker.stop()
-    time.sleep(5)  # what is tested is this long
+    time.sleep(7)  # what is tested is this long
     broker.start()
     found = copy.wait_for(everything)
     code, counts, warnings = ended(process)
