@@ -15,6 +15,7 @@ from streamproc.codec import (
     encode,
     encode_quickly,
 )
+from streamproc.engines.executor import UNTIMED
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.slot import Slot
 from streamproc.engines.state import CALLING, RUNNING
@@ -23,7 +24,6 @@ from streamproc.errors import StreamprocError
 from streamproc.record import BLANK_NOTE, NOTHING, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
-_UNTIMED = 0b111  # of eight calls of a coroutine function: some take less than looking at a clock
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
 
 
@@ -78,7 +78,7 @@ class OneStage:
         slot.stage = stage = self._stage
         slot.attempts = 0
         slot.held_s = 0.0
-        is_timed = self._is_timed or not slot.attempt & _UNTIMED
+        is_timed = self._is_timed or not slot.attempt & UNTIMED
         try:
             if is_timed:
                 value = await self._awaited(record, slot)
