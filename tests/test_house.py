@@ -20,7 +20,7 @@ MIDDLE = (
     "pipeline",
 )  # fmt: skip
 FLOOR = {
-    "__main__": 9, "cli": 8, "assembly": 7, "config": 6,
+    "__main__": 10, "cli": 9, "trials": 8, "assembly": 7, "config": 6,
     **dict.fromkeys(MIDDLE, 5),
     "testing": 4, "codec": 3, "interfaces": 2, "record": 0, "errors": 0, "units": 0, "secrets": 0,
     "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "counters": 1, "targets": 0,

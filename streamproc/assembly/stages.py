@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
@@ -24,6 +24,10 @@ from streamproc.counters import CallTally
 from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Layer, Stage
+
+if TYPE_CHECKING:
+    from streamproc.enrichers.http_request import RequestBuilder
+    from streamproc.policies.retry import Retry
 
 log = logging.getLogger("streamproc")
 
@@ -204,24 +208,12 @@ class StageBuilder:
     def _http(self, settings: StageSettings, name: str) -> Any:
         from streamproc.enrichers.http import HttpEnricher
         from streamproc.enrichers.http_bulk import HttpBulkEnricher
-        from streamproc.enrichers.http_request import RequestBuilder
         from streamproc.http.choice import open_client
         from streamproc.http.contract import ClientOptions, Tls
-        from streamproc.policies.retry import Retry
 
         http = settings.http
         assert http is not None
-        retry = settings.retry if isinstance(settings.retry, Retry) else Retry()
-        is_bulk = settings.batch is not None
-        builder = RequestBuilder(
-            http,
-            name,
-            is_bulk=is_bulk,
-            repeats=retry.idempotent,
-            shares=getattr(settings.cache, "share", "credential"),
-        )
-        if builder.problems:
-            raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+        builder = requests_of(settings, name)
         if not self.records[name].used.fields:  # a fallback may ask for others
             self._watch(name, builder.fields)
         options = ClientOptions(
@@ -238,9 +230,10 @@ class StageBuilder:
             self.targets[name] = (builder.url.target, options)
         if options.tls.dangerously_accept_any_certificate:
             log.warning("stage %s: any certificate is accepted, so anybody can answer", name)
-        if not is_bulk:
-            return HttpEnricher(builder, client, repeat_when=retry.when)
-        bulk = HttpBulkEnricher(builder, client, repeat_when=retry.when)
+        repeat_when = _retry_of(settings).when
+        if settings.batch is None:
+            return HttpEnricher(builder, client, repeat_when=repeat_when)
+        bulk = HttpBulkEnricher(builder, client, repeat_when=repeat_when)
         bulk.key = getattr(settings.batch, "key", None)
         return bulk
 
@@ -259,3 +252,26 @@ class StageBuilder:
         if entry.python is not None:
             function = self._function(settings, name)
         return self._layered(settings, name, function, is_spare=True)
+
+
+def requests_of(settings: StageSettings, name: str) -> RequestBuilder:
+    """What makes the requests of an http stage. Raises `ConfigError`."""
+    from streamproc.enrichers.http_request import RequestBuilder
+
+    assert settings.http is not None
+    builder = RequestBuilder(
+        settings.http,
+        name,
+        is_bulk=settings.batch is not None,
+        repeats=_retry_of(settings).idempotent,
+        shares=getattr(settings.cache, "share", "credential"),
+    )
+    if builder.problems:
+        raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+    return builder
+
+
+def _retry_of(settings: StageSettings) -> Retry:
+    from streamproc.policies.retry import Retry
+
+    return settings.retry if isinstance(settings.retry, Retry) else Retry()
