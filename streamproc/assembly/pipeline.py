@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.background import Background
+from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
 from streamproc.assembly.ends import Ends, selection_of
 from streamproc.assembly.given import (
@@ -80,15 +81,20 @@ class Pipeline:
         return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The pipeline of settings that are resolved already. Raises `ConfigError`."""
+    def from_settings(cls, settings: Settings, doubles: Doubles | None = None) -> Self:
+        """The pipeline of settings that are resolved already. Raises `ConfigError`.
+
+        `doubles` are called instead of those whom the settings name.
+        """
         self = cls.__new__(cls)
-        self._assemble(settings, [None] * len(settings.stage))
+        self._assemble(settings, [None] * len(settings.stage), doubles)
         return self
 
-    def _assemble(self, settings: Settings, targets: Sequence[Any]) -> None:
+    def _assemble(
+        self, settings: Settings, targets: Sequence[Any], doubles: Doubles | None = None
+    ) -> None:
         self.settings = settings
-        builder = StageBuilder(settings)
+        builder = StageBuilder(settings, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from streamproc.assembly.answerers import Constant, late, names_of
+from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.traits import (
     has_policies,
     into,
@@ -40,8 +41,9 @@ class StageBuilder:
     and how, `admissions` where calls wait for their targets.
     """
 
-    def __init__(self, pipeline: Settings) -> None:
+    def __init__(self, pipeline: Settings, doubles: Doubles | None = None) -> None:
         self._pipeline = pipeline
+        self._doubles = doubles
         self._made: set[str] = set()  # members that stages add
         self.calls: dict[str, CallTally] = {}
         self.records: dict[str, Attendance] = {}
@@ -125,17 +127,23 @@ class StageBuilder:
     def _function(self, settings: StageSettings, name: str, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load
 
-        if settings.python is None:
-            recipe = kind_of(settings)
-            if recipe is None:
-                raise ConfigError  # what it does is not known: told where its table is read
-            return FunctionEnricher(recipe.opened(name), self._pipeline.concurrency, recipe=recipe)
-        called, options = target or load(settings.python), {}
-        if settings.options:
-            from streamproc.config.options import typed_options
+        recipe, options = kind_of(settings), {}
+        threads = self._pipeline.concurrency
+        if settings.python is not None:
+            called = target or load(settings.python)
+            if settings.options:
+                from streamproc.config.options import typed_options
 
-            options = typed_options(called, settings.options)
-        return FunctionEnricher(called, self._pipeline.concurrency, options)
+                options = typed_options(called, settings.options)
+        elif recipe is not None:
+            called = recipe.opened(name)
+        else:
+            raise ConfigError  # what it does is not known: told where its table is read
+        if self._doubles is not None:
+            threads = 0
+            if (double := self._doubles.function(name, called)) is not None:
+                called, options = double, {}
+        return FunctionEnricher(called, threads, options, recipe)
 
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
@@ -224,7 +232,10 @@ class StageBuilder:
             tls=http.tls or Tls(),
             user_agent=builder.user_agent,
         )
-        client, why = open_client(http.client, options, builder.url.target)
+        if self._doubles is not None:
+            client, why = self._doubles.client(name), "a double"
+        else:
+            client, why = open_client(http.client, options, builder.url.target)
         self.notes.append(f"stage {name}: {why}")
         if builder.url.target is not None:
             self.targets[name] = (builder.url.target, options)
