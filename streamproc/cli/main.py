@@ -41,6 +41,11 @@ def title_of(name: str | None) -> str:
     return "streamproc" if name == "run" else f"streamproc {name}"
 
 
+def if_it_is_a_file(command: str) -> str:
+    """How to read an input that is called as a command is, if there is one."""
+    return f"; to read the file: streamproc ./{command}" if os.path.exists(command) else ""
+
+
 def _refuse_near(word: str) -> None:
     """A command that is misspelt, or none yet, would be an input that does not exist."""
     if word in _RESERVED and not os.path.exists(word):

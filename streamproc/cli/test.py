@@ -24,7 +24,7 @@ _SHOWN = 2000  # characters of a line
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--update", is_flag=True, help="Expect from now on what comes out now.")
 def test(files: tuple[str, ...], update: bool) -> int:
     """Run the tests in each FILE (TOML), offline.
@@ -33,6 +33,10 @@ def test(files: tuple[str, ...], update: bool) -> int:
     somebody, and the records to expect. The pipeline is the real one, with its retries, limits
     and caches; waits take no time. Exit code 3 if a test fails.
     """
+    if not files:
+        from streamproc.cli.main import if_it_is_a_file
+
+        raise click.UsageError(f"expected: streamproc test FILE...{if_it_is_a_file('test')}")
     from streamproc.enrichers.imports import look_in_working_directory
     from streamproc.telemetry.log import configure
 

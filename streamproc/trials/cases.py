@@ -11,16 +11,15 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from streamproc.assembly import Pipeline
 from streamproc.codec import decode_any, line_of
 from streamproc.config.load import convert, read_file, resolve
 from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.errors import ConfigError, RecordError
 from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.cache import Cache
-from streamproc.trials.answers import Answer
-
-_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*test[ \t]*\]\]", re.MULTILINE)
-_LONG_TEXT = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'', re.DOTALL)
+from streamproc.trials.answers import Answer, Script
+from streamproc.trials.lines import Lines
 
 
 class TestTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,21 +40,21 @@ class TestTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     expect: str | tuple[Any, ...] | None = None
     expect_calls: dict[str, int] = {}
-    expect_exit: int | None = None
+    expect_exit_code: int | None = None
 
 
 class Case(Struct, frozen=True):
-    """A test that can run. `index` and `line` are where it stands in its `file`.
+    """A test that can run, once. `index` and `line` are where it stands in its `file`.
 
-    `input` is a file, or lines.
+    `input` is a file, or lines. `pipeline` calls `script` for whom the test has answers.
     """
 
     file: str
     index: int
     line: int
     table: TestTable
-    settings: Settings
-    answers: dict[str, list[Answer]]
+    pipeline: Pipeline
+    script: Script
     input: str | list[bytes]
     expected: list[Any] | None
 
@@ -80,8 +79,8 @@ def cases_of(file: str) -> list[Case]:
     if not isinstance(tables, list) or not tables:
         said = "a pipeline file; its tests are in a file beside it" if "stage" in document else None
         raise ConfigError(f"{file}: no [[test]] in it{f': this is {said}' if said else ''}")
-    lines = _Lines(text)
-    problems = [f"{file}:{lines.of(key)}: {key}: expected [[test]] tables and nothing else"
+    lines = Lines(text)
+    problems = [f"{file}:{lines.of_key(key)}: {key}: expected [[test]] tables and nothing else"
                 for key in document]  # fmt: skip
     cases = []
     for i, table in enumerate(tables):
@@ -94,29 +93,10 @@ def cases_of(file: str) -> list[Case]:
     return cases
 
 
-class _Lines:
-    """Where things stand in the text of a test file; the parser of TOML does not say."""
-
-    def __init__(self, text: str) -> None:
-        text = _LONG_TEXT.sub(lambda found: "\n" * found[0].count("\n"), text)
-        self._lines = text.split("\n")
-        self._first = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
-
-    def of(self, word: str, test: int | None = None) -> int:
-        """The line (from 1) that names `word` first, of one test; else that of its header."""
-        known = test is not None and test < len(self._first)
-        first = self._first[test or 0] if known else 1
-        after = (test or 0) + 1
-        last = self._first[after] - 1 if known and after < len(self._first) else len(self._lines)
-        names_it = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])").search
-        found = (n for n in range(first, last + 1) if names_it(self._lines[n - 1]))
-        return next(found, first)
-
-
 class _Reading:
     """One table, and what is wrong with it."""
 
-    def __init__(self, file: str, index: int, lines: _Lines, table: Any) -> None:
+    def __init__(self, file: str, index: int, lines: Lines, table: Any) -> None:
         self.problems: list[str] = []
         self._file = file
         self._index = index
@@ -134,21 +114,22 @@ class _Reading:
         if table is None:
             return None
         settings = self._settings(table)
-        answers = self._answers(table, settings) if settings is not None else {}
-        given = table.input if isinstance(table.input, str) else list(map(self._line, table.input))
-        if isinstance(given, str) and not os.path.isfile(path := self._beside(given)):
-            self._complain("input", f"input: no such file: {path}{nearest_file(path)}")
+        answers = {} if settings is None else self._answers(table, settings)
+        given = self._input(table.input)
         expected = self._expected(table.expect)
         if settings is None or self.problems:
             return None
-        given = self._beside(given) if isinstance(given, str) else given
-        line = self._lines.of("[[test]]", self._index)
-        return Case(
-            self._file, self._index, line, table, _alone(settings), answers, given, expected
-        )
+        script = Script(answers)
+        try:
+            pipeline = Pipeline.from_settings(_alone(settings), script)
+        except ConfigError as error:
+            self._refuse(table, error)
+            return None
+        line = self._lines.of_test(self._index)
+        return Case(self._file, self._index, line, table, pipeline, script, given, expected)
 
-    def _complain(self, word: str, what: str) -> None:
-        line = self._lines.of(word, self._index)
+    def _complain(self, key: str, what: str) -> None:
+        line = self._lines.of_key(key, self._index)
         self.problems.append(f"{self._file}:{line}: {self._title}: {what}")
 
     def _beside(self, name: str) -> str:
@@ -159,12 +140,15 @@ class _Reading:
             pipeline = read_file(self._beside(table.pipeline))
             return resolve(pipeline, environment=os.environ | table.env)
         except ConfigError as error:
-            for problem in error.problems:
-                is_variable = "the environment variable" in problem
-                advice = ', or give it one: env = { NAME = "value" }' if is_variable else ""
-                named = problem.removeprefix(f"{self._beside(table.pipeline)}: ")
-                self._complain("pipeline", f"{table.pipeline}: {named}{advice}")
+            self._refuse(table, error)
             return None
+
+    def _refuse(self, table: TestTable, error: ConfigError) -> None:
+        for problem in error.problems:
+            is_variable = "the environment variable" in problem
+            advice = ', or give it one: env = { NAME = "value" }' if is_variable else ""
+            named = problem.removeprefix(f"{self._beside(table.pipeline)}: ")
+            self._complain("pipeline", f"{table.pipeline}: {named}{advice}")
 
     def _answers(self, table: TestTable, settings: Settings) -> dict[str, list[Answer]]:
         stages = {each.name or "": each for each in all_sources(settings.stage)}
@@ -173,12 +157,11 @@ class _Reading:
             if self._is_asked(name, "answers", stages, table):
                 answers[name] = list(self._read_answers(name, given, stages[name]))
         for name in table.expect_calls:
-            if self._is_asked(name, "expect_calls", stages, table):
-                is_counted = name in table.answers or _calls_http(stages[name])
-                if not is_counted:
-                    self._complain(
-                        name, f"expect_calls.{name}: only calls with answers are counted"
-                    )
+            if not self._is_asked(name, "expect_calls", stages, table):
+                continue
+            if name not in table.answers and not _calls_http(stages[name]):
+                said = "its own code is called, and not counted: give it answers"
+                self._complain(name, f"expect_calls.{name}: {said}")
         return answers
 
     def _read_answers(
@@ -189,7 +172,7 @@ class _Reading:
             answer = convert(Answer, each, f"answers.{name}[{k}]", found)
             if answer is not None:
                 wrong = answer.problems(is_http=_calls_http(stage))
-                found += [f"answers.{name}[{k}].{problem}" for problem in wrong]
+                found += [f"answers.{name}[{k}]: {problem}" for problem in wrong]
                 yield answer
             for problem in found:
                 self._complain(name, problem)
@@ -206,6 +189,14 @@ class _Reading:
         else:
             return True
         return False
+
+    def _input(self, given: str | tuple[Any, ...]) -> str | list[bytes]:
+        if not isinstance(given, str):
+            return list(map(self._line, given))
+        path = self._beside(given)
+        if not os.path.isfile(path):
+            self._complain("input", f"input: no such file: {path}{nearest_file(path)}")
+        return path
 
     def _line(self, record: Any) -> bytes:
         if not isinstance(record, str | dict):

@@ -65,7 +65,7 @@ def _between(expected: Any, got: Any, where: str) -> Iterator[Difference]:
 
 
 def _joined(where: str, name: str) -> str:
-    return f"{where}.{name}" if "." in where or "[" in where else f"{where}: {name}"
+    return f"{where}.{name}" if ":" in where else f"{where}: {name}"
 
 
 def _shown(value: Any) -> str | None:
