@@ -15,6 +15,7 @@ from streamproc.nearest import closest
 COMMANDS = {
     "run": "streamproc.cli.run:run",
     "check": "streamproc.cli.check:check",
+    "init": "streamproc.cli.init:init",
     "test": "streamproc.cli.test:test",
     "schema": "streamproc.cli.schema:schema",
     "replay": "streamproc.cli.replay:replay",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _EPILOG = """\b
-Other commands: check, schema, replay, completion, man (each has its own --help).
+Other commands: init, test, check, schema, replay, completion, man (each has its own --help).
 The guide: streamproc help
 Example: streamproc --demo | jq"""
 
