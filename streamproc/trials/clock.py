@@ -42,11 +42,16 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         selector.loop = self
         self.now = 1000.0
         self.jobs = 0
+        self._epoch_s = time.time() - self.now
         super().__init__(selector)
 
     def time(self) -> float:
         """Seconds."""
         return self.now
+
+    def wall_time(self) -> float:
+        """Seconds since 1970, see `streamproc.wall_clock`."""
+        return self._epoch_s + self.now
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any

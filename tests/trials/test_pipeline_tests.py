@@ -134,6 +134,34 @@ expect_calls = { company = 8 }
     assert (code, out) == (0, "passed  t.toml:2: the one\n1 passed\n")
 
 
+def test_an_answer_expires_in_simulated_time(files: Files) -> None:
+    """What was kept for an hour is asked for again after two."""
+    files.pipeline("""
+[[stage]]
+name = "slow"
+into = "."
+python = "stages.py:slow"
+timeout = "9h"
+[[stage]]
+name = "again"
+http = { url = "http://127.0.0.1:1/{id}" }
+cache = "1h"
+""")
+    text = (
+        FIRST
+        + """
+input = [ { id = 1, s = 0 }, { id = 1, s = 1800 }, { id = 1, s = 7200 } ]
+answers.again = [ { json = 1 }, { json = 2 } ]
+expect = [
+    { id = 1, s = 0, ok = true, again = 1 },
+    { id = 1, s = 1800, ok = true, again = 1 },
+    { id = 1, s = 7200, ok = true, again = 2 },
+]
+"""
+    )
+    assert files.test(text)[:2] == (0, "passed  t.toml:2: the one\n1 passed\n")
+
+
 def test_a_call_that_no_answer_is_for(files: Files) -> None:
     """It fails the test, also where a fallback makes up for it."""
     files.pipeline(PIPELINE + FALLBACK)
@@ -201,7 +229,8 @@ input = []
 """.lstrip()
     (files.folder / "u.toml").write_text("[[stage]]\n")
     (files.folder / "q.toml").write_text('[[stage]]\npython = "stages.py:nobody"\n')
-    code, out, err = files.test(text, "u.toml")
+    (files.folder / "bad.toml").write_text("[[test]\n")
+    code, out, err = files.test(text, "u.toml", "nofile.toml", "bad.toml")
     found = [line.removeprefix("streamproc: ") for line in err.splitlines()]
     assert [each for each in found if each.startswith("t.toml:2:")] == []
     expected = (
@@ -216,31 +245,20 @@ input = []
         "t.toml:16: test 2: name is missing",
         "t.toml:24: test '[[test]]\\n': q.toml: stage[0]: stages.py:nobody: ",
         "u.toml: no [[test]] in it: this is a pipeline file",
+        "nofile.toml: No such file or directory",
+        "bad.toml: not valid TOML: ",
     )
     missing = [each for each in expected if not any(line.startswith(each) for line in found)]
     assert missing == []
     assert (code, out) == (78, "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (["nofile.toml"], 78, "nofile.toml: No such file or directory"),
-        (["bad.toml"], 78, "bad.toml: not valid TOML"),
-        ([], 2, "expected: streamproc test FILE..."),
-    ],
-)
-def test_no_test_file(run: Any, folder: Path, arguments: list[str], code: int, says: str) -> None:
-    """One clear message."""
-    (folder / "bad.toml").write_text("[[test]\n")
-    done = run("test", *arguments)
-    assert (done.returncode, says in done.stderr.decode()) == (code, True)
-
-
 def test_an_input_that_is_called_test(run: Any, folder: Path) -> None:
     """It is read as ./test, and who forgets that is told."""
     (folder / "test").write_text('{"n":1}\n')
-    assert b"streamproc ./test" in run("test").stderr
+    done = run("test")
+    assert done.returncode == 2
+    assert b"expected: streamproc test FILE...; to read the file: streamproc ./test" in done.stderr
     assert run("./test", "-e", "none").stdout == b'{"n":1}\n'
 
 
