@@ -31,8 +31,6 @@ class TestTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     are compared.
     """
 
-    __test__ = False  # for pytest it is none
-
     name: str
     pipeline: str
     input: str | tuple[Any, ...]

@@ -43,6 +43,7 @@ class Known:
             self.is_open = True
         else:
             self._concealed.add(path)
+            _set(self.fields, path, None)
 
     def put(self, path: Path | None, value: Any) -> None:
         """A result that is known goes there."""
@@ -72,6 +73,13 @@ class Known:
     def view(self) -> dict[str, Any]:
         """The fields, as JMESPath looks at them: `NotKnownError` at what is not known."""
         return self.fields if self.is_whole else _View(self.fields, (), self)
+
+
+def is_in_part(value: Any) -> bool:
+    """Whether something in `value`, which was found in a `view`, is not known."""
+    if isinstance(value, dict):
+        return isinstance(value, _View) or any(map(is_in_part, value.values()))
+    return isinstance(value, list) and any(map(is_in_part, value))
 
 
 class _View(dict[str, Any]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -21,17 +21,18 @@ from streamproc.enrichers.http_shown import asked, sent
 from streamproc.errors import ConfigError, RecordError, described
 from streamproc.http.template import MissingFieldError
 from streamproc.record import Failed
-from streamproc.trials.known import Known, NotKnownError, named
-
-Effect = Literal["called", "skipped", "filtered", "failed", ""]
+from streamproc.trials.known import Known, NotKnownError, is_in_part, named
 
 
 class Line(NamedTuple):
-    """What one stage would do, and what that comes to; `details` are lines beneath."""
+    """What one stage would do; `details` are lines beneath.
+
+    `effect` is what is counted: called, skipped, filtered, failed, or nothing of these.
+    """
 
     stage: str
     said: str
-    effect: Effect = ""
+    effect: str = ""
     details: Sequence[str] = ()
 
     @classmethod
@@ -119,12 +120,23 @@ def _take_if(
             return [known]
     except NotKnownError as unknown:
         say(f"only when {when}, and {unknown} is not known yet:")
+        return step(known, partial(_say_perhaps, say))
     return step(known, say)
 
 
+def _say_perhaps(say: Say, said: str, effect: str = "", details: Sequence[str] = ()) -> None:
+    say(said, effect and f"perhaps {effect}", details)
+
+
 def _take_all(steps: Sequence[tuple[str, Step]], known: Known, say: Say) -> Sequence[Known]:
+    errors: list[RecordError] = []
     for name, step in steps:
-        step(known, lambda said, *more, n=name: say(f"{n}: {said}", *more))
+        try:
+            step(known, lambda said, *more, n=name: say(f"{n}: {said}", *more))
+        except RecordError as error:  # the others are asked nevertheless
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return [known]
 
 
@@ -181,11 +193,14 @@ def _selected(text: str) -> Step:
 def _found(search: Callable[[Any], Any], known: Known) -> Any:
     """What JMESPath finds. Raises `NotKnownError`, `RecordError`."""
     try:
-        return search(known.view())
+        found = search(known.view())
     except ValueError as error:  # a function got what it does not take
         if known.is_whole:
             raise RecordError("exception", described(error)) from error
-        raise NotKnownError(("what it looks at",)) from error
+        raise NotKnownError(("part of the record",)) from error
+    if is_in_part(found):
+        raise NotKnownError(("part of the record",))
+    return found
 
 
 def _requested(settings: StageSettings) -> Step:

@@ -88,7 +88,7 @@ def test_it_shows_what_would_be_called(run: Any, pipeline: Path, listener: socke
         "  mine: mine.py:Stage, Python that is not called here",
         f"  after: GET {url}/after/{{mine.x}}/1.5",
         "      Accept: application/json",
-        "dry run of 1 record: nothing is called; company: 1 called; score: 1 called; "
+        "dry run of 1 record: nothing is called; company: 1 called; score: 1 perhaps called; "
         "mine: 1 called; after: 1 called",
     ]
     assert code == 0
@@ -199,6 +199,31 @@ def test_what_an_unknown_record_has(run: Any, folder: Path) -> None:
     code, out = dry(run, *stages, lines=b'{"id":1}\n')
     assert "  x: GET http://h.example/1/{new}\n" in out
     assert "  y: GET http://h.example/{id}\n" in out
+    assert code == 0
+
+
+def test_what_is_known_in_part(run: Any, folder: Path) -> None:
+    """An answer that goes where something stood, or into a part of the record."""
+    (folder / "p.toml").write_text("""
+[[stage]]
+name = "email"
+http = { url = "http://a.example/{email}" }
+[[stage]]
+name = "more"
+into = "a.b"
+http = { url = "http://b.example/{a.x}" }
+[[stage]]
+builtin = "leads"
+[[stage]]
+select = "{a: a, id: id, lead: enrichment, n: keys(@)}"
+[[stage]]
+name = "last"
+http = { url = "http://c.example/{a.x}/{id}" }
+""")
+    code, out = dry(run, "-c", "p.toml", lines=b'{"id":1,"email":"a@b.com","a":{"x":2}}\n')
+    assert "  more: GET http://b.example/2\n" in out
+    assert "and part of the record is not known yet" in out
+    assert "  last: GET http://c.example/{a.x}/{id}\n" in out
     assert code == 0
 
 
