@@ -19,7 +19,7 @@ name = "company"
 when = "email"
 http.url = "{url}/companies/{{contact.email.domain}}"
 http.auth = {{ bearer = "${{API_KEY}}" }}
-http.headers = {{ Idempotency-Key = "{{id}}" }}
+http.headers = {{ X-Token = "abc", Idempotency-Key = "{{id}}" }}
 cache = {{ ttl = "1h", path = "cache.db" }}
 
 [[stage]]
@@ -77,6 +77,7 @@ def test_it_shows_what_would_be_called(run: Any, pipeline: Path, listener: socke
         '<stdin>, line 1: {"id":7,"n":1.50,"name":"Ada","email":"ada@example.com"}',
         "  contact: leads, which calls nobody",
         f"  company: GET {url}/companies/example.com",
+        "      X-Token: ***",
         "      Accept: application/json",
         "      Authorization: Bearer ***",
         "      Idempotency-Key: 7",
