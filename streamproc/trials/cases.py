@@ -208,7 +208,8 @@ class _Reading:
         lines = list(expect)
         if isinstance(expect, str):
             path = Path(self._beside(expect))
-            lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+            text = path.read_bytes() if path.is_file() else b""  # --update will make it
+            lines = [line for line in text.split(b"\n") if line.strip()]
         try:
             return [decode_any(line_of(each)) for each in lines]
         except (RecordError, TypeError) as error:
@@ -229,28 +230,17 @@ def _read(file: str) -> str:
         raise ConfigError(f"{file}: not valid TOML: {error}") from error
 
 
+_KEPT = (
+    "concurrency", "ordered", "timeout", "on_error", "incoming_errors", "dead_letter",
+    "input_format", "max_errors", "max_memory", "max_line_bytes", "allow_empty", "keep_going",
+    "drain_timeout",
+)  # fmt: skip
+
+
 def _alone(settings: Settings) -> Settings:
     """The settings without what reaches beyond the process: all records of a test are taken."""
-    own = Settings()
-    kept = (
-        "stage",
-        "concurrency",
-        "ordered",
-        "timeout",
-        "on_error",
-        "incoming_errors",
-        "dead_letter",
-        "input_format",
-        "max_errors",
-        "max_memory",
-        "max_line_bytes",
-        "allow_empty",
-        "keep_going",
-        "drain_timeout",
-    )
-    changes = {name: getattr(settings, name) for name in kept}
-    changes["stage"] = tuple(map(_uncached, settings.stage))
-    return structs.replace(own, **changes)
+    kept = {name: getattr(settings, name) for name in _KEPT}
+    return Settings(stage=tuple(map(_uncached, settings.stage)), **kept)
 
 
 def _uncached(stage: StageSettings) -> StageSettings:

@@ -7,28 +7,39 @@ from pathlib import Path
 from typing import Any
 
 from streamproc.codec import encode
+from streamproc.errors import OutputError
 from streamproc.trials.cases import Case
 from streamproc.trials.running import Result, updated
 
 
 def rewrite(file: str, results: Sequence[tuple[Case, Result]]) -> None:
-    """Put the records of `results` where their cases, all of one file, expect them."""
+    """Put the records of `results` where their cases, all of one file, expect them.
+
+    Raises `OutputError`.
+    """
     import tomlkit
 
-    document: Any = tomlkit.parse(Path(file).read_text("utf-8"))
+    before = Path(file).read_bytes().decode()  # with the ends of its lines
+    document: Any = tomlkit.parse(before)
     tests = document["test"]
     for case, result in results:
         records = updated(case, result).expected or []
         if isinstance(case.table.expect, str):
             lines = b"".join(encode(record) + b"\n" for record in records)
-            Path(case.path_of(case.table.expect)).write_bytes(lines)
+            _write(case.path_of(case.table.expect), lines)
             continue
         expected = tomlkit.array()
         expected.extend(map(_item, records))
         tests[case.index]["expect"] = expected.multiline(multiline=len(records) > 0)
-    text = tomlkit.dumps(document)
-    if text != Path(file).read_text("utf-8"):
-        Path(file).write_text(text, "utf-8")
+    if (text := tomlkit.dumps(document)) != before:
+        _write(file, text.encode())
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
 
 
 def _item(record: Mapping[str, Any]) -> Any:

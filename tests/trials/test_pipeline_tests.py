@@ -310,10 +310,11 @@ expect = "out.jsonl"
 """
     )
     assert run("test", "tests/t.toml").returncode == 0
-    (tests / "in.jsonl").write_text('{"id":5}\n')
+    (tests / "in.jsonl").write_text('{"id":5,"t":"\u2028"}\n')
     assert run("test", "tests/t.toml").returncode == 3
     assert run("test", "tests/t.toml", "--update").returncode == 0
-    assert (tests / "out.jsonl").read_text() == '{"id":5}\n'
+    assert (tests / "out.jsonl").read_text() == '{"id":5,"t":"\u2028"}\n'
+    assert run("test", "tests/t.toml").returncode == 0
 
 
 def test_update_rewrites_expect_and_nothing_else(files: Files) -> None:
