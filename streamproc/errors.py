@@ -38,7 +38,7 @@ EXIT_CODES = {
     "0": "end of input, no record failed",
     "1": "a bug in streamproc; or more calls than `-j` ignored their cancellation",
     "2": "usage",
-    "3": "finished; some records failed, or none has a field that a stage names",
+    "3": "finished; some records failed, or none has a field that a stage names; or a test failed",
     "4": "stopped by `--max-errors` or `--on-error stop`",
     "65": "the checkpoint does not fit the input, the output or the pipeline; nothing was changed",
     "66": "an input cannot be opened or read, or is no JSON Lines",

@@ -1,11 +1,10 @@
-"""Minutes in milliseconds: an event loop whose clock jumps to the next timer."""
+"""What policies and engines meet, in simulated time."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,35 +19,6 @@ OUTAGE = CallError("http_status", "500", again=True, is_outage=True, status=500)
 BUSY = CallError("throttled", "429", again=True, throttled=True, status=429)
 REFUSED = CallError("http_status", "400")
 LATE = CallError("timeout", "no result within 1 s", again=True, is_outage=True)
-
-
-class _Jumping(selectors.SelectSelector):
-    """Waits for nothing: moves the loop's clock instead."""
-
-    loop: SimulatedLoop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everything waits, and no timer will wake it"
-            self.loop.now += timeout
-        return ready
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        selector = _Jumping()
-        selector.loop = self
-        self.now = 1000.0
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-
-def simulate(main: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(main)
 
 
 def now() -> float:

@@ -45,18 +45,8 @@ class Ends:
         stdout_fd: int = 1,
     ) -> Ends:
         """As the settings say; `inputs` and `output` are files, where no topic is set."""
-        source: Source
+        source = input_of(settings, inputs, stdin_fd)
         sink: Sink
-        if settings.source is not None:
-            source = _topic_source(settings, one_line=settings.sink is None)
-        else:
-            source = LineSource(
-                inputs,
-                stdin_fd=stdin_fd,
-                max_line_bytes=settings.max_line_bytes,
-                resumable=settings.checkpoint is not None,
-                cutter_of=JsonCutter if settings.input_format == "json" else LineCutter,
-            )
         if settings.sink is None:
             sink = StdoutSink(stdout_fd) if output is None else _file_sink(settings, output)
         elif settings.sink.kafka.exactly_once:
@@ -148,6 +138,20 @@ class _Corridor:
     def drop(self, lanes: Sequence[int]) -> None:
         self._run.lanes.drop(lanes)
         self._committer.forget(list(lanes))
+
+
+def input_of(settings: Settings, inputs: Sequence[str], stdin_fd: int = 0) -> Source:
+    """The topic of the settings, else `inputs`, which are files."""
+    if settings.source is not None:
+        topic: Source = _topic_source(settings, one_line=settings.sink is None)
+        return topic
+    return LineSource(
+        inputs,
+        stdin_fd=stdin_fd,
+        max_line_bytes=settings.max_line_bytes,
+        resumable=settings.checkpoint is not None,
+        cutter_of=JsonCutter if settings.input_format == "json" else LineCutter,
+    )
 
 
 def _file_sink(settings: Settings, path: str) -> FileSink:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.background import Background
+from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
 from streamproc.assembly.ends import Ends, selection_of
 from streamproc.assembly.given import (
@@ -82,18 +83,28 @@ class Pipeline:
         return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
 
     @classmethod
-    def from_settings(cls, settings: Settings, audience: Audience | None = None) -> Self:
-        """The same of resolved settings; `audience` hears of it, if not its own observers."""
+    def from_settings(
+        cls, settings: Settings, audience: Audience | None = None, doubles: Doubles | None = None
+    ) -> Self:
+        """The pipeline of settings that are resolved already. Raises `ConfigError`.
+
+        `audience` hears of it, if not its own observers; `doubles` are called instead of those
+        whom the settings name.
+        """
         self = cls.__new__(cls)
-        self._assemble(settings, [None] * len(settings.stage), audience)
+        self._assemble(settings, [None] * len(settings.stage), audience, doubles)
         return self
 
     def _assemble(
-        self, settings: Settings, targets: Sequence[Any], audience: Audience | None = None
+        self,
+        settings: Settings,
+        targets: Sequence[Any],
+        audience: Audience | None = None,
+        doubles: Doubles | None = None,
     ) -> None:
         self.settings = settings
         self._observers = Observers(settings.observers.recipes if settings.observers else {})
-        builder = StageBuilder(settings, audience or self._observers)
+        builder = StageBuilder(settings, audience or self._observers, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
 from streamproc.assembly.answerers import Constant, late, names_of
+from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.traits import (
     has_policies,
     into,
@@ -25,6 +26,10 @@ from streamproc.enrichers.conditions import condition, counted, fields_in, quote
 from streamproc.errors import ConfigError
 from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
 
+if TYPE_CHECKING:
+    from streamproc.enrichers.http_request import RequestBuilder
+    from streamproc.policies.retry import Retry
+
 log = logging.getLogger("streamproc")
 
 
@@ -36,9 +41,12 @@ class StageBuilder:
     and how, `admissions` where calls wait for their targets.
     """
 
-    def __init__(self, pipeline: Settings, audience: Audience = NOBODY) -> None:
+    def __init__(
+        self, pipeline: Settings, audience: Audience = NOBODY, doubles: Doubles | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._audience = audience
+        self._doubles = doubles
         self._made: set[str] = set()  # members that stages add
         self.calls: dict[str, CallTally] = {}
         self.records: dict[str, Attendance] = {}
@@ -129,17 +137,23 @@ class StageBuilder:
     def _function(self, settings: StageSettings, name: str, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load
 
-        if settings.python is None:
-            recipe = kind_of(settings)
-            if recipe is None:
-                raise ConfigError  # what it does is not known: told where its table is read
-            return FunctionEnricher(recipe.opened(name), self._pipeline.concurrency, recipe=recipe)
-        called, options = target or load(settings.python), {}
-        if settings.options:
-            from streamproc.config.options import typed_options
+        recipe, options = kind_of(settings), {}
+        threads = self._pipeline.concurrency
+        if settings.python is not None:
+            called = target or load(settings.python)
+            if settings.options:
+                from streamproc.config.options import typed_options
 
-            options = typed_options(called, settings.options)
-        return FunctionEnricher(called, self._pipeline.concurrency, options)
+                options = typed_options(called, settings.options)
+        elif recipe is not None:
+            called = recipe.opened(name)
+        else:
+            raise ConfigError  # what it does is not known: told where its table is read
+        if self._doubles is not None:
+            threads = 0
+            if (double := self._doubles.function(name, called)) is not None:
+                called, options = double, {}
+        return FunctionEnricher(called, threads, options, recipe)
 
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
@@ -212,24 +226,12 @@ class StageBuilder:
     def _http(self, settings: StageSettings, name: str) -> Any:
         from streamproc.enrichers.http import HttpEnricher
         from streamproc.enrichers.http_bulk import HttpBulkEnricher
-        from streamproc.enrichers.http_request import RequestBuilder
         from streamproc.http.choice import open_client
         from streamproc.http.contract import ClientOptions, Tls
-        from streamproc.policies.retry import Retry
 
         http = settings.http
         assert http is not None
-        retry = settings.retry if isinstance(settings.retry, Retry) else Retry()
-        is_bulk = settings.batch is not None
-        builder = RequestBuilder(
-            http,
-            name,
-            is_bulk=is_bulk,
-            repeats=retry.idempotent,
-            shares=getattr(settings.cache, "share", "credential"),
-        )
-        if builder.problems:
-            raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+        builder = requests_of(settings, name)
         if not self.records[name].used.fields:  # a fallback may ask for others
             self._watch(name, builder.fields)
         options = ClientOptions(
@@ -240,15 +242,19 @@ class StageBuilder:
             tls=http.tls or Tls(),
             user_agent=builder.user_agent,
         )
-        client, why = open_client(http.client, options, builder.url.target)
+        if self._doubles is not None:
+            client, why = self._doubles.client(name), "a double"
+        else:
+            client, why = open_client(http.client, options, builder.url.target)
         self.notes.append(f"stage {name}: {why}")
         if builder.url.target is not None:
             self.targets[name] = (builder.url.target, options)
         if options.tls.dangerously_accept_any_certificate:
             log.warning("stage %s: any certificate is accepted, so anybody can answer", name)
-        if not is_bulk:
-            return HttpEnricher(builder, client, repeat_when=retry.when)
-        bulk = HttpBulkEnricher(builder, client, repeat_when=retry.when)
+        repeat_when = _retry_of(settings).when
+        if settings.batch is None:
+            return HttpEnricher(builder, client, repeat_when=repeat_when)
+        bulk = HttpBulkEnricher(builder, client, repeat_when=repeat_when)
         bulk.key = getattr(settings.batch, "key", None)
         return bulk
 
@@ -267,3 +273,26 @@ class StageBuilder:
         if entry.python is not None:
             function = self._function(settings, name)
         return self._layered(settings, name, function, is_spare=True)
+
+
+def requests_of(settings: StageSettings, name: str) -> RequestBuilder:
+    """What makes the requests of an http stage. Raises `ConfigError`."""
+    from streamproc.enrichers.http_request import RequestBuilder
+
+    assert settings.http is not None
+    builder = RequestBuilder(
+        settings.http,
+        name,
+        is_bulk=settings.batch is not None,
+        repeats=_retry_of(settings).idempotent,
+        shares=getattr(settings.cache, "share", "credential"),
+    )
+    if builder.problems:
+        raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
+    return builder
+
+
+def _retry_of(settings: StageSettings) -> Retry:
+    from streamproc.policies.retry import Retry
+
+    return settings.retry if isinstance(settings.retry, Retry) else Retry()

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 _VARIABLE = "_STREAMPROC_COMPLETE"
-_OF_FILES = ("FILE", "[INPUT]...")
+_OF_FILES = ("FILE", "FILE...", "[INPUT]...")
 _SPECS = ("leads", "none", "select:", "filter:")
 
 

@@ -24,7 +24,7 @@ EXAMPLES = (
 )
 _MORE = (
     "Call a service: -e 'x=https://api.example.com/{domain}'. All options: streamproc --help.",
-    "Other commands: check, schema, replay, completion, man. The guide: streamproc help.",
+    "Other commands: init, test, check, schema, replay, completion, man. Guide: streamproc help.",
 )
 
 

@@ -15,6 +15,8 @@ from streamproc.nearest import closest
 COMMANDS = {
     "run": "streamproc.cli.run:run",
     "check": "streamproc.cli.check:check",
+    "init": "streamproc.cli.init:init",
+    "test": "streamproc.cli.test:test",
     "schema": "streamproc.cli.schema:schema",
     "replay": "streamproc.cli.replay:replay",
     "completion": "streamproc.cli.completion:completion",
@@ -38,6 +40,11 @@ def command_of(arguments: list[str]) -> tuple[click.Command, list[str]]:
 def title_of(name: str | None) -> str:
     """How a command is called; `run` need not be named."""
     return "streamproc" if name == "run" else f"streamproc {name}"
+
+
+def if_it_is_a_file(command: str) -> str:
+    """How to read an input that is called as a command is, if there is one."""
+    return f"; to read the file: streamproc ./{command}" if os.path.exists(command) else ""
 
 
 def _refuse_near(word: str) -> None:

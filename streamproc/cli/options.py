@@ -152,6 +152,9 @@ _OPTIONS = [
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),
     _option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]"),
+    _option("--dry-run", is_flag=True, default=None,
+            help="Print what would be called for the first records (10, or --limit), and call "
+                 "and write nothing."),
     click.option("--demo", is_flag=True, help="INPUT is the bundled sample, a few leads."),
     click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
 ]  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN = {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
 _STDOUT = {None, "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _EPILOG = """\b
-Other commands: check, schema, replay, completion, man (each has its own --help).
+Other commands: init, test, check, schema, replay, completion, man (each has its own --help).
 The guide: streamproc help
 Example: streamproc --demo | jq"""
 
@@ -60,7 +60,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     table = read_file(config) if config else {}
     if table.get("log_format") == "json" and given["log_format"] is None:
         log_json()
-    enrich = given.pop("enrich")
+    enrich, is_dry_run = given.pop("enrich"), given.pop("dry_run")
     overrides = {name: value for name, value in given.items() if value is not None}
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
@@ -101,6 +101,11 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
 
     target = (1 if output is None else output) if settings.sink is None else None
     refuse_same_file(settings, paths, target, config)
+
+    if is_dry_run:
+        from streamproc.cli.dry_run import dry_run
+
+        return dry_run(settings, paths, notes)
 
     from streamproc.cli.launch import launch
 

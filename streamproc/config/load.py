@@ -69,7 +69,7 @@ def resolve(
     for secret in literal_secrets(merged):
         hide(secret)
     expanded = expand(merged, variables, "", problems)
-    settings = _convert(Settings, expanded, "", problems)
+    settings = convert(Settings, expanded, "", problems)
     problems += contradictions(expanded)
     if problems:
         if try_stage is not None:
@@ -95,7 +95,7 @@ def _tried(
         }  # fmt: skip
         readable = {key: value for key, value in table.items() if key not in wrong}
         if not wrong & {"builtin", "python", "http", "all", *KINDS}:
-            stage = _convert(StageSettings, readable, where, [])
+            stage = convert(StageSettings, readable, where, [])
             found += [f"{where}: {problem}" for problem in try_stage(stage)] if stage else []
     return found
 
@@ -135,8 +135,11 @@ def merge(
     return merged | {"stage": stages}
 
 
-def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """`msgspec.convert`, field by field: msgspec stops at its first error."""
+def convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """`msgspec.convert`, field by field: msgspec stops at its first error.
+
+    What is wrong is added to `problems`, each with its place below `path`.
+    """
     if path == "stage" and isinstance(value, dict):
         problems.append("stage: a stage begins with [[stage]], in double brackets")
         return None
@@ -150,7 +153,7 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     items = _items_in(kind)
     if items is not None and isinstance(value, list | tuple):
         inner = typing.get_args(items)[0]
-        return tuple(_convert(inner, v, f"{path}[{i}]", problems) for i, v in enumerate(value))
+        return tuple(convert(inner, v, f"{path}[{i}]", problems) for i, v in enumerate(value))
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
@@ -172,7 +175,7 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
     for key, item in value.items():
         where = join(path, key)
         if key in known:
-            fields[known[key].name] = _convert(known[key].type, item, where, problems)
+            fields[known[key].name] = convert(known[key].type, item, where, problems)
         else:
             problems.append(f"{where}: {_unknown(kind, key, known)}")
     missing = [each.name for key, each in known.items() if each.required and key not in value]

@@ -33,8 +33,9 @@ class FunctionEnricher:
     ) -> None:
         """`target`: a callable, or a class, which is created here.
 
-        `options` are keyword arguments of it; `recipe` is what made it. Raises `ConfigError`
-        for code that cannot be called so.
+        `threads` are for code that blocks, which without any is called as it is. `options` are
+        keyword arguments of it; `recipe` is what made it. Raises `ConfigError` for code that
+        cannot be called so.
         """
         wishes = marks(target)
         self.options = dict(options or {})
@@ -46,7 +47,8 @@ class FunctionEnricher:
         self.replaces = wishes.replaces if recipe is None else recipe.replaces
         self._callable = without_yield(self._target, may_yield=self.replaces)
         is_coroutine = _is_coroutine(self._callable)
-        self._threads = Threads(threads) if wishes.blocking and not is_coroutine else None
+        is_blocking = wishes.blocking and not is_coroutine
+        self._threads = Threads(threads) if is_blocking and threads else None
         self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._callable
         self.batch = Batch(size=wishes.batch, wait=Seconds(wishes.wait_s)) if wishes.batch else None
         self.mode: Literal["inline", "awaited"] = (

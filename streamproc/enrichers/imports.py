@@ -27,7 +27,7 @@ RESERVED = frozenset({
     "frozenlist", "httptools", "idna", "jmespath", "msgspec", "multidict", "orjson",
     "phonenumbers", "probableparsing", "probablepeople", "propcache", "pycountry", "pycrfsuite",
     "requests", "requests_file", "rphonenumbers", "simplejson", "streamproc", "tldextract",
-    "typing_extensions", "urllib3", "usaddress", "uvloop", "yarl", "zstandard",
+    "tomlkit", "typing_extensions", "urllib3", "usaddress", "uvloop", "yarl", "zstandard",
 })  # fmt: skip
 """Packages that streamproc needs or tries, and what these need or try.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
@@ -15,6 +14,7 @@ from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
 from streamproc.record import NOTHING
 from streamproc.units import ByteSize, Seconds
+from streamproc.wall_clock import wall_clock
 
 if TYPE_CHECKING:
     from streamproc.policies.store import Store
@@ -84,13 +84,13 @@ class Caching:
         """`inner` with this policy around it."""
         from streamproc.policies.single_flight import Flights
 
-        observer, store = site.observer, self._store
+        observer, store, now_s = site.observer, self._store, wall_clock()
         flights = Flights()
 
         async def cached(call: Any, visit: Visit) -> Any:
             key = store.key(call.key())
             kept = store.get(key)
-            if kept is not None and kept[1] > time.time():
+            if kept is not None and kept[1] > now_s():
                 observer.cached()
                 return _decoded(kept[0])
             is_stale = kept is not None and self._cache.stale_if_error
@@ -100,7 +100,8 @@ class Caching:
 
             async def make(own: Visit) -> bytes:
                 value = await inner(call, own)
-                return self._keep(key, value, is_negative=call.is_negative)
+                ttl_s = self._cache.negative_ttl if call.is_negative else self._cache.ttl
+                return self._keep(key, value, until_s=now_s() + _jittered(ttl_s))
 
             try:
                 return _decoded(await flights.join(key, visit, make))
@@ -111,12 +112,14 @@ class Caching:
 
         return cached
 
-    def _keep(self, key: bytes, value: Any, *, is_negative: bool) -> bytes:
-        ttl_s = self._cache.negative_ttl if is_negative else self._cache.ttl
-        kept_s = ttl_s * (1 - _JITTER + 2 * _JITTER * random.random())
+    def _keep(self, key: bytes, value: Any, *, until_s: float) -> bytes:
         written = b"" if value is NOTHING else encode(value)
-        self._store.put(key, (written, time.time() + kept_s))
+        self._store.put(key, (written, until_s))
         return written
+
+
+def _jittered(ttl_s: float) -> float:
+    return ttl_s * (1 - _JITTER + 2 * _JITTER * random.random())
 
 
 def _decoded(written: bytes) -> Any:

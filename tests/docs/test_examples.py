@@ -99,7 +99,19 @@ def test_commands_run(shell: Any, url: str, folder: Path, page: Path, script: st
     assert b"Error" not in done.stderr
 
 
-@pytest.mark.parametrize("block", of("toml"))
+def is_of_tests(block: Block) -> bool:
+    return "[[test]]" in block.text
+
+
+@pytest.mark.parametrize("block", [p for p in of("toml") if is_of_tests(p.values[0])])
+def test_tests_pass(shell: Any, folder: Path, block: Block) -> None:
+    """What is shown of `streamproc test`."""
+    write_files(folder, block.page)
+    done = shell(f"streamproc test {block.name}")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("block", [p for p in of("toml") if not is_of_tests(p.values[0])])
 def test_pipeline_files_are_valid(shell: Any, folder: Path, block: Block) -> None:
     """`streamproc check` has nothing against it; secrets are in the environment."""
     write_files(folder, block.page)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from simulated import SimulatedLoop, settle, simulate, workshop
+from simulated import settle, workshop
 
 from streamproc.counters import CallTally
 from streamproc.engines.places import Places
@@ -20,6 +20,7 @@ from streamproc.errors import Unfinished
 from streamproc.interfaces import Site, Standing
 from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.gate import Gate
+from streamproc.trials.clock import SimulatedLoop, simulate
 
 
 class Shut:

@@ -30,8 +30,8 @@ from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.transactions import TransactionalSink
 from streamproc.record import Batch, Note
+from streamproc.trials.clock import SimulatedLoop
 from streamproc.units import Seconds
-from tests.simulated import SimulatedLoop
 
 REVOKE_S, PATIENCE_S = 20.0, 120.0
 LIMIT = 1000

@@ -13,7 +13,7 @@ from streamproc.kafka.committer import INTERVAL_S, Committer
 from streamproc.kafka.source import Lane
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch, Cursor
-from tests.simulated import simulate
+from streamproc.trials.clock import simulate
 
 pytestmark = pytest.mark.mock_will_do
 LANE, COUNT = 1, 5

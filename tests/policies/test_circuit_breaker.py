@@ -20,7 +20,6 @@ from simulated import (
     now,
     results,
     settle,
-    simulate,
     site,
     start,
     workshop,
@@ -37,6 +36,7 @@ from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
 from streamproc.policies.timeout import Timeout
+from streamproc.trials.clock import simulate
 from streamproc.units import Rate
 
 NO_DESCRIPTORS = CallError("connect", "too many open files", again=True)

@@ -15,7 +15,6 @@ from simulated import (
     load,
     now,
     results,
-    simulate,
     site,
     start,
 )  # fmt: skip
@@ -25,6 +24,7 @@ from streamproc.policies.admission import Admission
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
+from streamproc.trials.clock import simulate
 
 PATIENT = Retry(attempts=1000, max_elapsed=1e9)
 OVERLOAD = CallError("http_status", "503", again=True, is_outage=True, status=503)

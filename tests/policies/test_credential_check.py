@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from simulated import Asked, Stay, now, simulate, site
+from simulated import Asked, Stay, now, site
 
 from streamproc.errors import CallError, UnauthorizedError
 from streamproc.policies.credential_check import CredentialCheck
+from streamproc.trials.clock import simulate
 
 NAMES = (CallError, UnauthorizedError)
 

@@ -17,7 +17,6 @@ from simulated import (
     now,
     results,
     settle,
-    simulate,
     site,
     start,
     workshop,
@@ -31,6 +30,7 @@ from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
+from streamproc.trials.clock import simulate
 from streamproc.units import Rate
 
 LATER = CallError("throttled", "429", again=True, throttled=True, after_s=3.0, status=429)

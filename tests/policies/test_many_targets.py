@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from simulated import BUSY, OUTAGE, Asked, Stay, now, settle, simulate, site
+from simulated import BUSY, OUTAGE, Asked, Stay, now, settle, site
 
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Layer
@@ -17,6 +17,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.targets import MAX_TARGETS, Targets
+from streamproc.trials.clock import simulate
 from streamproc.units import Rate
 
 LAYERS: dict[str, Callable[[], Layer]] = {

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from simulated import OUTAGE, Named, ask, now, results, settle, simulate, site, start
+from simulated import OUTAGE, Named, ask, now, results, settle, site, start
 
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
 from streamproc.http.contract import Target
@@ -15,6 +15,7 @@ from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
+from streamproc.trials.clock import simulate
 
 RECORDS = Target("http", "named.by.a.record", 80, is_from_record=True)
 TEN = [f"{k}" for k in range(10)]

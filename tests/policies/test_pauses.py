@@ -7,7 +7,7 @@ import itertools
 import logging
 
 import pytest
-from simulated import BUSY, Named, ask, now, results, simulate, site, start
+from simulated import BUSY, Named, ask, now, results, site, start
 
 from streamproc.errors import CallError
 from streamproc.policies.admission import Admission
@@ -15,6 +15,7 @@ from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
 from streamproc.policies.stack import stack
+from streamproc.trials.clock import simulate
 from streamproc.units import Rate
 
 TEN = [f"{k}" for k in range(10)]

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import Asked, Stay, counted, now, simulate, site
+from simulated import Asked, Stay, counted, now, site
 
 from streamproc.errors import CallError, CircuitOpenError, UnavailableError
 from streamproc.policies.admission import Admission
 from streamproc.policies.bucket import Bucket, StrictBucket
 from streamproc.policies.rate_limit import RateLimit
+from streamproc.trials.clock import simulate
 from streamproc.units import Rate
 
 

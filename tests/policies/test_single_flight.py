@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from simulated import OUTAGE, Asked, Named, now, settle, simulate, workshop
+from simulated import OUTAGE, Asked, Named, now, settle, workshop
 
 from streamproc.counters import CallTally
 from streamproc.engines.workshop import Forked, Workshop
@@ -15,6 +15,7 @@ from streamproc.policies.admission import Admission
 from streamproc.policies.cache import Cache, Caching
 from streamproc.policies.deadline import Deadline
 from streamproc.policies.stack import stack
+from streamproc.trials.clock import simulate
 
 
 class Records:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
-from simulated import simulate
 
 from simulation.world import Service, World, kind_of
 from streamproc.assembly import pipeline as assembled
@@ -23,6 +22,7 @@ from streamproc.memory import SMALL_BYTES, Memory
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
 from streamproc.testing import MemorySink, MemorySource
+from streamproc.trials.clock import simulate
 
 ATTEMPT_S = 2.0  # `timeout` of every stage here
 

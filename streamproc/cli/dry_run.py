@@ -1,0 +1,93 @@
+"""`--dry-run`: what would be called for the first records, and nothing is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+import click
+from msgspec import structs
+
+from streamproc.assembly.ends import input_of, selection_of
+from streamproc.cli.leave import note
+from streamproc.config.settings import Settings
+from streamproc.enrichers.imports import look_in_working_directory
+from streamproc.record import WHITESPACE, Failed
+from streamproc.shown import counted, one_line
+from streamproc.trials.preview import Line, Preview
+
+RECORDS = 10
+_SHOWN_RECORD = 200  # characters
+_SHOWN = 3000  # of any other line
+
+
+def dry_run(settings: Settings, inputs: Sequence[str], notes: Sequence[str]) -> int:
+    """Print it, and return the exit code: 3 if one of the records would fail."""
+    look_in_working_directory()
+    with redirect_stdout(sys.stderr):  # modules may print when they are imported
+        preview = Preview(settings)
+    for each in [*notes, *_left_alone(settings)]:
+        note(each)
+    try:
+        return asyncio.run(_show(_to_look_at(settings), inputs, preview))
+    except BrokenPipeError:
+        return 141
+
+
+def _left_alone(settings: Settings) -> Iterator[str]:
+    if settings.source is not None and settings.source.kafka.group is not None:
+        yield "a dry run is no member of the group: it reads from the beginning, or as `from` says"
+    if settings.resume or settings.resume_force:
+        yield "a dry run reads no checkpoint: these are the first records of the input"
+
+
+def _to_look_at(settings: Settings) -> Settings:
+    """The settings with an input that nobody else notices."""
+    changes: dict[str, Any] = {"limit": settings.limit or RECORDS, "checkpoint": None}
+    if settings.source is not None:
+        kafka = settings.source.kafka
+        begin = None if kafka.from_ == "committed" else kafka.from_
+        alone = structs.replace(kafka, group=None, instance=None, from_=begin)
+        changes |= {"source": structs.replace(settings.source, kafka=alone), "stop_at_end": True}
+    return structs.replace(settings, **changes)
+
+
+async def _show(settings: Settings, inputs: Sequence[str], preview: Preview) -> int:
+    effects: dict[str, Counter[str]] = {}
+    records = 0
+    async for place, line, failed in _records(settings, inputs):
+        records += 1
+        click.echo(f"{one_line(place)}: {one_line(line.decode('utf-8', 'replace'), _SHOWN_RECORD)}")
+        lines = preview.of(line) if failed is None else [Line.of_failure(failed)]
+        for stage, said, effect, details in lines:
+            click.echo(f"  {stage}: {one_line(said, _SHOWN)}")
+            for detail in details:
+                click.echo(f"      {one_line(detail, _SHOWN)}")
+            if effect:
+                effects.setdefault(stage, Counter())[effect] += 1
+    stages = [
+        f"; {stage}: {', '.join(f'{number:,} {effect}' for effect, number in counts.items())}"
+        for stage, counts in effects.items()
+    ]
+    click.echo(f"dry run of {counted(records, 'record')}: nothing is called{''.join(stages)}")
+    return 3 if any(counts["failed"] for counts in effects.values()) else 0
+
+
+async def _records(
+    settings: Settings, inputs: Sequence[str]
+) -> AsyncIterator[tuple[str, bytes, Failed | None]]:
+    """The records that are chosen: where each of them stands, and why it is none."""
+    selection = selection_of(settings)
+    assert selection is not None
+    async with input_of(settings, inputs) as source:
+        while not selection.is_full and (received := await source.receive()) is not None:
+            batch, failed = received
+            file, first = batch.cursor[:2]
+            lines = batch.lines if failed is None else [b"-"]
+            for i, is_passed in enumerate(selection.passed(lines)):
+                if not is_passed and lines[i].strip(WHITESPACE):
+                    yield f"{file}, line {first + i}", batch.lines[i], failed

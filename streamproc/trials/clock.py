@@ -1,0 +1,77 @@
+"""Hours in milliseconds: an event loop whose clock jumps to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Waits for nothing that the loop knows of itself: moves its clock instead."""
+
+    loop: SimulatedLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.loop.jobs or len(self.get_map()) > 1:  # the first is how threads wake the loop
+            begun_s = time.monotonic()
+            ready = super().select(timeout)
+            self.loop.now += time.monotonic() - begun_s
+        elif timeout is None:
+            raise RuntimeError("everything waits, and no timer will wake it")
+        else:
+            self.loop.now += timeout
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """`now` is its clock. It stands still while callbacks run, and jumps when all of them wait.
+
+    While there are `jobs` in threads, or sockets and pipes that are waited for, time is real.
+    """
+
+    def __init__(self) -> None:
+        selector = _Jumping()
+        selector.loop = self
+        self.now = 1000.0
+        self.jobs = 0
+        self._epoch_s = time.time() - self.now
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def wall_time(self) -> float:
+        """Seconds since 1970, see `streamproc.wall_clock`."""
+        return self._epoch_s + self.now
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """See `asyncio`."""
+        job = super().run_in_executor(executor, func, *args)
+        self.jobs += 1
+        job.add_done_callback(self._done)
+        return job
+
+    async def shutdown_default_executor(self, *timeout: Any) -> None:
+        """See `asyncio`; threads are waited for in real time."""
+        self.jobs += 1
+        await super().shutdown_default_executor(*timeout)
+
+    def _done(self, _: object) -> None:
+        self.jobs -= 1
+
+
+def simulate(main: Coroutine[Any, Any, T]) -> T:
+    """What `main` returns, in a loop of that kind."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(main)
