@@ -92,10 +92,12 @@ class Caching:
             kept = store.get(key)
             if kept is not None and kept[1] > time.time():
                 counts.cache_hits += 1
+                site.looked_up("hit")
                 return _decoded(kept[0])
             is_stale = kept is not None and self._cache.stale_if_error
             call.standing.is_patient = not is_stale
             counts.coalesced += key in flights
+            site.looked_up("coalesced" if key in flights else "miss")
 
             async def make(own: Visit) -> bytes:
                 value = await inner(call, own)

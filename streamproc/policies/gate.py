@@ -14,6 +14,7 @@ from math import inf
 
 from msgspec import structs
 
+from streamproc.call_metrics import label_of
 from streamproc.errors import CallError, CircuitOpenError, StreamprocError
 from streamproc.interfaces import Room, Site, Standing, Visit
 from streamproc.policies.bucket import Bucket, StrictBucket
@@ -23,7 +24,7 @@ from streamproc.policies.health import Health
 from streamproc.policies.outage import Outage
 from streamproc.policies.permits import Permits
 from streamproc.waiting import Line, Waiter
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 log = logging.getLogger("streamproc")
 
@@ -65,9 +66,9 @@ class Gate:
         self.take = self._conditions.take  # for a call with a place, while `is_easy`
 
     @property
-    def limit(self) -> int | None:
-        """Calls at once, at most."""
-        return self._conditions.limit
+    def allowance(self) -> Allowance:
+        """What it lets through now."""
+        return self._conditions.allowance(label_of(self._target), self._now())
 
     @property
     def waits(self) -> Wait | None:
@@ -93,15 +94,13 @@ class Gate:
         self._room = visit.room
         self.is_easy = False
         began_s = self._arrived_at = self._now()
-        is_counted = False
+        is_short = False  # of tokens
         try:
             while True:
                 self._conditions.advance(self._now())
                 if error := self._refusal(standing):
                     raise error
-                if not is_counted and not self._conditions.has_token:
-                    is_counted = True
-                    self._site.counts.rate_limited += 1
+                is_short = is_short or not self._conditions.has_token
                 turn = self._loop.create_future()
                 waiter = self._join(standing, visit, turn)
                 try:
@@ -116,7 +115,10 @@ class Gate:
                     return
                 self._conditions.take_back(standing)
         finally:
-            visit.held_s += self._now() - began_s
+            waited_s = self._now() - began_s
+            visit.held_s += waited_s
+            if is_short:
+                self._site.rate_limited(self._target, waited_s)
 
     def _join(self, standing: Standing, visit: Visit, turn: asyncio.Future[None]) -> Waiter:
         """Wait in line; a place that the visit still has goes to the oldest call, maybe its own."""

@@ -50,6 +50,10 @@ class Outage:
             waits if self.is_records else f"{waits} (--set {self._site.name}.breaker.max_wait=..)"
         )
 
+    def circuit_changed(self, state: str) -> None:
+        """That of the target is in `state` from now on."""
+        self._site.circuit_changed(self._target, state)
+
     def waiting(self, *, are_waiting: bool) -> None:
         """Whether calls wait for it from now on."""
         if are_waiting and self._since is None:
