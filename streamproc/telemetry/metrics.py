@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -40,14 +40,12 @@ class Exposition:
 
     def text(self, reading: Reading, accept: str) -> tuple[bytes, str]:
         """As Prometheus or OpenMetrics, whichever `accept` asks for; and what it is."""
-        encode: Callable[[Any], bytes]
         try:
             encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is no number
+        except (TypeError, ValueError):  # a version that is no number
             encode, content_type = choose_encoder("")
-        return encode(_Families([*self._infos, *families(reading), *self._process.collect()])), (
-            content_type
-        )
+        found: Any = _Families([*self._infos, *families(reading), *self._process.collect()])
+        return encode(found), content_type
 
 
 class _Families:

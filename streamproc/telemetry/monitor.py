@@ -15,19 +15,21 @@ from aiohttp import web
 from msgspec import structs
 
 from streamproc.codec import encode
+from streamproc.errors import described
 from streamproc.telemetry.metrics import Exposition
 from streamproc.telemetry.vitals import Vitals
 
 log = logging.getLogger("streamproc")
 
 _MOST_CONNECTIONS = 64
-_CONNECTION_S = 30.0  # a request that takes longer to come, or its answer to go, is given up
+_CONNECTION_S = 10.0  # a request that takes longer to come, or its answer to go, is given up
 _PAUSE_S = 0.005  # between two answers: who asks without end waits, and the run does not
 _END_S = 0.2  # what an answer under way gets when the run ends
 _OPEN = ("/health", "/ready")  # for those who know no token
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d+)?")
 _HEADERS = {
     "Cache-Control": "no-store",
+    "Connection": "close",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -73,11 +75,11 @@ class Monitor:
         )
         try:
             await runner.setup()
-            listening = await asyncio.get_running_loop().create_server(
-                _door(runner), sock=self._listener
-            )
-            async with listening:
-                await asyncio.get_running_loop().create_future()
+            assert runner.server is not None
+            door = _door(runner.server)
+            loop = asyncio.get_running_loop()
+            async with await loop.create_server(door, sock=self._listener):
+                await _sweep(runner.server)
         except Exception:
             log.exception("the monitor has ended, and the run goes on")
         finally:
@@ -86,10 +88,15 @@ class Monitor:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         async with self._turn:
-            response = self._refusal(request) or await handler(request)
-            response.force_close()
-            await asyncio.sleep(_PAUSE_S)
-            return response
+            try:
+                return self._refusal(request) or await handler(request)
+            except web.HTTPException:  # there is no such page, or method
+                raise
+            except Exception as error:
+                log.error("the monitor has no answer for %s: %s", request.path, described(error))
+                return web.Response(status=500)
+            finally:
+                await asyncio.sleep(_PAUSE_S)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """What is said to a page elsewhere that asks through a browser, and to who has no token."""
@@ -135,21 +142,23 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    response.force_close()
 
 
-def _door(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-    """Lets some connections in at once, each for some time."""
-    server, loop = runner.server, asyncio.get_running_loop()
-    assert server is not None
+def _door(server: web.Server) -> Callable[[], asyncio.BaseProtocol]:
+    """Lets so many connections in at once."""
+    return lambda: server() if len(server.connections) < _MOST_CONNECTIONS else _Refused()
 
-    def connect() -> asyncio.BaseProtocol:
-        if len(server.connections) >= _MOST_CONNECTIONS:
-            return _Refused()
-        protocol = server()
-        loop.call_later(_CONNECTION_S, protocol.force_close)
-        return protocol
 
-    return connect
+async def _sweep(server: web.Server) -> None:
+    """Close, without end, what was there the last time already."""
+    before: set[web.RequestHandler] = set()
+    while True:
+        await asyncio.sleep(_CONNECTION_S)
+        found = set(server.connections)
+        for late in before & found:
+            late.force_close()
+        before = found - before
 
 
 class _Refused(asyncio.Protocol):
