@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 
 from streamproc.telemetry.reading import Reading
 
@@ -27,7 +28,8 @@ class Vitals:
         self._loop = asyncio.get_running_loop()
         self._read = read
         self._last = read()
-        self._read_s = self._beat_s = time.monotonic()
+        self._read_s = -inf
+        self._beat_s = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._asked: asyncio.Future[None] | None = None
         self.open: list[str] = []
