@@ -50,9 +50,11 @@ class Vitals:
         self._read_s = time.monotonic()
 
     def _answer(self, asked: asyncio.Future[None], there: asyncio.AbstractEventLoop) -> None:
-        self._take()
-        with suppress(RuntimeError):  # who asked is gone
-            there.call_soon_threadsafe(self._answered, asked)
+        try:
+            self._take()
+        finally:
+            with suppress(RuntimeError):  # who asked is gone
+                there.call_soon_threadsafe(self._answered, asked)
 
     def _answered(self, asked: asyncio.Future[None]) -> None:
         self._asked = None
