@@ -175,8 +175,13 @@ def test_the_token_is_a_secret(run: Any, folder: Path) -> None:
     (folder / "bad.toml").write_text(text)
     (folder / "odd.toml").write_text(f'[monitor]\ntoken = "{TOKEN} "\n')
     (folder / "good.toml").write_text(text.replace(":9", "::1".join("[]") + ":9"))
-    bad, odd, good = (run("check", f"{name}.toml") for name in ("bad", "odd", "good"))
-    assert (bad.returncode, odd.returncode, good.returncode) == (78, 78, 0)
+    (folder / "number.toml").write_text("monitor.token = 31415926535\n")
+    bad, odd, good, number = (
+        run("check", f"{name}.toml") for name in ("bad", "odd", "good", "number")
+    )
+    assert [each.returncode for each in (bad, odd, good, number)] == [78, 78, 0, 78]
+    assert b"monitor.token: expected str" in number.stderr
+    assert b"31415" not in number.stderr
     assert b"monitor.address: expected HOST:PORT" in bad.stderr
     assert b"monitor: token: expected characters" in odd.stderr
     assert b'monitor = { address = "[::1]:9", token = "***" }' in good.stdout
