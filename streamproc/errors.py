@@ -8,7 +8,7 @@
     ├── RestartsError          70   worker processes died too often
     ├── FencedError            70   another instance has our name
     ├── PassedOnError           *   an error of a worker process, with its exit code
-    ├── CreateError            73   an output file cannot be created
+    ├── CreateError            73   an output file cannot be created, an address cannot be bound
     ├── OutputError            74   an output could not be written
     ├── UnavailableError       69   a target stayed unavailable past the maximum wait
     ├── UnauthorizedError      77   a broker does not let us
@@ -44,7 +44,8 @@ EXIT_CODES = {
     "66": "an input cannot be opened or read, or is no JSON Lines",
     "69": "a target stayed unavailable past the maximum wait",
     "70": "more workers died within a minute than `--max-restarts`; or another instance took over",
-    "73": "an output, dead-letter or checkpoint file cannot be made, or the checkpoint is in use",
+    "73": "an output, dead-letter or checkpoint file cannot be made, or the checkpoint is in use; "
+    "or an address cannot be had",
     "74": "output could not be written: disk full, closed",
     "75": "drain deadline or second signal: some records are unprocessed",
     "77": "not authorised: a target answered 401 to the first ten records, or a broker refuses us",
@@ -112,7 +113,7 @@ class PassedOnError(StreamprocError):
 
 
 class CreateError(StreamprocError):
-    """An output, dead-letter or checkpoint file cannot be created."""
+    """An output, dead-letter or checkpoint file cannot be created, or an address not be bound."""
 
     exit_code = 73
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and addresses as people write them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _PERIODS = {
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
 _SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?")
+_ADDRESS = re.compile(r"(?:(?:\[([\w:.%]+)\]|([^\s:/@\[\]]+)):)?(\d{1,5})")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -115,6 +116,33 @@ class Sample(float):
         if is_number and (0 < value < 1 or (1 <= value < math.inf and value == int(value))):
             return cls(value)
         raise ValueError('expected a number such as 10 (every tenth), or a share as 0.01 or "1%"')
+
+
+class Address(str):
+    """Where to listen: HOST:PORT, or PORT, which is one of this machine only."""
+
+    schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}  # noqa: RUF012
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, value: Any) -> Address:
+        """Raises ValueError: what was expected."""
+        match = None if isinstance(value, bool) else _ADDRESS.fullmatch(str(value).strip())
+        if match is None or int(match[3]) > 65535:
+            raise ValueError(
+                "expected HOST:PORT such as 127.0.0.1:9464 (this machine only), 0.0.0.0:9464 (all "
+                "that reach it) or [::1]:9464"
+            )
+        host, port = match[1] or match[2] or "127.0.0.1", int(match[3])
+        return cls.of(host, port)
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Self:
+        """The address of `host` and `port`."""
+        self = cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        self.host, self.port = host, port
+        return self
 
 
 def decode_hook(kind: Any, value: Any) -> Any:

@@ -1,12 +1,14 @@
-"""What holds a run back: values, for whoever shows them."""
+"""What holds a run back, and what targets let through: values, for whoever shows them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct, structs
 
+Number = TypeVar("Number", int, float)
 Reason = Literal["circuit_open", "retry_after", "rate_limited", "concurrency", "reader"]
 
 
@@ -38,3 +40,40 @@ def _both(one: Wait, other: Wait) -> Wait:
     known = [each.left_s for each in (one, other) if each.left_s is not None]
     waiting = one.waiting + other.waiting
     return structs.replace(other, waiting=waiting, left_s=max(known, default=None))
+
+
+class Allowance(Struct, frozen=True):
+    """What `target` lets through now, one of them or all that records name.
+
+    `circuits` are how many of its circuits are in which state; `limit` are calls at once, `tokens`
+    those that the rate permits. None: nothing bounds that.
+    """
+
+    target: str
+    circuits: dict[str, int]
+    limit: int | None
+    tokens: float | None
+
+
+def summed(allowances: Iterable[Allowance]) -> list[Allowance]:
+    """One for each target: stages and processes each have their own."""
+    found: dict[str, Allowance] = {}
+    for each in allowances:
+        before = found.get(each.target)
+        found[each.target] = each if before is None else _sum(before, each)
+    return list(found.values())
+
+
+def _sum(one: Allowance, other: Allowance) -> Allowance:
+    return Allowance(
+        one.target,
+        dict(Counter(one.circuits) + Counter(other.circuits)),
+        _known_sum(one.limit, other.limit),
+        _known_sum(one.tokens, other.tokens),
+    )
+
+
+def _known_sum(one: Number | None, other: Number | None) -> Number | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

@@ -28,6 +28,7 @@ OWN = {
     "Rate": "rate",
     "Sample": "number or share",
     "Template": "template",
+    "Address": "address",
 }
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MADE = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -1,10 +1,10 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and addresses as people write them."""
 
 from typing import Any
 
 import pytest
 
-from streamproc.units import ByteSize, Seconds, decode_hook, schema_hook
+from streamproc.units import Address, ByteSize, Seconds, decode_hook, schema_hook
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,29 @@ def test_hooks_know_no_other_types() -> None:
     for hook in (lambda: decode_hook(complex, 1), lambda: schema_hook(complex)):
         with pytest.raises(NotImplementedError):
             hook()
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1", 9464), ("9464", "127.0.0.1", 9464), (0, "127.0.0.1", 0),
+        ("[::1]:9464", "::1", 9464), ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+        ("localhost:65535", "localhost", 65_535), (" a-b.example:1 ", "a-b.example", 1),
+    ],
+)  # fmt: skip
+def test_addresses(written: Any, host: str, port: int) -> None:
+    """Where nothing is said it is this machine only."""
+    address = Address.parse(written)
+    assert (address.host, address.port) == (host, port)
+    assert Address.parse(address) == address
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", ":9464", "::1:9464", "127.0.0.1", "127.0.0.1:", "a:65536", "a:-1", "http://a:1", "u@a:1",
+     "a b:1", "a:1/x", -1, 1.5, True, None, ["1"]],
+)  # fmt: skip
+def test_what_is_no_address(written: Any) -> None:
+    """All addresses of the machine are asked for by name, not by leaving something out."""
+    with pytest.raises(ValueError, match="expected HOST:PORT such as"):
+        Address.parse(written)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.background import Background
@@ -22,8 +23,10 @@ from streamproc.assembly.given import (
     source_of,
     tables_of,
 )
+from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
+from streamproc.assembly.windows import window_of, window_records
 from streamproc.codec import OnError, decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
@@ -33,26 +36,16 @@ from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Audience
-from streamproc.memory import COPIES
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
-from streamproc.pipeline.window import Window
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.observers import Observers
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
-from streamproc.waits import Wait
 
 if TYPE_CHECKING:
     from streamproc.engines.processes import ProcessEngine
-
-WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
-
-
-def window_records(concurrency: int) -> int:
-    """Lines admitted to stages and not yet written, at most."""
-    return max(16 * concurrency, 1024)
 
 
 class Pipeline:
@@ -117,13 +110,14 @@ class Pipeline:
         self.calls, self.records = builder.calls, builder.records
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
-        self._admissions = builder.admissions
+        self._metrics = {} if builder.metrics is None else {"": builder.metrics}
+        self._waits, self._allowances = builder.waits, builder.allowances
 
     @property
     def counts(self) -> dict[Hashable, Any]:
         """All that is counted by stage."""
-        both = ("calls", self.calls), ("records", self.records)
-        return {(kind, name): each for kind, named in both for name, each in named.items()}
+        kinds = ("calls", self.calls), ("records", self.records), ("metrics", self._metrics)
+        return {(kind, name): each for kind, named in kinds for name, each in dict(named).items()}
 
     @property
     def mistakes(self) -> list[str]:
@@ -171,9 +165,6 @@ class Pipeline:
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
         count = worker_count(settings)
-        ahead = 0 if count == 1 else count * WORKER_RECORDS
-        records = max(window_records(settings.concurrency), ends.least_records, ahead)
-        max_memory = settings.max_memory if count == 1 else settings.max_memory // 2
         engine = self.local_engine() if count == 1 else self._process_engine(count)
         committer = ends.committer()
         durability = Durability(settings, source, sink, dead_letters)
@@ -181,17 +172,22 @@ class Pipeline:
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
+                monitoring = Monitoring(settings, self._metrics.get(""), shutdown)
+                await stack.enter_async_context(monitoring)
                 # what may fail comes first; an output is truncated only when nothing else can
                 await stack.enter_async_context(self._observers)
                 stack.callback(durability.close)
                 await durability.open()
                 await stack.enter_async_context(source)
+                monitoring.opened("source")
                 await stack.enter_async_context(engine)
+                monitoring.opened("stages")
                 progress = await durability.resume()
                 keeper = committer or durability.keeper()
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
+                monitoring.opened("sink")
                 if keeper is not None:
                     await keeper.begin(sink, dead_letters)
                 run = Run(
@@ -200,7 +196,7 @@ class Pipeline:
                     sink=sink,
                     dead_letters=dead_letters,
                     forms=self._on_error(),
-                    window=Window(records, max_memory // COPIES),
+                    window=window_of(settings, count, ends.least_records),
                     shutdown=shutdown,
                     ordered=settings.ordered,
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
@@ -209,6 +205,8 @@ class Pipeline:
                     selection=selection_of(settings),
                 )
                 ends.attach(run, keeper)
+                account = partial(self._account, run, engine, ends, begun_s)
+                monitoring.begin(run, engine, account)
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:
@@ -217,33 +215,35 @@ class Pipeline:
             # user code that could not be left, a worker that failed: the account stands
             if raised not in run.errors:
                 run.errors.append(raised)
-        run.tally.bytes_out = sink.written_bytes
         run.is_mistaken = bool(self.mistakes)
-        seconds = time.monotonic() - begun_s
-        summary = Summary.of(
-            run.tally,
-            seconds,
-            run.exit_code,
-            self.calls,
-            self.records,
-            workers=count,
-            restarts=engine.restarts,
-            lag=source.lag,
-        )
+        summary = account()
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
             error.summary = summary  # type: ignore[attr-defined]
             raise error
         return summary
 
+    def _account(
+        self, run: Run, engine: LocalEngine | ProcessEngine, ends: Ends, begun_s: float
+    ) -> Summary:
+        """The summary so far."""
+        run.tally.bytes_out = ends.sink.written_bytes
+        return Summary.of(
+            run.tally,
+            time.monotonic() - begun_s,
+            run.exit_code,
+            self.calls,
+            self.records,
+            workers=worker_count(self.settings),
+            restarts=engine.restarts,
+            lag=ends.source.lag,
+        )
+
     def local_engine(self) -> LocalEngine:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
         places = Places(self.settings.concurrency)
-        return LocalEngine(self._program(), places, records, self._waits)
-
-    def _waits(self) -> list[Wait]:
-        return [wait for admission in self._admissions for wait in admission.waits]
+        return LocalEngine(self._program(), places, records, self._waits, self._allowances)
 
     def _process_engine(self, count: int) -> ProcessEngine:
         from streamproc.assembly.crews import crew_of

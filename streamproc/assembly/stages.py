@@ -19,12 +19,14 @@ from streamproc.assembly.traits import (
     reshapes,
 )
 from streamproc.attendance import Attendance, Watch
+from streamproc.call_metrics import CallMetrics
 from streamproc.config.registry import builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings, policies_of
 from streamproc.counters import CallTally
 from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
+from streamproc.waits import Allowance, Wait, summed
 
 if TYPE_CHECKING:
     from streamproc.enrichers.http_request import RequestBuilder
@@ -38,7 +40,7 @@ class StageBuilder:
 
     `calls` are the counts of each stage's calls by name, `records` those of its records, `notes`
     what `check` says of the choices that were made, `targets` whom the http stages connect to,
-    and how, `admissions` where calls wait for their targets.
+    and how, `metrics` what a monitor shows of calls.
     """
 
     def __init__(
@@ -52,7 +54,18 @@ class StageBuilder:
         self.records: dict[str, Attendance] = {}
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
-        self.admissions: list[Any] = []
+        self._admissions: list[Any] = []
+        self.metrics = None if pipeline.monitor is None else CallMetrics()
+
+    def waits(self) -> list[Wait]:
+        """What calls wait for now."""
+        return [wait for admission in self._admissions for wait in admission.waits]
+
+    def allowances(self) -> list[Allowance]:
+        """What targets let through now, where a monitor shows it."""
+        if self.metrics is None:
+            return []
+        return summed(each for admission in self._admissions for each in admission.allowances)
 
     def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
         """The stage, None for one that does nothing. Raises `ConfigError`.
@@ -184,6 +197,7 @@ class StageBuilder:
         from streamproc.policies.credential_check import CredentialCheck
         from streamproc.policies.deadline import Deadline
         from streamproc.policies.fallback import Fallback
+        from streamproc.policies.measured import MeasuredRecords
         from streamproc.policies.stack import as_they_are, layers_of
 
         policies = policies_of(settings)
@@ -191,7 +205,7 @@ class StageBuilder:
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
         counts = self._counts(name, has_policies=True)
         limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
-        site = Site(name, *limits, self.records[name], self._audience)
+        site = Site(name, *limits, self.records[name], self._audience, self.metrics)
         asks = self._asks(settings, name, function)
         if (batch := getattr(function, "batch", None)) is not None:
             policies = {"batch": batch} | policies
@@ -201,7 +215,7 @@ class StageBuilder:
         if http is not None and not come_from_records(http):
             checks.append(CredentialCheck(self._pipeline.keep_going))
         layers = layers_of(policies, site, checks)
-        self.admissions.append(layers.admission)
+        self._admissions.append(layers.admission)
         outer: list[Layer] = []
         others = []
         if settings.fallback:
@@ -211,9 +225,9 @@ class StageBuilder:
             outer.append(Fallback(own, answers, mark=bool(settings.mark)))
         if settings.deadline is not None:
             outer.append(Deadline(settings.deadline))
-        return LayeredEnricher(
-            asks, site, layers.call, [*layers.record, *as_they_are(outer)], others
-        )
+        first = as_they_are([] if is_spare else [MeasuredRecords()])
+        around = [*first, *layers.record, *as_they_are(outer)]
+        return LayeredEnricher(asks, site, layers.call, around, others)
 
     def _asks(self, settings: StageSettings, name: str, function: Any) -> Any:
         if settings.http is not None:

@@ -112,7 +112,7 @@ class _Session:
             from streamproc.telemetry.bottleneck import Bottleneck
             from streamproc.telemetry.progress import Progress
 
-            bottleneck = Bottleneck(lambda: engine.waits, lambda: ends.sink.blocked_s)
+            bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
             self._progress = Progress(
                 sys.__stderr__,
                 [each for each in (sys.stderr, sys.stdout) if isinstance(each, Beside)],

@@ -10,7 +10,7 @@ import click
 
 from streamproc import __version__
 from streamproc.nearest import nearest
-from streamproc.units import ByteSize, PositiveSeconds, Rate, Sample, Seconds
+from streamproc.units import Address, ByteSize, PositiveSeconds, Rate, Sample, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -148,6 +148,12 @@ _OPTIONS = [
             help="[default: on when stderr is a terminal, and stdout another one or none]"),
     _option("--summary", type=click.Choice(["text", "json", "none"]),
             help="On stderr at the end. [default: text on a terminal, else none]"),
+    _option("--monitor", metavar="ADDR", type=_Parsed("address", Address.parse),
+            help="While it runs, /metrics, /health, /ready and /stats at http://ADDR: HOST:PORT, "
+                 "or a PORT of this machine only; 0 picks one. [default: off]"),
+    _option("--monitor-token", metavar="TOKEN",
+            help="What /metrics and /stats want as Authorization: Bearer; out of sight of other "
+                 "users in STREAMPROC_MONITOR_TOKEN."),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),

@@ -66,6 +66,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     apply_http_flags(overrides.get("stage", ()), overrides)
     _name_topics(inputs, overrides)
+    _lay_monitor(table, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
     if enrich and config and "stage" in table:
@@ -137,6 +138,19 @@ def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
         overrides["sink"] = table_of(overrides.pop("output"), is_source=False)
     if is_address(overrides.get("dead_letter")):
         overrides["dead_letter"] = table_of(overrides["dead_letter"], is_source=False)
+
+
+def _lay_monitor(table: dict[str, Any], overrides: dict[str, Any]) -> None:
+    """Its flags are keys of one table, of which the file may have others."""
+    flags = {"monitor": "address", "monitor_token": "token"}
+    given = {key: overrides.pop(name) for name, key in flags.items() if name in overrides}
+    if not given:
+        return
+    written = table.get("monitor")
+    if written is None and "address" not in given:
+        raise UsageError("--monitor-token is for a monitor: add --monitor ADDR, or leave it out")
+    short = {} if written is None else {"address": written}
+    overrides["monitor"] = (written if isinstance(written, dict) else short) | given
 
 
 def _refuse_nonsense(settings: Settings) -> None:

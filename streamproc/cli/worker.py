@@ -101,7 +101,7 @@ class _Worker:
     def _say(self, engine: LocalEngine, pipeline: Pipeline) -> None:
         since_s = engine.busy_since_s
         busy_s = 0.0 if since_s is None else time.monotonic() - since_s
-        said = engine.in_flight, busy_s, pipeline.counts, engine.waits
+        said = engine.in_flight, busy_s, pipeline.counts, engine.waits(), engine.allowances()
         self.wire.send(Kind.BEAT, pickle.dumps(said))
 
     def _framed(self, kind: Kind, body: memoryview) -> None:

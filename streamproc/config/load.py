@@ -28,10 +28,11 @@ from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
 from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.concurrency import Concurrency
-from streamproc.secrets import hide
+from streamproc.secrets import HIDDEN, hide
 from streamproc.units import decode_hook
 
 _FOR_STAGES = ("retries", "rate", "cache")  # of the command line: no settings of their own
+_SECRETS = ("monitor.token",)  # what is no text is no secret that is known yet
 _SHORTCUTS = ("timeout", *_FOR_STAGES)
 
 
@@ -157,7 +158,8 @@ def convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        problems.append(f"{path}: {reworded(str(error), value, kind)}")
+        shown = HIDDEN if path in _SECRETS else value
+        problems.append(f"{path}: {reworded(str(error), shown, kind)}")
         return None
 
 

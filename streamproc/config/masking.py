@@ -9,7 +9,8 @@ from typing import Any
 from streamproc.kafka.settings import is_secret
 
 _NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
-_BY_NAME = ("headers", "query", "form", "json")  # of an http table: names that the user chose
+# of an http table: names that the user chose
+_BY_NAME = ("headers", "query", "form", "json", "monitor")
 _OF_AUTH = ("bearer", "basic", "value")
 _PARAMETER = re.compile(r"([?&][^=&#?]*=)([^&#]*)")
 _FIELD = re.compile(r"\{[^{}]*\}")

@@ -19,6 +19,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import Retry
+from streamproc.telemetry.monitor_settings import MonitorSettings
 from streamproc.units import ByteSize, PositiveSeconds, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -183,6 +184,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
     observers: ObserverSettings | None = None
+    monitor: MonitorSettings | str | None = None
     progress: bool | None = None
     summary: Literal["text", "json", "none"] | None = None
     loop: Literal["uvloop", "asyncio"] | None = None

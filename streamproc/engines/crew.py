@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack
 from streamproc.interfaces import Audience, Finished
 from streamproc.memory import Hold
 from streamproc.record import Batch
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 Counts = dict[Hashable, Any]
 """What is counted by stage, each with `add` and `reset`."""
@@ -123,6 +124,7 @@ class Worker:
         self.busy_s = 0.0
         self.counts: Counts = {}
         self.waits: list[Wait] = []
+        self.allowances: list[Allowance] = []
 
     async def start(self, setup: bytes) -> None:
         """A fresh interpreter: nothing of this loop and its threads goes along."""
@@ -170,6 +172,11 @@ class Worker:
                 finished.finish(span.batch, span.start + i, line, notes.get(place))
         span.left -= count
         return None if span.left else self.spans.pop(number)
+
+    def hear(self, body: memoryview) -> None:
+        """What BEAT says of it."""
+        self.in_flight, self.busy_s, *counted = pickle.loads(body)
+        self.counts, self.waits, self.allowances = counted
 
     def tell(self, kind: Kind) -> None:
         """WIND_DOWN, ABORT or END."""
@@ -256,6 +263,16 @@ class Worker:
         if not self.gone.done():
             self.gone.set_result(None)
             self._on_gone(self)
+
+
+def add_up(totals: Counts, parts: Iterable[Counts]) -> None:
+    """`totals` of what several workers counted."""
+    for total in totals.values():
+        total.reset()
+    for counts in parts:
+        for key, total in totals.items():
+            if key in counts:
+                total.add(counts[key])
 
 
 def _flags() -> list[str]:

@@ -24,7 +24,7 @@ from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
 from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed, Note
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 log = logging.getLogger("streamproc")
 
@@ -35,8 +35,8 @@ _T = TypeVar("_T")
 class LocalEngine:
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
-    `most_consumers` bounds the consumers when waiting records lend their places. `waits` tells
-    what calls wait for.
+    `most_consumers` bounds the consumers when waiting records lend their places. `waits` and
+    `allowances` are those of `Engine`.
     """
 
     restarts = 0  # of processes: there are none
@@ -47,9 +47,11 @@ class LocalEngine:
         places: Places,
         most_consumers: int,
         waits: Callable[[], list[Wait]],
+        allowances: Callable[[], list[Allowance]],
     ) -> None:
         self._program = program
-        self._waits = waits
+        self.waits = waits
+        self.allowances = allowances
         self._places = places
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
@@ -98,11 +100,6 @@ class LocalEngine:
     def in_flight(self) -> int:
         """Records that execute a call now."""
         return self._places.taken
-
-    @property
-    def waits(self) -> list[Wait]:
-        """What calls wait for now."""
-        return self._waits()
 
     @property
     def busy_since_s(self) -> float | None:

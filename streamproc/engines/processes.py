@@ -13,13 +13,13 @@ from typing import Self
 
 from streamproc.codec import OnError, Outline
 from streamproc.engines.casualties import Casualties
-from streamproc.engines.crew import Counts, Crew, Span, Worker
+from streamproc.engines.crew import Counts, Crew, Span, Worker, add_up
 from streamproc.engines.framing import Kind
 from streamproc.engines.holds import Holds
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed
-from streamproc.waits import Wait, merged
+from streamproc.waits import Allowance, Wait, merged
 
 _SPAN_S = 0.01  # worth of work in a span: less is overhead, more is imbalance at the end
 _MOST_LINES = 4096
@@ -87,10 +87,13 @@ class ProcessEngine:
         """Records that execute a call now."""
         return sum(worker.in_flight for worker in self._workers)
 
-    @property
     def waits(self) -> list[Wait]:
         """What calls wait for now."""
         return merged(wait for worker in self._workers for wait in worker.waits)
+
+    def allowances(self) -> list[Allowance]:
+        """What targets let through now."""
+        return [each for worker in self._workers for each in worker.allowances]
 
     @property
     def busy_since_s(self) -> float | None:
@@ -193,8 +196,8 @@ class ProcessEngine:
             case Kind.EVENTS:
                 list(map(self._crew.audience.tell, pickle.loads(body)))
             case Kind.BEAT:
-                worker.in_flight, worker.busy_s, worker.counts, worker.waits = pickle.loads(body)
-                self._add_up()
+                worker.hear(body)
+                add_up(self._counts, (*self._past, *(each.counts for each in self._workers)))
             case Kind.DONE:
                 worker.is_done = True
                 self._look_whether_done()
@@ -223,13 +226,6 @@ class ProcessEngine:
             is_done = self._all_given and is_idle
         if is_done and not self._done.done():
             self._done.set_result(None)
-
-    def _add_up(self) -> None:
-        for key, total in self._counts.items():
-            total.reset()
-            for counts in (*self._past, *(worker.counts for worker in self._workers)):
-                if key in counts:
-                    total.add(counts[key])
 
     # What dies
 

@@ -31,6 +31,7 @@ class FunctionCall(Struct):
     is_idempotent: bool = True  # whoever sets `retry` says so
     sent: bool = False
     is_negative: bool = False
+    status: int | None = None
     salt: bytes = b""
     standing: Standing = field(default_factory=Standing)
 

@@ -60,6 +60,7 @@ class HttpEnricher:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
         try:
             response = await self._ask(call, visit)
+            call.status = response.status
             if response.status not in self._ok:
                 if response.status == 404 and self._missing != "fail":
                     call.is_negative = True

@@ -26,7 +26,9 @@ class HttpBulkEnricher(HttpEnricher):
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
         try:
-            return self._results(await self._ask(request, visit), request, many.calls)
+            response = await self._ask(request, visit)
+            many.status = response.status
+            return self._results(response, request, many.calls)
         except (CallError, asyncio.CancelledError) as error:
             locate(error, request)
             raise

@@ -45,6 +45,7 @@ class HttpCall(Request):
     salt: bytes = b""
     item: Any = None  # what it puts into the list of a bulk request
     varying: bytes = b""  # header lines that depend on the record, as they count for the key
+    status: int | None = None
 
     def __str__(self) -> str:
         return asked(self)

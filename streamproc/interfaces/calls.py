@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from streamproc.attendance import Attendance
+from streamproc.call_metrics import CallMetrics, label_of
 from streamproc.counters import CallTally
 from streamproc.interfaces.corridor import Opens
 from streamproc.interfaces.observers import NOBODY, Audience
@@ -82,13 +83,15 @@ class Call(Protocol):
 
     `target` is whom limits and breakers are kept for; as text it is `https://host:port`, or
     the stage's name. `is_idempotent`: asking twice does no harm. `sent`: bytes of the present
-    attempt have left. `is_negative`: the answer says that there is none (a 404).
+    attempt have left. `is_negative`: the answer says that there is none (a 404). `status`: that
+    of the last answer, where there are such things.
     """
 
     target: Hashable
     is_idempotent: bool
     sent: bool
     is_negative: bool
+    status: int | None
     standing: Standing
 
     def key(self) -> bytes:
@@ -234,6 +237,7 @@ class Site(Struct, frozen=True):
     max_wait_s: float = 300.0
     records: Attendance = field(default_factory=Attendance)
     audience: Audience = NOBODY
+    metrics: CallMetrics | None = None
 
     @property
     def observer(self) -> StageObserver:
@@ -243,6 +247,21 @@ class Site(Struct, frozen=True):
     def place(self, target: Hashable) -> str:
         """Stage and target, for messages; a function's target is its stage."""
         return self.name if target == self.name else f"{self.name}: {target}"
+
+    def rate_limited(self, target: Hashable, waited_s: float) -> None:
+        """A call had to wait for the rate."""
+        if self.metrics is not None:
+            self.metrics.rate_wait_s[label_of(target)].took(waited_s)
+
+    def looked_up(self, result: str) -> None:
+        """A call asked a cache."""
+        if self.metrics is not None:
+            self.metrics.lookups[self.name, result] += 1
+
+    def circuit_changed(self, target: Hashable, state: str) -> None:
+        """That of `target` is in `state` from now on."""
+        if self.metrics is not None:
+            self.metrics.transitions[label_of(target), state] += 1
 
 
 class Layer(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from streamproc.fingerprint import Place
 from streamproc.memory import Memory
 from streamproc.record import Batch, Failed, Note
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 
 class Opens(Protocol):
@@ -171,9 +171,11 @@ class Engine(Opens, Protocol):
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
 
-    @property
     def waits(self) -> list[Wait]:
         """What calls wait for now."""
+
+    def allowances(self) -> list[Allowance]:
+        """What targets let through now, where a monitor shows it."""
 
     @property
     def busy_since_s(self) -> float | None:

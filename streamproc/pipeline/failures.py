@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from itertools import groupby
 
+from streamproc.call_metrics import kind_of
 from streamproc.record import Batch, Failed
 from streamproc.shown import one_line
 
@@ -26,7 +28,7 @@ class Failures:
     def __init__(self) -> None:
         self._told: set[tuple[str, str, str]] = set()
         self._groups: dict[tuple[str, str, str], Alike] = {}
-        self.total = 0
+        self.ends: Counter[tuple[str, str, str]] = Counter()  # by status, stage and kind
 
     def happened(self, batch: Batch, i: int, failed: Failed) -> None:
         """Line i of `batch` failed just now, and will be written."""
@@ -36,9 +38,14 @@ class Failures:
             file, line = _place(batch, i)
             log.warning("%s:%d: %s (the first of its kind)", file, line, failed)
 
-    def count(self, batch: Batch, i: int, failed: Failed) -> None:
-        """It is written."""
-        self.total += 1
+    @property
+    def total(self) -> int:
+        """All that are written."""
+        return self.ends.total()
+
+    def count(self, batch: Batch, i: int, failed: Failed, status: str) -> None:
+        """It is written, and ended so."""
+        self.ends[status, failed.stage, kind_of(failed.kind)] += 1
         key = failed.stage, failed.kind, failed.group
         group = self._groups.get(key)
         if group is None:

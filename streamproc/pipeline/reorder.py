@@ -147,6 +147,12 @@ class Reorder:
             batch.is_dropped = True
         return dropped
 
+    @property
+    def finished_records(self) -> int:
+        """Lines that are done and wait for others before them, or for the writer."""
+        batches = (batch for lane in self._lanes.values() for batch in lane)
+        return sum(len(batch) - batch.open - batch.taken for batch in batches)
+
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were admitted and not handed out, in order, finished or not."""
         for lane in self._lanes.values():
@@ -217,6 +223,11 @@ class AsFinished(Reorder):
             batch.is_dropped = True
             del self._open[id(batch)]
         return dropped
+
+    @property
+    def finished_records(self) -> int:
+        """Lines that are done and wait for the writer."""
+        return sum(run.stop - run.start for run in self._done)
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
         """Lines that were admitted and not handed out, in order, finished or not."""

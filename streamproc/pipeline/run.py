@@ -97,25 +97,25 @@ class Run:
         self.is_mistaken = False  # it did not do what was meant, whatever the records did
         self._burial = Burial(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
-        self._reorder = Reorder(window.memory) if ordered else AsFinished(window.memory)
-        self.failures = self._reorder.failures
+        self.reorder = Reorder(window.memory) if ordered else AsFinished(window.memory)
+        self.failures = self.reorder.failures
         self._producer = Producer(
-            source, window, self._channel, self._reorder, self.tally, forms.refuse, keeper,
+            source, window, self._channel, self.reorder, self.tally, forms.refuse, keeper,
             before.done, selection,
         )  # fmt: skip
         kind: Any = MessageWriter if sink.takes_messages else Writer
-        self._writer: Writer = kind(self._reorder, window, sink, dead_letters, self.tally, keeper)
+        self._writer: Writer = kind(self.reorder, window, sink, dead_letters, self.tally, keeper)
         if max_errors is not None:
-            self._reorder.count_failures(max_errors, self._last_failure)
+            self.reorder.count_failures(max_errors, self._last_failure)
         self.lanes = Lanes(
-            self._producer, self._channel, self._reorder, self._writer, window, self.tally
+            self._producer, self._channel, self.reorder, self._writer, window, self.tally
         )
 
     async def run(self) -> None:
         """Never raises what ends a stream: that goes to `errors`."""
         aborted = asyncio.get_running_loop().create_future()
         producer = asyncio.create_task(self._producer.run(), name="producer")
-        engine = asyncio.create_task(self.engine.run(self._channel, self._reorder), name="engine")
+        engine = asyncio.create_task(self.engine.run(self._channel, self.reorder), name="engine")
         writer = asyncio.create_task(self._writer.run(), name="writer")
         self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted), self.engine.wind_down)
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
@@ -125,7 +125,7 @@ class Run:
             tasks.add(keeping)
         try:
             if await self._flow(producer, engine, writer, keeping or aborted, aborted):
-                await self._account_for(self._reorder.leftovers())  # of lanes that are leaving
+                await self._account_for(self.reorder.leftovers())  # of lanes that are leaving
             else:
                 await self._abort(producer, engine, writer)
             self.lanes.close()
@@ -179,14 +179,14 @@ class Run:
                     if not self._stopped:
                         self._shutdown.abort()  # it was wound down: nothing comes of waiting longer
                     return False
-                self._reorder.close()
+                self.reorder.close()
         return True
 
     def _is_open(self) -> bool:
         """Whether lines that were read have no result."""
         return self._producer.has_rest or any(
             batch.results[i] is None and batch.lane not in self.lanes.recalled
-            for batch, i in self._reorder.leftovers()
+            for batch, i in self.reorder.leftovers()
         )
 
     def _last_failure(self, batch: Batch, i: int, note: Note) -> None:
@@ -217,7 +217,7 @@ class Run:
             error = None if writer.cancelled() else writer.exception()
             if error is not None and error not in self.errors:
                 self.errors.append(error)
-        await self._account_for(chain(self._writer.leftovers(), self._reorder.leftovers()))
+        await self._account_for(chain(self._writer.leftovers(), self.reorder.leftovers()))
 
     async def _close(self, keeper: Keeper, keeping: asyncio.Task[None]) -> None:
         """What was written is kept, however the run ended."""
@@ -232,14 +232,14 @@ class Run:
 
     def _finish_unfinished(self) -> None:
         if self._keeps_rest:
-            self._reorder.close()
+            self.reorder.close()
             return
         failed = Failed("shutdown", "shutdown", "not finished when the run ended early", 0)
-        for batch, i in list(self._reorder.leftovers()):
+        for batch, i in list(self.reorder.leftovers()):
             if batch.results[i] is None:
                 note = self._abandon(failed, batch, i, to_stdout=True)
-                self._reorder.finish(batch, i, note.line, note)
-        self._reorder.close()
+                self.reorder.finish(batch, i, note.line, note)
+        self.reorder.close()
 
     def _abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         if batch.passed and batch.passed[i]:

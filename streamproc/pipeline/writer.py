@@ -130,7 +130,7 @@ class Writer:
                     plain -= 1
                     self._tally.count(note)
                     if note.failed is not None:
-                        self._reorder.failures.count(batch, i, note.failed)
+                        self._reorder.failures.count(batch, i, note.failed, note.status)
         self._tally.ok += plain
         self._tally.lines_out += plain
         batch.written += count

@@ -16,7 +16,7 @@ from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.gate import Gate
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.targets import Targets
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 
 class Admission:
@@ -36,13 +36,19 @@ class Admission:
     @property
     def limits(self) -> dict[Hashable, int | None]:
         """How many calls the targets that are called get at once."""
-        return {target: gate.limit for target, gate in (self._gates or {}).items()}
+        gates = (self._gates or {}).items()
+        return {target: gate.allowance.limit for target, gate in gates}
 
     @property
     def waits(self) -> list[Wait]:
         """What the targets' calls wait for now."""
         found = (gate.waits for gate in (self._gates or {}).values())
         return [wait for wait in found if wait is not None]
+
+    @property
+    def allowances(self) -> list[Allowance]:
+        """What the targets let through now."""
+        return [gate.allowance for gate in (self._gates or {}).values()]
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""

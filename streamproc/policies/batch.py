@@ -21,6 +21,7 @@ class Many(Struct):
     is_idempotent: bool
     sent: bool = False
     is_negative: bool = False
+    status: int | None = None
     standing: Standing = field(default_factory=Standing)
 
     def __str__(self) -> str:

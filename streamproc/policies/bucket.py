@@ -57,6 +57,11 @@ class Bucket:
         lacks = min(cost, self.size) - tokens
         return lacks / self._per_second if lacks > _ROUNDING else 0.0
 
+    def available(self, now: float) -> float:
+        """Tokens that are there; below 0 it is in debt."""
+        since_s = 0.0 if self._at is None else now - self._at
+        return min(self._tokens + since_s * self._per_second, float(self.size))
+
 
 class StrictBucket:
     """Never more than `size` in any window of `period_s`: a log of the last ones."""
@@ -85,3 +90,7 @@ class StrictBucket:
         """How long until `count` tokens are there, if nobody else takes."""
         lacks = len(self._taken) + min(count, self.size) - self.size
         return max(0.0, self._taken[lacks - 1] + self._period_s - now) if lacks > 0 else 0.0
+
+    def available(self, now: float) -> float:
+        """Tokens that are there."""
+        return float(self.size - sum(at + self._period_s > now for at in self._taken))

@@ -11,7 +11,7 @@ from streamproc.policies.circuit import Circuit, State
 from streamproc.policies.health import Health
 from streamproc.policies.pause import LONG_S, Pause
 from streamproc.policies.permits import Permits
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 
 class Conditions:
@@ -32,11 +32,6 @@ class Conditions:
         self._bucket = bucket
         self._permits = permits
         self._now = now
-
-    @property
-    def limit(self) -> int | None:
-        """Calls at once, at most."""
-        return None if self._permits is None else self._permits.limit
 
     @property
     def has_token(self) -> bool:
@@ -61,6 +56,16 @@ class Conditions:
             return Wait("concurrency")
         # a token may be there at this moment: calls come for it one by one
         return None if self._bucket is None else Wait("rate_limited")
+
+    def allowance(self, target: str, now: float) -> Allowance:
+        """What all of them let through."""
+        circuit, bucket, permits = self.circuit, self._bucket, self._permits
+        return Allowance(
+            target,
+            {} if circuit is None else {circuit.state.value: 1},
+            None if permits is None else permits.limit,
+            None if bucket is None else bucket.available(now),
+        )
 
     def is_forgettable(self, now: float) -> bool:
         """Whether fresh ones would be the same."""

@@ -14,6 +14,7 @@ from math import inf
 
 from msgspec import structs
 
+from streamproc.call_metrics import label_of
 from streamproc.errors import CallError, CircuitOpenError, StreamprocError
 from streamproc.interfaces import Room, Site, Standing, Visit
 from streamproc.policies.bucket import Bucket, StrictBucket
@@ -23,7 +24,7 @@ from streamproc.policies.health import Health
 from streamproc.policies.outage import Outage
 from streamproc.policies.permits import Permits
 from streamproc.waiting import Line, Waiter
-from streamproc.waits import Wait
+from streamproc.waits import Allowance, Wait
 
 log = logging.getLogger("streamproc")
 
@@ -65,9 +66,9 @@ class Gate:
         self.take = self._conditions.take  # for a call with a place, while `is_easy`
 
     @property
-    def limit(self) -> int | None:
-        """Calls at once, at most."""
-        return self._conditions.limit
+    def allowance(self) -> Allowance:
+        """What it lets through now."""
+        return self._conditions.allowance(label_of(self._target), self._now())
 
     @property
     def waits(self) -> Wait | None:
@@ -119,6 +120,8 @@ class Gate:
             waited_s = self._now() - began_s
             visit.held_s += waited_s
             self._site.observer.waited(self._target, wait, waited_s)
+            if is_counted:
+                self._site.rate_limited(self._target, waited_s)
 
     def _join(self, standing: Standing, visit: Visit, turn: asyncio.Future[None]) -> Waiter:
         """Wait in line; a place that the visit still has goes to the oldest call, maybe its own."""

@@ -125,6 +125,7 @@ class Health:
     def _tell_state(self) -> None:
         circuit, outage = self.circuit, self.outage
         assert circuit is not None, "it has changed"
+        outage.circuit_changed(circuit.state.value)
         match circuit.state:
             case State.OPEN:
                 left_s = circuit.opens_at - self._now()

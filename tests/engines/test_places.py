@@ -204,7 +204,7 @@ class PlacesMachine(RuleBasedStateMachine):
         assert self.places.free == 3
         assert not self.places.wanting
         for limit, gate in zip((1, 2), self.gates, strict=True):
-            assert gate.limit == limit
+            assert gate.allowance.limit == limit
             assert gate.retire()
         self.loop.close()
 

@@ -19,7 +19,7 @@ from broker import PATIENCE_S, Broker, until
 from copies import PARTITIONS, committed
 
 from streamproc.errors import EXIT_CODES
-from tests.docs.pages import BLOCKS, DOCS, blocks_of, commands
+from tests.docs.pages import BLOCKS, DOCS, as_tree, blocks_of, commands
 
 RECORDS = 3000
 GROUP = "guide"
@@ -214,36 +214,3 @@ def test_yaml_is_valid() -> None:
         assert found["kind"] == "StatefulSet"
         [container] = found["spec"]["template"]["spec"]["containers"]
         assert container["command"][:2] == ["streamproc", "-c"]
-
-
-def as_tree(text: str) -> Any:
-    """With a parser if there is one; else only as far as this section goes."""
-    try:
-        import yaml
-    except ImportError:
-        lines = [line for line in text.splitlines() if line.strip()]
-        value, rest = subtree(lines, 0)
-        assert not rest, rest
-        return value
-    return yaml.safe_load(text)
-
-
-def subtree(lines: list[str], indent: int) -> tuple[Any, list[str]]:
-    """Mappings and lists in blocks; values are JSON, or else text."""
-    tree: Any = [] if lines[0].lstrip().startswith("- ") else {}
-    while lines and len(lines[0]) - len(lines[0].lstrip()) == indent:
-        line, lines = lines[0][indent:], lines[1:]
-        if isinstance(tree, list):
-            assert line.startswith("- "), line
-            item, lines = subtree([" " * (indent + 2) + line[2:], *lines], indent + 2)
-            tree.append(item)
-            continue
-        key, colon, value = line.partition(":")
-        assert colon, line
-        assert key.isidentifier(), line
-        assert key not in tree, line
-        if value:
-            tree[key] = json.loads(value) if value.startswith(" [") else value.strip()
-        else:
-            tree[key], lines = subtree(lines, len(lines[0]) - len(lines[0].lstrip()))
-    return tree, lines

@@ -195,7 +195,7 @@ def test_what_was_learnt_of_a_target_is_kept(made: list[Targets[Any, Any]]) -> N
         with pytest.raises(CallError):
             await ask(call, "busy")
         await ask_many(call)
-        assert made[0]["busy"].limit == 9
+        assert made[0]["busy"].allowance.limit == 9
 
     simulate(main())
 

@@ -1,0 +1,69 @@
+"""What a monitor shows of calls: every attempt by target, every record by stage."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from msgspec import Struct
+
+from streamproc.call_metrics import class_of, kind_of, label_of
+from streamproc.errors import CallError, RecordError
+from streamproc.interfaces import Inner, RecheckError, Site, Visit
+
+
+class MeasuredAttempts(Struct, frozen=True):
+    """The layer around an attempt; there is none without a monitor."""
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` with this policy around it."""
+        metrics = site.metrics
+        if metrics is None:
+            return inner
+        requests, durations = metrics.requests, metrics.request_s
+
+        async def measured(call: Any, visit: Visit) -> Any:
+            target = label_of(call.target)
+            outcome = "cancelled"
+            call.status = None
+            begun_s = perf_counter()
+            try:
+                value = await inner(call, visit)
+                outcome = "not_found" if call.is_negative else "ok"
+            except RecheckError:  # nothing was asked yet
+                outcome = ""
+                raise
+            except RecordError as error:
+                outcome = kind_of(error.kind)
+                if isinstance(error, CallError):
+                    call.status = call.status or error.status
+                raise
+            except Exception:
+                outcome = "exception"
+                raise
+            finally:
+                if outcome:
+                    requests[target, outcome, class_of(call.status)] += 1
+                    durations[target].took(perf_counter() - begun_s)
+            return value
+
+        return measured
+
+
+class MeasuredRecords(Struct, frozen=True):
+    """The layer around all that is done for a record at a stage, waits included."""
+
+    def wrap(self, inner: Inner, site: Site) -> Inner:
+        """`inner` with this policy around it."""
+        if site.metrics is None:
+            return inner
+        durations = site.metrics.record_s[site.name]
+
+        async def measured(fields: Any, visit: Visit) -> Any:
+            begun_s = perf_counter()
+            try:
+                return await inner(fields, visit)
+            finally:
+                durations.took(perf_counter() - begun_s)
+
+        return measured

@@ -1,0 +1,167 @@
+"""The monitor: a small web server that says how a run is doing, and never stands in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp import web
+from msgspec import structs
+
+from streamproc.codec import encode
+from streamproc.errors import described
+from streamproc.telemetry.metrics import Exposition
+from streamproc.telemetry.vitals import Vitals
+
+log = logging.getLogger("streamproc")
+
+_MOST_CONNECTIONS = 64
+_CONNECTION_S = 10.0  # a request that takes longer to come, or its answer to go, is given up
+_PAUSE_S = 0.005  # between two answers: who asks without end waits, and the run does not
+_END_S = 0.2  # what an answer under way gets when the run ends
+_OPEN = ("/health", "/ready")  # for those who know no token
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d+)?")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Connection": "close",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "streamproc",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is a name or an address of this machine, which nobody else can reach."""
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+class Monitor:
+    """Answers at `listener`, a socket that listens, until `serve` is cancelled."""
+
+    def __init__(
+        self, listener: socket.socket, vitals: Vitals, exposition: Exposition, token: str | None
+    ) -> None:
+        self._listener = listener
+        self._vitals = vitals
+        self._exposition = exposition
+        self._wanted = None if token is None else f"Bearer {token}".encode()
+        self._is_local = is_loopback(listener.getsockname()[0])
+        self._turn = asyncio.Lock()
+
+    async def serve(self) -> None:
+        """Never raises but when it is cancelled: the run goes on without a monitor."""
+        app = web.Application(middlewares=[self._guarded])
+        app.on_response_prepare.append(_harden)
+        for path in ("health", "ready", "metrics", "stats"):
+            app.router.add_get(f"/{path}", getattr(self, f"_{path}"))
+        quiet = logging.Logger("monitor", logging.CRITICAL + 1)  # requests that are none
+        runner = web.AppRunner(
+            app, access_log=None, logger=quiet, lingering_time=0, shutdown_timeout=_END_S
+        )
+        try:
+            await runner.setup()
+            assert runner.server is not None
+            door = _door(runner.server)
+            loop = asyncio.get_running_loop()
+            async with await loop.create_server(door, sock=self._listener):
+                await _sweep(runner.server)
+        except Exception:
+            log.exception("the monitor has ended, and the run goes on")
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        async with self._turn:
+            try:
+                return self._refusal(request) or await handler(request)
+            except web.HTTPException:  # there is no such page, or method
+                raise
+            except Exception as error:
+                log.error("the monitor has no answer for %s: %s", request.path, described(error))
+                return web.Response(status=500)
+            finally:
+                await asyncio.sleep(_PAUSE_S)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """What is said to a page elsewhere that asks through a browser, and to who has no token."""
+        host = _HOST.fullmatch(request.headers.get("Host", ""))
+        if self._is_local and (host is None or not is_loopback(host[1])):
+            return web.Response(status=421, text="Host: not a name of this machine\n")
+        if self._wanted is None or request.path in _OPEN:
+            return None
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
+        if compare_digest(given, self._wanted):
+            return None
+        return web.Response(
+            status=401, headers={"WWW-Authenticate": "Bearer"}, text="a token is wanted\n"
+        )
+
+    async def _health(self, request: web.Request) -> web.Response:
+        stuck_s = self._vitals.stuck_s
+        body = {"status": "stuck" if stuck_s else "ok", "stuck_seconds": round(stuck_s, 1)}
+        return _json(body, 503 if stuck_s else 200)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        reading, missing = await self._vitals.reading(), self._vitals.missing
+        missing += ["draining"] if reading.is_draining else []
+        body = {"ready": not missing, "missing": missing, "degraded": reading.degraded}
+        return _json(body, 503 if missing else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        reading = await self._vitals.reading()
+        accept = request.headers.get("Accept", "")
+        body, content_type = self._exposition.text(reading, accept)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        return _json(structs.asdict((await self._vitals.reading()).summary))
+
+
+def _json(body: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=encode(body) + b"\n", status=status, headers={"Content-Type": "application/json"}
+    )
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.force_close()
+
+
+def _door(server: web.Server) -> Callable[[], asyncio.BaseProtocol]:
+    """Lets so many connections in at once."""
+    return lambda: server() if len(server.connections) < _MOST_CONNECTIONS else _Refused()
+
+
+async def _sweep(server: web.Server) -> None:
+    """Close, without end, what was there the last time already."""
+    before: set[web.RequestHandler] = set()
+    while True:
+        await asyncio.sleep(_CONNECTION_S)
+        found = set(server.connections)
+        for late in before & found:
+            late.force_close()
+        before = found - before
+
+
+class _Refused(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        transport.close()

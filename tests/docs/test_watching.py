@@ -1,0 +1,67 @@
+"""What the guide says of the monitor: its metrics, its pages, and who asks for them."""
+
+from __future__ import annotations
+
+import re
+
+from prometheus_client.core import Metric
+
+from streamproc.call_metrics import CallMetrics
+from streamproc.counters import Tally
+from streamproc.telemetry.metrics import Exposition, families
+from streamproc.telemetry.reading import Reading
+from streamproc.telemetry.summary import Summary
+from streamproc.waits import Allowance
+from tests.docs.pages import DOCS, as_tree, blocks_of
+
+PAGE = DOCS / "guide" / "watching.md"
+PATHS = {"/health", "/ready", "/metrics", "/stats"}
+SUFFIX = {"counter": "_total", "info": "_info"}
+
+
+def reading() -> Reading:
+    """In which there is one of everything."""
+    calls = CallMetrics()
+    calls.requests["t", "ok", "2xx"] = calls.retries["t", "5xx"] = 1
+    calls.transitions["t", "open"] = calls.lookups["s", "hit"] = 1
+    for durations in (calls.request_s["t"], calls.rate_wait_s["t"], calls.record_s["s"]):
+        durations.took(0.1)
+    failed = {("dead_lettered", "s", "timeout"): 1}
+    limits = [Allowance("t", {"open": 1}, 10, 1.0)]
+    return Reading(Summary.of(Tally(), 1.0, 0), calls, failed, limits)
+
+
+def written(family: Metric) -> str:
+    """As the page has it: without the prefix, with its labels."""
+    name = family.name.removeprefix("streamproc_") + SUFFIX.get(family.type, "")
+    labels = [each for each in family.samples[0].labels if each != "le"]
+    return f"{name}{{{','.join(labels)}}}" if labels else name
+
+
+def test_every_metric_is_explained() -> None:
+    """By its name and its labels, and no other one is."""
+    table = PAGE.read_text("utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = [name.strip("`") for row in rows for name in row.split(", `")]
+    about = {"run_id": "r", "pipeline": "p"}
+    infos = [*Exposition("1", about)._infos]
+    assert sorted(named) == sorted(written(each) for each in (*infos, *families(reading())))
+
+
+def test_who_asks_finds_it() -> None:
+    """Prometheus asks for metrics, Kubernetes for when to restart it and when to wait."""
+    scrape, pod = [as_tree(each.text) for each in blocks_of(PAGE) if each.language == "yaml"]
+    [container] = pod["spec"]["containers"]
+    probes = {name: each["httpGet"] for name, each in container.items() if name.endswith("Probe")}
+    assert {name: each["path"] for name, each in probes.items()} == {
+        "startupProbe": "/ready", "livenessProbe": "/health", "readinessProbe": "/ready",
+    }  # fmt: skip
+    [variable] = container["env"]
+    assert variable["name"] == "STREAMPROC_MONITOR"
+    assert {int(each["port"]) for each in probes.values()} == {9464}
+    assert scrape["scrape_configs"][0]["metrics_path"] in PATHS
+    queries = next(each.text for each in blocks_of(PAGE) if each.language == "text")
+    known = {each.name for each in families(reading())}
+    asked = re.findall(r"streamproc_\w+", queries)
+    assert asked
+    assert {re.sub("_(total|bucket)$", "", each) for each in asked} <= known
