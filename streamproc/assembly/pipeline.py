@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
@@ -205,7 +206,8 @@ class Pipeline:
                     selection=selection_of(settings),
                 )
                 ends.attach(run, keeper)
-                account = partial(self._account, run, engine, ends, begun_s)
+                parts = run, engine, ends, self.calls, self.records
+                account = partial(account_of, *parts, workers=count, begun_s=begun_s)
                 monitoring.begin(run, engine, account)
                 on_start(run, engine)
                 await run.run()
@@ -222,22 +224,6 @@ class Pipeline:
             error.summary = summary  # type: ignore[attr-defined]
             raise error
         return summary
-
-    def _account(
-        self, run: Run, engine: LocalEngine | ProcessEngine, ends: Ends, begun_s: float
-    ) -> Summary:
-        """The summary so far."""
-        run.tally.bytes_out = ends.sink.written_bytes
-        return Summary.of(
-            run.tally,
-            time.monotonic() - begun_s,
-            run.exit_code,
-            self.calls,
-            self.records,
-            workers=worker_count(self.settings),
-            restarts=engine.restarts,
-            lag=ends.source.lag,
-        )
 
     def local_engine(self) -> LocalEngine:
         """The engine of this process."""

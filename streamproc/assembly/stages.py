@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import UNSET
 
 from streamproc.assembly.answerers import Constant, late, names_of
 from streamproc.assembly.doubles import Doubles
+from streamproc.assembly.requests import requests_of, retry_of
 from streamproc.assembly.traits import (
     has_policies,
     into,
@@ -27,10 +28,6 @@ from streamproc.enrichers.conditions import condition, counted, fields_in, quote
 from streamproc.errors import ConfigError
 from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
 from streamproc.waits import Allowance, Wait, summed
-
-if TYPE_CHECKING:
-    from streamproc.enrichers.http_request import RequestBuilder
-    from streamproc.policies.retry import Retry
 
 log = logging.getLogger("streamproc")
 
@@ -265,7 +262,7 @@ class StageBuilder:
             self.targets[name] = (builder.url.target, options)
         if options.tls.dangerously_accept_any_certificate:
             log.warning("stage %s: any certificate is accepted, so anybody can answer", name)
-        repeat_when = _retry_of(settings).when
+        repeat_when = retry_of(settings).when
         if settings.batch is None:
             return HttpEnricher(builder, client, repeat_when=repeat_when)
         bulk = HttpBulkEnricher(builder, client, repeat_when=repeat_when)
@@ -287,26 +284,3 @@ class StageBuilder:
         if entry.python is not None:
             function = self._function(settings, name)
         return self._layered(settings, name, function, is_spare=True)
-
-
-def requests_of(settings: StageSettings, name: str) -> RequestBuilder:
-    """What makes the requests of an http stage. Raises `ConfigError`."""
-    from streamproc.enrichers.http_request import RequestBuilder
-
-    assert settings.http is not None
-    builder = RequestBuilder(
-        settings.http,
-        name,
-        is_bulk=settings.batch is not None,
-        repeats=_retry_of(settings).idempotent,
-        shares=getattr(settings.cache, "share", "credential"),
-    )
-    if builder.problems:
-        raise ConfigError(*[f"http.{problem}" for problem in builder.problems])
-    return builder
-
-
-def _retry_of(settings: StageSettings) -> Retry:
-    from streamproc.policies.retry import Retry
-
-    return settings.retry if isinstance(settings.retry, Retry) else Retry()

@@ -58,8 +58,7 @@ class Gate:
         self._conditions = Conditions(self._health, bucket, permits, self._now)
         self._line = Line()
         self._room: Room | None = None
-        self._arrived_at = 0.0  # who came last
-        self._is_wanting = False  # a place, and nothing else
+        self._arrived_at, self._is_wanting = 0.0, False  # who came last; a place, nothing else
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self.is_easy = True  # a closed circuit, no pause, and nobody waits
@@ -80,8 +79,8 @@ class Gate:
 
     def retire(self) -> bool:
         """See `targets.Retires`."""
-        is_used = self._line or self._is_wanting
-        return not is_used and self._conditions.is_forgettable(self._now())
+        is_free = not (self._line or self._is_wanting)
+        return is_free and self._conditions.is_forgettable(self._now())
 
     # The way in
 
@@ -94,8 +93,7 @@ class Gate:
         self._room = visit.room
         self.is_easy = False
         began_s = self._arrived_at = self._now()
-        wait = self._conditions.wait(began_s)
-        is_counted = False
+        wait, is_counted = self._conditions.wait(began_s), False
         try:
             while True:
                 self._conditions.advance(self._now())

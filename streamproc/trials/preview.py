@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from streamproc.assembly.stages import requests_of
+from streamproc.assembly.requests import requests_of
 from streamproc.assembly.traits import into, kind_of, reshapes
 from streamproc.codec import decode
 from streamproc.config.registry import builtin

@@ -1,0 +1,41 @@
+"""What a run has done, while it goes on and at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from streamproc.assembly.ends import Ends
+from streamproc.attendance import Attendance
+from streamproc.counters import CallTally
+from streamproc.engines.local import LocalEngine
+from streamproc.pipeline.run import Run
+from streamproc.telemetry.summary import Summary
+
+if TYPE_CHECKING:
+    from streamproc.engines.processes import ProcessEngine
+
+
+def account_of(
+    run: Run,
+    engine: LocalEngine | ProcessEngine,
+    ends: Ends,
+    calls: Mapping[str, CallTally],
+    records: Mapping[str, Attendance],
+    *,
+    workers: int,
+    begun_s: float,
+) -> Summary:
+    """The summary so far; `begun_s` by the monotonic clock."""
+    run.tally.bytes_out = ends.sink.written_bytes
+    return Summary.of(
+        run.tally,
+        time.monotonic() - begun_s,
+        run.exit_code,
+        calls,
+        records,
+        workers=workers,
+        restarts=engine.restarts,
+        lag=ends.source.lag,
+    )
