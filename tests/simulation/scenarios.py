@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from simulation.world import Service, World, kind_of
-from streamproc.assembly import pipeline as assembled
+from streamproc.assembly import windows
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.config.load import resolve
 from streamproc.engines import headroom, sweeper
@@ -107,13 +107,13 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
         made.append(self)
 
     monkeypatch.setattr(Places, "__init__", note)
-    windows: list[Window] = []
+    opened: list[Window] = []
 
     def open_window(*limits: int) -> Window:
-        windows.append(Window(*limits))
-        return windows[-1]
+        opened.append(Window(*limits))
+        return opened[-1]
 
-    monkeypatch.setattr(assembled, "Window", open_window)
+    monkeypatch.setattr(windows, "Window", open_window)
     pipeline = Pipeline.from_settings(resolve(settings_of(scenario)))
     shutdown = Shutdown(25.0)
     for after_s in scenario.signals:
@@ -134,7 +134,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
         summary,
         loop.time() - began,
         made[-1],
-        windows[-1].memory,
+        opened[-1].memory,
     )
 
 
