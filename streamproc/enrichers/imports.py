@@ -25,7 +25,8 @@ RESERVED = frozenset({
     "brotli", "brotlicffi", "certifi", "chardet", "charset_normalizer", "click",
     "confluent_kafka", "cryptography", "dns", "doublemetaphone", "email_validator", "filelock",
     "frozenlist", "httptools", "idna", "jmespath", "msgspec", "multidict", "orjson",
-    "phonenumbers", "probableparsing", "probablepeople", "propcache", "pycountry", "pycrfsuite",
+    "phonenumbers", "probableparsing", "probablepeople", "prometheus_client", "propcache",
+    "pycountry", "pycrfsuite",
     "requests", "requests_file", "rphonenumbers", "simplejson", "streamproc", "tldextract",
     "tomlkit", "typing_extensions", "urllib3", "usaddress", "uvloop", "yarl", "zstandard",
 })  # fmt: skip
