@@ -139,7 +139,6 @@ class Health:
         if is_news:
             more += outage.patience
         level = logging.WARNING if is_news else logging.INFO
-        outage.circuit_changed(circuit.state.value)
         log.log(level, "%s: the circuit is %s%s", outage.place, circuit.state.value, more)
 
     def is_untroubled(self, now: float) -> bool:

