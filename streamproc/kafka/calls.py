@@ -28,6 +28,7 @@ from streamproc.kafka.thread import KafkaThread
 _CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
 _BACK_OFF_S = 0.1
 _LOOK_S = 1.0
+_AFTER_OUTAGE_S = 2.0
 
 
 class TransactionCalls:
@@ -35,7 +36,8 @@ class TransactionCalls:
 
     A producer may have lost all brokers for good when they were started again, and may send
     offsets for ever: https://github.com/confluentinc/librdkafka/issues/5456, and 5511. So it is
-    `SilentCallError` when a call has no answer for `silence_s` while brokers answer others.
+    `SilentCallError` when a call has no answer for `silence_s` while brokers answer others; when
+    all were away since the producer began, that is soon.
     """
 
     def __init__(self, source: KafkaSource, timeout_s: float, silence_s: float) -> None:
@@ -45,6 +47,7 @@ class TransactionCalls:
         self._kafka = client.load()
         self._producer: Any = None
         self._jobs: JobThread | None = None
+        self._outages = 0  # before the producer
 
     @property
     def thread(self) -> KafkaThread:
@@ -56,6 +59,7 @@ class TransactionCalls:
         """From now on this producer, which ends what one before it of its name left open."""
         self.close()
         self._producer, self._jobs = producer, JobThread("transactions", producer)
+        self._outages = self.thread.voice.outages
         await self._made(Call.INIT, lambda: producer.init_transactions(self._timeout_s), until_s)
         await self._begin(until_s)
 
@@ -117,6 +121,11 @@ class TransactionCalls:
     def _abort(self) -> None:
         self._producer.abort_transaction(_CALL_S)
 
+    @property
+    def _patience_s(self) -> float:
+        is_as_before = self.thread.voice.outages == self._outages
+        return self._silence_s if is_as_before else min(_AFTER_OUTAGE_S, self._silence_s)
+
     async def _submit(self, function: Callable[[], Any]) -> None:
         assert self._jobs is not None
         await self._jobs.submit(function)
@@ -135,7 +144,7 @@ class TransactionCalls:
             trying = asyncio.ensure_future(attempt())
             try:
                 while not trying.done():
-                    if silence.seconds >= self._silence_s:
+                    if until_s == math.inf and silence.seconds >= self._patience_s:
                         raise SilentCallError(call)
                     await asyncio.wait({trying}, timeout=_LOOK_S)
                 return await trying

@@ -82,6 +82,7 @@ class Voice:
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
         self.is_doubted = self._is_down = False
+        self.outages = 0  # so often all of them were away
         self._lock = threading.Lock()
         self._asked_s = 0.0
         self.refusal: KafkaError | None = None  # of our credentials
@@ -118,6 +119,7 @@ class Voice:
                 if not self._is_down and self.refusal is None:
                     text = "kafka: no broker of %s can be reached; waiting for them"
                     log.warning(text, self._brokers)
+                self.outages += not self._is_down
                 self._is_down = True
             else:
                 if self._is_down:

@@ -290,7 +290,7 @@ class ScriptedThread(ScriptedJobs):
         self.consumer = ScriptedConsumer(world)
         self.listener = listener
         self.is_closing = False
-        self.voice = SimpleNamespace(is_doubted=False)
+        self.voice = SimpleNamespace(is_doubted=False, outages=0)
         self.loop = asyncio.get_running_loop()
 
     def tell_assigned(self, partitions: Any) -> None:
