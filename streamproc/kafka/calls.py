@@ -68,10 +68,16 @@ class TransactionCalls:
         if self._jobs is not None:
             self._jobs.close()
 
-    async def commit(self, following: Mapping[Place, int], lanes: set[int]) -> None:
+    async def commit(
+        self,
+        following: Mapping[Place, int],
+        lanes: set[int],
+        failure: FailedCallError | None = None,
+    ) -> None:
         """And begin the next one. Raises `NotOursError` when not all of `lanes` are ours.
 
-        `following`: by partition, the offset after the last message that is done.
+        `following`: by partition, the offset after the last message that is done. `failure`: the
+        transaction has failed; to send offsets says why, and if it does not, that is raised.
         When what failed is BEGIN, it is committed.
         """
         offsets = self._as_offsets(following)
@@ -89,6 +95,8 @@ class TransactionCalls:
             await self._submit(lambda: send(offsets, metadata, _CALL_S))
 
         await self._repeat(Call.OFFSETS, send_offsets)
+        if failure is not None:
+            raise failure
         await self._made(Call.COMMIT, lambda: self._producer.commit_transaction(_CALL_S))
         await self._begin()
 

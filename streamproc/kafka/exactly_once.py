@@ -170,6 +170,12 @@ def is_silence(error: Any) -> bool:
     return error.code() in {getattr(code, each, None) for each in _AWAY}
 
 
+def is_purged(error: Any) -> bool:
+    """Whether a message was thrown away because its transaction failed, for a cause of its own."""
+    code = client.load().KafkaError
+    return error.code() in (code._PURGE_QUEUE, code._PURGE_INFLIGHT)
+
+
 class NotOursError(Exception):
     """A lane with output in the transaction went elsewhere."""
 

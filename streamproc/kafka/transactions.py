@@ -24,6 +24,7 @@ from streamproc.kafka.exactly_once import (
     NotOursError,
     SilentCallError,
     Then,
+    is_purged,
 )
 from streamproc.kafka.lane import offsets_after
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
@@ -33,9 +34,8 @@ from streamproc.kafka.source import KafkaSource
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _FLUSH_S, _LEAVE_S = 5.0, 10.0
-_BACK_OFF_S, _LONGEST_S = 0.1, 5.0
+_BACK_OFF_S, _LONGEST_S, _LOOK_S = 0.1, 5.0, 0.1
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
-_LOOK_S = 0.1
 _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
 
@@ -92,8 +92,8 @@ class TransactionalSink(KafkaSink):
         await super().__aexit__(kind, error, traceback)
 
     def _as_ours(self, error: Any) -> StreamprocError:
-        instance = self._source.settings.instance
-        return client.as_ours(error, self.name, is_sink=True, instance=instance)
+        name = self._source.settings.instance
+        return client.as_ours(error, self.name, is_sink=True, instance=name)
 
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
@@ -165,9 +165,10 @@ class TransactionalSink(KafkaSink):
             try:
                 await asyncio.sleep(wait_s)
                 wait_s = min(max(_BACK_OFF_S, wait_s * 2), _LONGEST_S)
-                self._check_whole()
-                spans, lanes = self._spans(), self._source.numbered
-                await self._calls.commit(offsets_after(spans, lanes), {b.lane for b, _, _ in spans})
+                failure = self._check_whole()
+                following = offsets_after(self._spans(), self._source.numbered)
+                numbers = {batch.lane for batch, _, _ in self._spans()}
+                await self._calls.commit(following, numbers, failure)
                 self._committed()
                 return
             except NotOursError:
@@ -184,13 +185,12 @@ class TransactionalSink(KafkaSink):
 
     def _committed(self) -> None:
         groups, self._open = self._open, []
-        self._suspects.clear()
-        self._refused.clear()
+        self._suspects, self._refused = set(), set()
         for group in groups:
             self._accept(group)
 
-    def _check_whole(self) -> None:
-        """Raises what keeps the open transaction from being committed."""
+    def _check_whole(self) -> FailedCallError | None:
+        """Raises what keeps the open transaction from being committed; returns what hides it."""
         if len(self._ours(self._spans())) < len(self._spans()):
             raise NotOursError
         failures = []
@@ -198,8 +198,10 @@ class TransactionalSink(KafkaSink):
             if isinstance(error, str):  # nothing is left that could be sent instead
                 raise self._unheard(message, error)
             failures.append(FailedCallError(Call.REPORT, error))
-        if failures:
-            raise max(failures, key=lambda each: each.then)
+        worst = max(failures, key=lambda each: each.then, default=None)
+        if worst is None or all(is_purged(each.error) for each in failures):
+            return worst
+        raise worst
 
     async def _begin_again(self, failed: FailedCallError | None) -> None:
         """Abort what is open, or take another producer; until that is done."""
@@ -211,11 +213,10 @@ class TransactionalSink(KafkaSink):
                     await self._replace_producer(failed)
                 else:
                     await self._calls.abort()
+                return
             except FailedCallError as again:
                 client.log.debug("kafka: transaction: %s", again)
                 failed = failed if again.then is Then.AGAIN else again
-            else:
-                return
             await asyncio.sleep(_BACK_OFF_S)
 
     async def _replace_producer(self, failed: FailedCallError) -> None:
@@ -290,8 +291,7 @@ class TransactionalSink(KafkaSink):
         for sink in grown:
             await sink.topic.learn(sink.producer)
         for old in before:
-            spans = self._ours(old.spans)
-            if not spans:
+            if not (spans := self._ours(old.spans)):
                 self._accept(old)
                 continue
             new = Group(spans, self._completed)

@@ -167,9 +167,6 @@ def test_no_right_to_write(
     assert b"uthorization failed" in done.stderr
 
 
-# known: when messages are reported as purged before offsets are sent, nobody asks librdkafka why
-# the transaction failed, and it is tried again for ever
-@pytest.mark.xfail(strict=False, reason="the refusal hides behind purged messages")
 def test_no_right_to_write_in_a_transaction(
     secured: Broker, orders: str, invoices: str, run: Callable[..., Any]
 ) -> None:
