@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from streamproc.attendance import Attendance
-from streamproc.call_metrics import CallMetrics, label_of
+from streamproc.call_metrics import CallMetrics
 from streamproc.counters import CallTally
 from streamproc.interfaces.corridor import Opens
 from streamproc.interfaces.observers import NOBODY, Audience
@@ -242,26 +242,11 @@ class Site(Struct, frozen=True):
     @property
     def observer(self) -> StageObserver:
         """Who is told of its calls."""
-        return StageObserver(self.name, self.counts, self.audience)
+        return StageObserver(self.name, self.counts, self.audience, self.metrics)
 
     def place(self, target: Hashable) -> str:
         """Stage and target, for messages; a function's target is its stage."""
         return self.name if target == self.name else f"{self.name}: {target}"
-
-    def rate_limited(self, target: Hashable, waited_s: float) -> None:
-        """A call had to wait for the rate."""
-        if self.metrics is not None:
-            self.metrics.rate_wait_s[label_of(target)].took(waited_s)
-
-    def looked_up(self, result: str) -> None:
-        """A call asked a cache."""
-        if self.metrics is not None:
-            self.metrics.lookups[self.name, result] += 1
-
-    def circuit_changed(self, target: Hashable, state: str) -> None:
-        """That of `target` is in `state` from now on."""
-        if self.metrics is not None:
-            self.metrics.transitions[label_of(target), state] += 1
 
 
 class Layer(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from time import perf_counter
 
+from streamproc.call_metrics import CallMetrics, class_of, kind_of, label_of
 from streamproc.counters import CallTally
 from streamproc.errors import CallError, RecordError, described
 from streamproc.interfaces.observers import (
@@ -27,13 +28,23 @@ _SHOWN_NAME = 100  # of a kind, which user code chooses
 
 
 class StageObserver:
-    """Keeps `counts` up to date, and tells the observers of the run what they want to hear."""
+    """Keeps `counts` up to date, and tells the observers of the run what they want to hear.
 
-    __slots__ = ("_audience", "_stage", "counts")
+    `metrics` are what only a monitor shows of what policies do.
+    """
 
-    def __init__(self, stage: str, counts: CallTally, audience: Audience = NOBODY) -> None:
+    __slots__ = ("_audience", "_metrics", "_stage", "counts")
+
+    def __init__(
+        self,
+        stage: str,
+        counts: CallTally,
+        audience: Audience = NOBODY,
+        metrics: CallMetrics | None = None,
+    ) -> None:
         self._stage = stage
         self._audience = audience
+        self._metrics = metrics
         self.counts = counts
 
     @property
@@ -113,17 +124,34 @@ class StageObserver:
     def cached(self) -> None:
         """There was an answer already."""
         self.counts.cache_hits += 1
+        self._looked_up("hit")
+
+    def missed(self) -> None:
+        """There was none, and nobody has asked yet."""
+        self._looked_up("miss")
 
     def coalesced(self) -> None:
         """A record waits for a call that another one makes."""
         self.counts.coalesced += 1
+        self._looked_up("coalesced")
+
+    def _looked_up(self, result: str) -> None:
+        if self._metrics is not None:
+            self._metrics.lookups[self._stage, result] += 1
 
     def rate_limited(self) -> None:
         """A call waits for the rate."""
         self.counts.rate_limited += 1
 
-    def waited(self, target: Hashable, wait: Wait | None, seconds: float) -> None:
-        """A call had to wait for its start; None: for a place, while others were executing."""
+    def waited(
+        self, target: Hashable, wait: Wait | None, seconds: float, *, for_rate: bool
+    ) -> None:
+        """A call had to wait for its start; None: for a place, while others were executing.
+
+        `for_rate`: it was one of those that are `rate_limited`.
+        """
+        if for_rate and self._metrics is not None:
+            self._metrics.rate_wait_s[label_of(target)].took(seconds)
         if CallWaited in self._audience.wanted:
             reason = "place" if wait is None else wait.reason
             self._audience.tell(CallWaited(self._stage, str(target), reason, seconds))
@@ -131,12 +159,17 @@ class StageObserver:
     def retried(self, target: Hashable, failure: CallError, pause_s: float) -> None:
         """A call that failed is made again, after a pause."""
         self.counts.retries += 1
+        if self._metrics is not None:
+            reason = class_of(failure.status) or kind_of(failure.kind)
+            self._metrics.retries[label_of(target), reason] += 1
         if CallRetried in self._audience.wanted:
             self._audience.tell(CallRetried(self._stage, str(target), _kind(failure), pause_s))
 
     def circuit_changed(self, target: Hashable, state: str, reason: str) -> None:
         """The circuit of `target` is open, half-open or closed from now on."""
         self.counts.circuit_opened += state == "open"
+        if self._metrics is not None:
+            self._metrics.transitions[label_of(target), state] += 1
         if CircuitChanged in self._audience.wanted:
             said = redact(reason[:_SHOWN])
             self._audience.tell(CircuitChanged(self._stage, str(target), state, said))

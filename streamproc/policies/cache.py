@@ -92,13 +92,13 @@ class Caching:
             kept = store.get(key)
             if kept is not None and kept[1] > now_s():
                 observer.cached()
-                site.looked_up("hit")
                 return _decoded(kept[0])
             is_stale = kept is not None and self._cache.stale_if_error
             call.standing.is_patient = not is_stale
             if key in flights:
                 observer.coalesced()
-            site.looked_up("coalesced" if key in flights else "miss")
+            else:
+                observer.missed()
 
             async def make(own: Visit) -> bytes:
                 value = await inner(call, own)

@@ -38,7 +38,8 @@ class Gate:
 
     __slots__ = (
         "__weakref__", "_arrived_at", "_conditions", "_health", "_is_wanting", "_line", "_loop",
-        "_now", "_outage", "_room", "_site", "_target", "_timer", "_timer_at", "is_easy", "take",
+        "_now", "_observer", "_outage", "_room", "_site", "_target", "_timer", "_timer_at",
+        "is_easy", "take",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +53,7 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._target = target
-        self._site = site
+        self._site, self._observer = site, site.observer
         self._outage = Outage(target, site, self._now)
         self._health = Health(circuit, self._outage, self._now)
         self._conditions = Conditions(self._health, bucket, permits, self._now)
@@ -100,7 +101,7 @@ class Gate:
                 if error := self._refusal(standing):
                     raise error
                 if not is_counted and (is_counted := not self._conditions.has_token):
-                    self._site.observer.rate_limited()
+                    self._observer.rate_limited()
                 turn = self._loop.create_future()
                 waiter = self._join(standing, visit, turn)
                 try:
@@ -117,9 +118,7 @@ class Gate:
         finally:
             waited_s = self._now() - began_s
             visit.held_s += waited_s
-            self._site.observer.waited(self._target, wait, waited_s)
-            if is_counted:
-                self._site.rate_limited(self._target, waited_s)
+            self._observer.waited(self._target, wait, waited_s, for_rate=is_counted)
 
     def _join(self, standing: Standing, visit: Visit, turn: asyncio.Future[None]) -> Waiter:
         """Wait in line; a place that the visit still has goes to the oldest call, maybe its own."""
@@ -229,7 +228,7 @@ class Gate:
         is_long = self._conditions.refused(standing, after_s)
         if pause.lasts_until - now > (left_s + _NEWS_S if left_s else 0.0):
             why = f"Retry-After, {error.status}" if error.status else "streamproc.Retry"
-            self._site.observer.paused(self._target, after_s)
+            self._observer.paused(self._target, after_s)
             log.info("%s: paused for %.1f s (%s)", self._outage.place, after_s, why)
         if is_long:
             self._outage.told_to_wait(after_s)

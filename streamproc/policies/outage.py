@@ -53,7 +53,6 @@ class Outage:
     def circuit_changed(self, state: str) -> None:
         """The circuit that guards the target is in another state."""
         self._site.observer.circuit_changed(self._target, state, self.reason)
-        self._site.circuit_changed(self._target, state)
 
     def waiting(self, *, are_waiting: bool) -> None:
         """Whether calls wait for it from now on."""

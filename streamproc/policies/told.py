@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from streamproc.call_metrics import class_of, kind_of, label_of
 from streamproc.errors import CallError, RecordError, described
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
 from streamproc.policies.retry import Retry
@@ -67,9 +66,6 @@ class ToldRetries:
         """`inner` with this policy around it."""
 
         def heard(target: Hashable, failure: CallError) -> None:
-            if site.metrics is not None:
-                reason = class_of(failure.status) or kind_of(failure.kind)
-                site.metrics.retries[label_of(target), reason] += 1
             if log.isEnabledFor(logging.INFO):
                 self._add(site.place(target), str(failure.status or failure.kind))
 
