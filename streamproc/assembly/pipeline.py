@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.assembly.background import Background
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.ends import Ends, selection_of
+from streamproc.assembly.ends import Ends, on_error_of, selection_of
 from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
@@ -23,7 +23,7 @@ from streamproc.assembly.given import (
 )
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
-from streamproc.codec import OnError, decode
+from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
@@ -35,8 +35,6 @@ from streamproc.memory import COPIES
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.pipeline.window import Window
-from streamproc.sources.json_values import JsonCutter
-from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 from streamproc.waits import Wait
@@ -135,12 +133,8 @@ class Pipeline:
         `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
         `summary` is the account).
         """
-        options = {
-            "max_line_bytes": self.settings.max_line_bytes,
-            "resumable": self.settings.checkpoint is not None,
-            "cutter_of": JsonCutter if self.settings.input_format == "json" else LineCutter,
-        }
-        ends = Ends.around(self.settings, source_of(source, **options), sink_of(sink))
+        settings = self.settings
+        ends = Ends(settings, source_of(source, settings.input_format), sink_of(sink))
         return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
 
     async def run_between(
@@ -159,7 +153,6 @@ class Pipeline:
         records = max(window_records(settings.concurrency), ends.least_records, ahead)
         max_memory = settings.max_memory if count == 1 else settings.max_memory // 2
         engine = self.local_engine() if count == 1 else self._process_engine(count)
-        committer = ends.committer()
         durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
@@ -169,9 +162,10 @@ class Pipeline:
                 stack.callback(durability.close)
                 await durability.open()
                 await stack.enter_async_context(source)
+                await durability.choose()
                 await stack.enter_async_context(engine)
-                progress = await durability.resume()
-                keeper = committer or durability.keeper()
+                progress = await durability.rewind()
+                keeper = ends.keeper or durability.keeper(progress)
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
@@ -182,7 +176,7 @@ class Pipeline:
                     engine=engine,
                     sink=sink,
                     dead_letters=dead_letters,
-                    forms=self._on_error(),
+                    forms=on_error_of(settings),
                     window=Window(records, max_memory // COPIES),
                     shutdown=shutdown,
                     ordered=settings.ordered,
@@ -191,7 +185,7 @@ class Pipeline:
                     progress=progress,
                     selection=selection_of(settings),
                 )
-                ends.attach(run, keeper)
+                ends.join(run, keeper)
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:
@@ -234,15 +228,10 @@ class Pipeline:
 
         is_inline = self._program().is_inline
         crew = crew_of(self.settings, self._stages, count, is_inline=is_inline)
-        return ProcessEngine(crew, self._on_error(), self.counts)
+        return ProcessEngine(crew, on_error_of(self.settings), self.counts)
 
     def _program(self) -> Program:
-        return Program(self._stages, self._on_error(), self.settings.incoming_errors)
-
-    def _on_error(self) -> OnError:
-        settings = self.settings
-        mode = "annotate" if settings.on_error == "stop" else settings.on_error
-        return OnError(mode, dead_letters=settings.dead_letter is not None)
+        return Program(self._stages, on_error_of(self.settings), self.settings.incoming_errors)
 
     async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).
@@ -252,7 +241,7 @@ class Pipeline:
         from streamproc.testing import QueueSink
 
         sink = QueueSink()
-        task = asyncio.create_task(self.run(source_of(records), sink))
+        task = asyncio.create_task(self.run(records, sink))
         task.add_done_callback(lambda _: sink.close())
         try:
             async for line in sink:

@@ -23,3 +23,11 @@ def restore(kind: type[T], line: bytes) -> T:
         return msgspec.json.decode(line, type=kind)
     except Unusual as error:
         raise DecodeError("malformed", str(error)) from None
+
+
+def retyped(kind: type[T], value: Any) -> T:
+    """A value of `kind` that was stored inside of another one. Raises `DecodeError`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DecodeError("malformed", str(error)) from None

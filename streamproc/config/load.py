@@ -15,7 +15,7 @@ from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
 from streamproc.config.origins import expand, join, locate
 from streamproc.config.registry import KINDS
-from streamproc.config.settings import Settings, StageSettings, all_sources, stage_settings
+from streamproc.config.settings import Settings, StageSettings, all_sources, struct_for
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
@@ -149,12 +149,11 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
-    if kind is StageSettings:
-        try:
-            kind = stage_settings(value)
-        except ConfigError as error:
-            problems += [f"{path}.{problem}" for problem in error.problems]
-            return None
+    try:
+        kind = struct_for(kind, value)
+    except ConfigError as error:
+        problems += [f"{path}.{problem}" for problem in error.problems]
+        return None
     known = _known(kind)
     fields: dict[str, Any] = {}
     found = len(problems)

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from typing import Any, TypeVar, cast
 
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Policy, Recipe, StageKind
+from streamproc.interfaces import Connector, Policy, Recipe, StageKind
 
 _BUILTINS = {"leads": "streamproc.enrichers.leads:LeadsEnricher"}
 _KINDS = {
@@ -24,8 +24,14 @@ _KINDS = {
 KINDS = tuple(_KINDS)
 """Kinds of stages that are one text: `-e KIND:TEXT`, `KIND = "TEXT"`. They replace the record."""
 
+_CONNECTORS = {"kafka": "streamproc.kafka.settings:Kafka"}
+SCHEMES = tuple(_CONNECTORS)
+"""Of addresses, and the names of tables in `[source]`, `[sink]` and `[dead_letter]`."""
+
 GROUPS: dict[str, type[Recipe]] = {"streamproc.stages": StageKind, "streamproc.policies": Policy}
 """What the entry points of a group are."""
+
+_OF_CONNECTORS = "streamproc.connectors"
 
 R = TypeVar("R", bound=Recipe)
 
@@ -40,13 +46,24 @@ def kind(name: str) -> Any:
     return _named(_KINDS[name])
 
 
+def connector(scheme: str) -> type[Connector] | None:
+    """What addresses of a scheme mean; None if nobody knows it. Raises `ConfigError`."""
+    if scheme in _CONNECTORS:
+        return cast("type[Connector]", _named(_CONNECTORS[scheme]))
+    found = _only([each for each in _entry_points(_OF_CONNECTORS) if each.name == scheme])
+    return _loaded(found) if found else None
+
+
+def connectors() -> dict[str, type[Connector]]:
+    """All of them, those of plugins last. Raises `ConfigError`."""
+    names = _names(_OF_CONNECTORS, frozenset(SCHEMES))
+    return {name: each for name in (*SCHEMES, *names) if (each := connector(name))}
+
+
 def plugin(name: str) -> type[Recipe] | None:
     """The recipe that a plugin calls `name`, None if there is none. Raises `ConfigError`."""
     found = [each for group in GROUPS for each in _entry_points(group) if each.name == name]
-    if len(found) > 1:
-        homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
-        raise ConfigError(f"{name}: there are two of that name, of {homes}: uninstall one")
-    return _loaded(found[0]) if found else None
+    return _loaded(only) if (only := _only(found)) else None
 
 
 def is_kind_of_plugin(name: str) -> bool:
@@ -62,11 +79,22 @@ def plugins(of: type[R], taken: frozenset[str]) -> dict[str, type[R]]:
     `taken`: names that the house has.
     """
     group = next(group for group, each in GROUPS.items() if each is of)
+    return {name: cast("type[R]", plugin(name)) for name in _names(group, taken)}
+
+
+def _names(group: str, taken: frozenset[str]) -> list[str]:
     names = sorted({each.name for each in _entry_points(group)})
     for name in names:
         if name in taken:
             raise ConfigError(f"{name}: a plugin takes a name that exists already: uninstall it")
-    return {name: cast("type[R]", plugin(name)) for name in names}
+    return names
+
+
+def _only(found: list[Any]) -> Any | None:
+    if len(found) > 1:
+        homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
+        raise ConfigError(f"{found[0].name}: there are two of that name, of {homes}: uninstall one")
+    return found[0] if found else None
 
 
 @cache
@@ -77,8 +105,10 @@ def _entry_points(group: str) -> tuple[Any, ...]:
 
 
 @cache
-def _loaded(entry_point: Any) -> type[Recipe]:
-    kind = GROUPS[entry_point.group]
+def _loaded(entry_point: Any) -> Any:
+    kind: type = Connector
+    if entry_point.group in GROUPS:
+        kind = GROUPS[entry_point.group]
     where = f"{entry_point.name}: the plugin {entry_point.value}"
     try:
         recipe = entry_point.load()

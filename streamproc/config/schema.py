@@ -6,8 +6,15 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from streamproc.config.registry import plugins
-from streamproc.config.settings import OWN_KEYS, Settings
+from streamproc.config.registry import connectors, plugins
+from streamproc.config.settings import (
+    OWN_KEYS,
+    EndSettings,
+    Settings,
+    SinkSettings,
+    SourceSettings,
+    end_settings,
+)
 from streamproc.interfaces import Policy, Recipe, StageKind
 from streamproc.units import schema_hook
 
@@ -22,11 +29,22 @@ def pipeline_schema() -> dict[str, Any]:
     for name, recipe, ref in zip(found, found.values(), refs, strict=True):
         schema["$defs"]["StageSettings"]["properties"][name] = _or_shorthand(recipe, ref)
     schema["$defs"] |= components
+    for kind in (SourceSettings, SinkSettings):
+        _add_ends(schema["$defs"], end_settings(kind, connectors()))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "streamproc pipeline file",
         **schema,
     }
+
+
+def _add_ends(known: dict[str, Any], kind: type[EndSettings]) -> None:
+    """A table for each scheme, of which there is one."""
+    (_,), components = msgspec.json.schema_components(
+        [kind], schema_hook=schema_hook, ref_template="#/$defs/{name}"
+    )
+    known |= components
+    known[kind.__name__] |= {"minProperties": 1, "maxProperties": 1}
 
 
 def _or_shorthand(recipe: type[Recipe], ref: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,15 @@ from streamproc.interfaces.calls import (
     Visit,
     WriteGate,
 )
+from streamproc.interfaces.connectors import (
+    Connector,
+    EndRecipe,
+    SinkRecipe,
+    SinkScope,
+    SourceRecipe,
+    SourceScope,
+    Stream,
+)
 from streamproc.interfaces.corridor import (
     Engine,
     Finished,
@@ -28,10 +37,13 @@ from streamproc.interfaces.corridor import (
     Work,
 )
 from streamproc.interfaces.recipes import Policy, Recipe, StageKind, part_of
+from streamproc.interfaces.resuming import Misfit, ResumableSink, ResumableSource
 
 __all__ = [
     "Call",
+    "Connector",
     "Door",
+    "EndRecipe",
     "Engine",
     "Enricher",
     "Finished",
@@ -40,18 +52,26 @@ __all__ = [
     "Keeper",
     "Layer",
     "MessageSink",
+    "Misfit",
     "Opens",
     "Policy",
     "RecheckError",
     "Recipe",
+    "ResumableSink",
+    "ResumableSource",
     "Room",
     "Share",
     "Sink",
+    "SinkRecipe",
+    "SinkScope",
     "Site",
     "Source",
+    "SourceRecipe",
+    "SourceScope",
     "Stage",
     "StageKind",
     "Standing",
+    "Stream",
     "Timed",
     "Visit",
     "Work",
