@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from streamproc.config.addresses import scheme_of, table_of
+from streamproc.config.load import resolve
 from streamproc.config.specs import Table, stage_of
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Sink, SinkRecipe, Source, SourceRecipe
@@ -85,7 +87,10 @@ def in_python(problem: str) -> str:
 def source_of(
     source: SourceLike, form: Literal["jsonl", "json"] = "jsonl"
 ) -> Source | SourceRecipe:
-    """What reads `source`; a file has that form. Raises TypeError."""
+    """What reads `source`; a file has that form. Raises TypeError, `ConfigError`, `UsageError`."""
+    if isinstance(source, str) and scheme_of(source):
+        given = resolve({"source": table_of(source, is_source=True)}).source
+        return cast("SourceRecipe", given and given.recipe)
     if isinstance(source, str | os.PathLike):
         return Files(inputs=(os.fspath(source),), format=form)
     if hasattr(source, "receive"):
@@ -105,9 +110,12 @@ def source_of(
 
 
 def sink_of(sink: SinkLike) -> Sink | SinkRecipe:
-    """What writes to `sink`. Raises TypeError."""
+    """What writes to `sink`. Raises TypeError, `ConfigError`, `UsageError`."""
     from streamproc.sinks.python import ListSink, OpenFileSink
 
+    if isinstance(sink, str) and scheme_of(sink):
+        given = resolve({"sink": table_of(sink, is_source=False)}).sink
+        return cast("SinkRecipe", given and given.recipe)
     if isinstance(sink, str | os.PathLike):
         return File(path=os.fspath(sink))
     if hasattr(sink, "takes_messages"):

@@ -26,8 +26,14 @@ def restore(kind: type[T], line: bytes) -> T:
 
 
 def retyped(kind: type[T], value: Any) -> T:
-    """A value of `kind` that was stored inside of another one. Raises `DecodeError`."""
+    """A value of `kind` that was stored inside of another one. Raises `DecodeError`.
+
+    It knows nothing that `kind` does not: else it is of another one, whose fields have defaults.
+    """
     try:
-        return msgspec.convert(value, kind)
+        found = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DecodeError("malformed", str(error)) from None
+    if isinstance(value, dict) and (others := value.keys() - msgspec.to_builtins(found).keys()):
+        raise DecodeError("malformed", f"unknown: {', '.join(sorted(others))}")
+    return found

@@ -8,13 +8,16 @@ import msgspec
 
 from streamproc.codec import encode
 from streamproc.config.settings import Settings, recipes, stage_settings
-from streamproc.interfaces import EndRecipe, Policy
+from streamproc.interfaces import Policy
 
 _CONNECTIONS = {"client", "tls", "max_body"}  # of an http table: what they look like
 
 
 def identity(settings: Settings) -> str:
-    """The same for settings that make the same of every record; what `${VAR}` is does not count."""
+    """The same for settings that make the same of every record; what `${VAR}` is does not count.
+
+    Where records come from and go is not in it: positions tell.
+    """
     from hashlib import sha256
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
@@ -24,13 +27,7 @@ def identity(settings: Settings) -> str:
         matter.append(settings.incoming_errors)
     if settings.skip or settings.sample != 1.0:  # a limit may be raised, and the run goes on
         matter += [settings.skip, float(settings.sample), settings.sample_seed]
-    matter += [_of_end(end.recipe) for end in (settings.source, settings.sink) if end is not None]
     return sha256(encode(matter)).hexdigest()
-
-
-def _of_end(recipe: EndRecipe) -> list[Any]:
-    """What a connector says that it depends on; where it reads and writes, positions tell."""
-    return [msgspec.to_builtins(getattr(recipe, key), enc_hook=plain) for key in recipe.matters]
 
 
 def plain(value: Any) -> Any:

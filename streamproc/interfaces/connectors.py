@@ -74,13 +74,12 @@ class SinkScope(Struct, frozen=True):
 class EndRecipe(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a source and a sink have in common. `shorthand` is what stands before the `?`.
 
-    `what`: what people call it. `address`: what its addresses look like. `matters`: keys that a run
-    that goes on must have as it was begun. `contradictions` looks at the whole pipeline file.
+    `what`: what people call it. `address`: what its addresses look like. `contradictions` looks at
+    the whole pipeline file.
     """
 
     what: ClassVar[str] = "an address"
     address: ClassVar[str] = ""
-    matters: ClassVar[tuple[str, ...]] = ()
 
 
 class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
