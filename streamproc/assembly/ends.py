@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from streamproc.codec import OnError
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
@@ -38,35 +40,28 @@ class Ends:
             connect_timeout_s=settings.connect_timeout,
             max_line_bytes=settings.max_line_bytes,
         )
-        opened = source.opened(scope) if isinstance(source, SourceRecipe) else source
-
-        def sink_scope(**more: object) -> SinkScope:
-            return SinkScope(
-                source=opened,
-                refuse=on_error_of(settings).refuse,
-                is_resumable=is_resumable,
-                connect_timeout_s=settings.connect_timeout,
-                **more,  # type: ignore[arg-type]  # checked where it is called
-            )
-
-        letters = dead_letters_of(settings)
-        self.source = opened
-        self.dead_letters = None
-        if letters is not None:
-            self.dead_letters = letters.opened(sink_scope(takes_dead_letters=True))
-        # who counts acknowledgements, and a source that remembers, go on where they were
-        goes_on = self._recipe.remembers or (settings.ack_fd is not None and not is_resumable)
-        if isinstance(sink, SinkRecipe):
-            sink = sink.opened(sink_scope(dead_letters=self.dead_letters, goes_on=goes_on))
-        self.sink = sink
+        self.source = source.opened(scope) if isinstance(source, SourceRecipe) else source
         self.keeper = self._recipe.keeper(self.source, scope)
-        if self.keeper is not None and (
-            is_resumable or settings.resume or settings.ack_fd is not None
-        ):
+        counts = settings.ack_fd is not None
+        if self.keeper is not None and (is_resumable or settings.resume or counts):
             raise UsageError(
-                "--checkpoint, --resume and --ack-fd are for files and pipes: this source has "
-                "what its group remembers"
+                f"--checkpoint, --resume and --ack-fd are for files and pipes: {self._recipe.what} "
+                "has the offsets of its group"
             )
+        of_sinks = SinkScope(
+            source=self.source,
+            refuse=on_error_of(settings).refuse,
+            # who counts acknowledgements, and a source that remembers, go on where they were
+            goes_on=self._recipe.remembers or (counts and not is_resumable),
+            is_resumable=is_resumable,
+            connect_timeout_s=settings.connect_timeout,
+        )
+        self.dead_letters: Sink | None = None
+        if (letters := dead_letters_of(settings)) is not None:
+            self.dead_letters = letters.opened(replace(of_sinks, takes_dead_letters=True))
+        if isinstance(sink, SinkRecipe):
+            sink = sink.opened(replace(of_sinks, dead_letters=self.dead_letters))
+        self.sink = sink
 
     @classmethod
     def of(

@@ -152,7 +152,7 @@ class LineSource:
         self._resumed = position
 
     def _next_part(self) -> bool:
-        self._at += 1
+        self._at = min(self._at + 1, len(self._parts))
         if self._at == len(self._parts):
             return False
         part = self._parts[self._at]
