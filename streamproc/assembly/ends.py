@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from streamproc.codec import OnError
 from streamproc.config.settings import Settings
@@ -58,9 +58,9 @@ class Ends:
         )
         self.dead_letters: Sink | None = None
         if (letters := dead_letters_of(settings)) is not None:
-            self.dead_letters = letters.opened(replace(of_sinks, takes_dead_letters=True))
+            self.dead_letters = letters.opened(structs.replace(of_sinks, takes_dead_letters=True))
         if isinstance(sink, SinkRecipe):
-            sink = sink.opened(replace(of_sinks, dead_letters=self.dead_letters))
+            sink = sink.opened(structs.replace(of_sinks, dead_letters=self.dead_letters))
         self.sink = sink
 
     @classmethod
