@@ -38,7 +38,8 @@ class Source(Opens, Protocol):
     async def receive(self) -> tuple[Batch, Failed | None] | None:
         """The next lines, None at the end. With `Failed`: one line that is none (too long).
 
-        Cancelling it while it waits loses nothing. Raises `InputError`.
+        It is cancelled when no more is wanted: what `receive_nowait` gives then follows what came
+        before. Raises `InputError`.
         """
 
     def receive_nowait(self) -> tuple[Batch, Failed | None] | None:
