@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from streamproc.cli.main import COMMANDS, command_of, title_of
-from streamproc.config.settings import Settings
+from streamproc.config.settings import Settings, struct_for
 from streamproc.errors import EXIT_CODES
 
 LISTS = {"stage": "[[stage]]", "stage.fallback": "[[stage.fallback]]"}
@@ -63,6 +63,7 @@ def keys() -> Iterator[str]:
         if struct in seen:
             continue
         seen.add(struct)
+        struct = struct_for(struct, ())
         yield f"### `{LISTS.get(path, f'[{path}]')}`" if path else "### At the top"
         yield paragraphs(struct.__doc__ or "")
         hints = get_type_hints(struct, include_extras=True)

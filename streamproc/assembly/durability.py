@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from streamproc.config.identity import identity
 from streamproc.config.settings import Settings
 from streamproc.errors import ConfigError, ResumeError, UsageError
-from streamproc.interfaces import Keeper, Sink, Source
+from streamproc.interfaces import Keeper, ResumableSource, Sink, Source
 from streamproc.record import Progress
-from streamproc.sinks.file import FileSink
-from streamproc.sinks.stdout import StdoutSink
-from streamproc.sources.file import LineSource
 
 if TYPE_CHECKING:
     from streamproc.checkpoint.entry import CheckpointFile, Entry
-    from streamproc.checkpoint.resume import Outputs
+    from streamproc.checkpoint.resume import Resumption
 
 log = logging.getLogger("streamproc")
 
 
 class Durability:
-    """In the order in which it is called: `open`, `resume`, `keeper`, `close`.
+    """In the order in which it is called: `open`, `choose`, `rewind`, `keeper`, `close`.
 
-    `open` only reads. `resume` finds the place in the input and, when all fits, cuts the
-    outputs back to it.
+    `open` reads the checkpoint, `choose` finds where all ends can go on, and only `rewind`
+    changes anything.
     """
 
     def __init__(
@@ -34,18 +30,16 @@ class Durability:
     ) -> None:
         """Raises `ConfigError`, `UsageError`."""
         self._settings = settings
-        self._source = source
-        self._sink = sink
+        self._source = cast("ResumableSource", source)
         self._sinks = (sink, dead_letters)
         self._file: CheckpointFile | None = None
-        self._outputs: Outputs | None = None
+        self._resumption: Resumption | None = None
         self._entry: Entry | None = None
         self._resumes = settings.resume or settings.resume_force
-        self._progress = Progress()
         if self._resumes and settings.checkpoint is None:
             raise UsageError("--resume needs the --checkpoint FILE of the run to go on with")
-        if settings.checkpoint is not None and not isinstance(source, LineSource):
-            raise ConfigError("checkpoint: only files and stdin have one")
+        if settings.checkpoint is not None and not hasattr(source, "rewind"):
+            raise ConfigError("checkpoint: this source has no place that a run can go on from")
 
     async def open(self) -> None:
         """Lock and read the checkpoint. Raises `ResumeError`, `CreateError`."""
@@ -53,64 +47,39 @@ class Durability:
         if path is None:
             return
         from streamproc.checkpoint.entry import CheckpointFile
-        from streamproc.checkpoint.resume import Outputs
+        from streamproc.checkpoint.resume import Resumption
 
-        sink = self._sink
-        target = sink.path if isinstance(sink, FileSink) else None
-        self._outputs = Outputs(
-            sink.fd if isinstance(sink, StdoutSink) else target, _file(self._settings.dead_letter)
-        )
-        self._file = CheckpointFile(path)
-        for each in self._sinks:
-            if isinstance(each, FileSink | StdoutSink):
-                each.known = (0, 0)
-        if not self._file.open():
-            if self._resumes:
-                self._outputs.refuse_data(path)
+        self._file = file = CheckpointFile(path)
+        resumption = Resumption(file, self._source, *self._sinks)
+        is_begun = file.open()
+        if self._resumes:
+            self._resumption = resumption
+            if not is_begun:
+                await resumption.refuse_data()
                 log.info("there is no checkpoint %s yet: from the start", path)
-        elif self._resumes:
-            force = self._settings.resume_force
-            pipeline = identity(self._settings)
-            entries, choose = self._file.entries, self._outputs.choose
-            self._entry = await asyncio.to_thread(choose, entries, path, pipeline, force=force)
-        elif not self._file.entries[-1].finished:
-            lines = self._file.entries[-1].progress.lines
+            elif not self._settings.resume_force:
+                resumption.refuse_pipeline(identity(self._settings))
+        elif is_begun and not file.entries[-1].finished:
+            lines = file.entries[-1].progress.lines
             raise ResumeError(
                 f"{path} belongs to a run that did not end (at least {lines} lines are done): "
                 "go on with --resume, or delete it to begin again"
             )
         else:
-            self._file.entries = []  # those of another run
+            file.entries = []  # those of another run
 
-    async def resume(self) -> Progress:
-        """How far the run is already. Raises `ResumeError`, `InputError`, `OutputError`."""
-        if self._entry is not None:
-            await self._go_on(self._entry)
-        if self._resumes and isinstance(self._sink, FileSink):
-            self._sink.append = True
-        return self._progress
+    async def choose(self) -> None:
+        """Find where to go on; the source is open. Raises `ResumeError`, `InputError`."""
+        if self._resumption is not None and self._file is not None and self._file.entries:
+            self._entry = await self._resumption.choose()
 
-    async def _go_on(self, entry: Entry) -> None:
-        assert isinstance(self._source, LineSource)
-        assert self._outputs is not None
-        assert self._file is not None
-        newest = self._file.entries[-1]
-        if entry.input is not None and await self._source.is_outgrown(entry.input):
-            find = self._outputs.before_tail
-            entry = await asyncio.to_thread(find, self._file.entries, entry)
-        assert entry.input is not None
-        await self._source.resume(entry.input)
-        if self._outputs.cut(entry, is_newest=entry is newest):
-            self._file.entries = []  # who goes back further would cut off what others have added
-        else:
-            self._file.entries = self._file.entries[: self._file.entries.index(entry) + 1]
-        for each, mark in zip(self._sinks, (entry.output, entry.dead_letters), strict=True):
-            if mark is not None and mark.crc32 is not None:
-                assert isinstance(each, FileSink | StdoutSink)
-                each.known = (mark.offset, mark.crc32)
-        self._progress = entry.progress
+    async def rewind(self) -> Progress:
+        """Go back there: how far the run is already. Raises `InputError`, `OutputError`."""
+        if self._resumption is not None:
+            await self._resumption.rewind(self._entry)
+        return Progress() if self._entry is None else self._entry.progress
 
-    def keeper(self) -> Keeper | None:
+    def keeper(self, progress: Progress) -> Keeper | None:
         """Who remembers this run, None if nobody has to. Raises `UsageError`."""
         settings = self._settings
         if self._file is None and settings.ack_fd is None and not settings.durable:
@@ -119,23 +88,16 @@ class Durability:
         from streamproc.checkpoint.keeper import Keeper as Keeping
 
         acknowledger = None if settings.ack_fd is None else Acknowledger(settings.ack_fd)
-        keeper = Keeping(
+        return Keeping(
             file=self._file,
             pipeline=identity(settings),
-            bookmark=self._source.bookmark if isinstance(self._source, LineSource) else None,
-            progress=self._progress,
+            source=None if self._file is None else self._source,
+            progress=progress,
             durable=settings.durable,
             acknowledger=acknowledger,
         )
-        if self._file is not None and isinstance(self._source, LineSource):
-            self._source.before_tail = keeper.settle
-        return keeper
 
     def close(self) -> None:
         """Let others have the checkpoint."""
         if self._file is not None:
             self._file.close()
-
-
-def _file(dead_letter: object) -> str | None:
-    return dead_letter if isinstance(dead_letter, str) else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from streamproc.config.addresses import scheme_of, table_of
+from streamproc.config.load import resolve
 from streamproc.config.specs import Table, stage_of
 from streamproc.errors import ConfigError
-from streamproc.interfaces import Sink, Source
-from streamproc.sinks.file import FileSink
-from streamproc.sources.file import LineSource
+from streamproc.interfaces import Sink, SinkRecipe, Source, SourceRecipe
+from streamproc.sinks.recipes import File
+from streamproc.sources.recipes import Files
 
 
 @runtime_checkable
@@ -82,10 +84,15 @@ def in_python(problem: str) -> str:
     return _FLAGS.sub("", problem)
 
 
-def source_of(source: SourceLike, **options: Any) -> Source:
-    """What reads `source`; `options` are those of a `LineSource`. Raises TypeError."""
+def source_of(
+    source: SourceLike, form: Literal["jsonl", "json"] = "jsonl"
+) -> Source | SourceRecipe:
+    """What reads `source`; a file has that form. Raises TypeError, `ConfigError`, `UsageError`."""
+    if isinstance(source, str) and scheme_of(source):
+        given = resolve({"source": table_of(source, is_source=True)}).source
+        return cast("SourceRecipe", given and given.recipe)
     if isinstance(source, str | os.PathLike):
-        return LineSource([os.fspath(source)], **options)
+        return Files(inputs=(os.fspath(source),), format=form)
     if hasattr(source, "receive"):
         return source  # type: ignore[return-value]
     if isinstance(source, AsyncIterable | Sequence) and not isinstance(source, bytes):
@@ -102,12 +109,15 @@ def source_of(source: SourceLike, **options: Any) -> Source:
     return IterableSource(source)
 
 
-def sink_of(sink: SinkLike) -> Sink:
-    """What writes to `sink`. Raises TypeError."""
+def sink_of(sink: SinkLike) -> Sink | SinkRecipe:
+    """What writes to `sink`. Raises TypeError, `ConfigError`, `UsageError`."""
     from streamproc.sinks.python import ListSink, OpenFileSink
 
+    if isinstance(sink, str) and scheme_of(sink):
+        given = resolve({"sink": table_of(sink, is_source=False)}).sink
+        return cast("SinkRecipe", given and given.recipe)
     if isinstance(sink, str | os.PathLike):
-        return FileSink(os.fspath(sink))
+        return File(path=os.fspath(sink))
     if hasattr(sink, "takes_messages"):
         return sink  # type: ignore[return-value]
     if isinstance(sink, list):

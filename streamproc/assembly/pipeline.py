@@ -14,7 +14,7 @@ from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.ends import Ends, selection_of
+from streamproc.assembly.ends import Ends, on_error_of, selection_of
 from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
@@ -28,7 +28,7 @@ from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
 from streamproc.assembly.windows import window_of, window_records
-from streamproc.codec import OnError, decode
+from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
@@ -39,8 +39,6 @@ from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Audience
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
-from streamproc.sources.json_values import JsonCutter
-from streamproc.sources.lines import LineCutter
 from streamproc.telemetry.observers import Observers
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
@@ -146,12 +144,8 @@ class Pipeline:
         `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
         `summary` is the account).
         """
-        options = {
-            "max_line_bytes": self.settings.max_line_bytes,
-            "resumable": self.settings.checkpoint is not None,
-            "cutter_of": JsonCutter if self.settings.input_format == "json" else LineCutter,
-        }
-        ends = Ends.around(self.settings, source_of(source, **options), sink_of(sink))
+        settings = self.settings
+        ends = Ends(settings, source_of(source, settings.input_format), sink_of(sink))
         return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
 
     async def run_between(
@@ -167,7 +161,6 @@ class Pipeline:
         begun_s = time.monotonic()
         count = worker_count(settings)
         engine = self.local_engine() if count == 1 else self._process_engine(count)
-        committer = ends.committer()
         durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
@@ -181,10 +174,11 @@ class Pipeline:
                 await durability.open()
                 await stack.enter_async_context(source)
                 monitoring.opened("source")
+                await durability.choose()
                 await stack.enter_async_context(engine)
                 monitoring.opened("stages")
-                progress = await durability.resume()
-                keeper = committer or durability.keeper()
+                progress = await durability.rewind()
+                keeper = ends.keeper or durability.keeper(progress)
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
@@ -196,7 +190,7 @@ class Pipeline:
                     engine=engine,
                     sink=sink,
                     dead_letters=dead_letters,
-                    forms=self._on_error(),
+                    forms=on_error_of(settings),
                     window=window_of(settings, count, ends.least_records),
                     shutdown=shutdown,
                     ordered=settings.ordered,
@@ -205,7 +199,7 @@ class Pipeline:
                     progress=progress,
                     selection=selection_of(settings),
                 )
-                ends.attach(run, keeper)
+                ends.join(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
                 account = partial(account_of, *parts, workers=count, begun_s=begun_s)
                 monitoring.begin(run, engine, account)
@@ -237,15 +231,10 @@ class Pipeline:
 
         is_inline = self._program().is_inline
         crew = crew_of(self.settings, self._stages, count, self._observers, is_inline=is_inline)
-        return ProcessEngine(crew, self._on_error(), self.counts)
+        return ProcessEngine(crew, on_error_of(self.settings), self.counts)
 
     def _program(self) -> Program:
-        return Program(self._stages, self._on_error(), self.settings.incoming_errors)
-
-    def _on_error(self) -> OnError:
-        settings = self.settings
-        mode = "annotate" if settings.on_error == "stop" else settings.on_error
-        return OnError(mode, dead_letters=settings.dead_letter is not None)
+        return Program(self._stages, on_error_of(self.settings), self.settings.incoming_errors)
 
     async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).
@@ -255,7 +244,7 @@ class Pipeline:
         from streamproc.testing import QueueSink
 
         sink = QueueSink()
-        task = asyncio.create_task(self.run(source_of(records), sink))
+        task = asyncio.create_task(self.run(records, sink))
         task.add_done_callback(lambda _: sink.close())
         try:
             async for line in sink:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from typing import Any
 
 from msgspec import Struct
 
 from streamproc.codec import restore, store
 from streamproc.errors import CreateError, DecodeError, OutputError, ResumeError
-from streamproc.fingerprint import Bookmark, FileMark
 from streamproc.record import Progress
 
 KEPT = 8  # a machine that lost its last writes has an older one that fits
@@ -35,9 +35,10 @@ os.register_at_fork(after_in_child=_unlock_in_child)
 class Entry(Struct, frozen=True, kw_only=True):
     """A state of a run that it can go on from.
 
-    `output` and `dead_letters` are None where they are no regular files. `pipeline` is
-    the hash of what was done to the records. `closed`: the run ended after it, and wrote
-    nothing more; `finished`: because there was no more input.
+    `input`, `output` and `dead_letters` are positions, which the ends understand that made
+    them; None where a run cannot go on at one. `pipeline` is the hash of what was done to the
+    records. `closed`: the run ended after it, and wrote nothing more; `finished`: because there
+    was no more input.
     """
 
     version: int = VERSION
@@ -46,18 +47,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     finished: bool
     closed: bool = False
     progress: Progress
-    input: Bookmark | None
-    output: FileMark | None
-    dead_letters: FileMark | None
+    input: Any
+    output: Any
+    dead_letters: Any
 
     def stands_where(self, other: Entry) -> bool:
-        """Whether nothing has happened between this one and `other`."""
-        return self._stand() == other._stand()
-
-    def _stand(self) -> tuple[object, ...]:
-        outputs = [mark and mark.offset for mark in (self.output, self.dead_letters)]
-        inputs = [mark.offset for mark in self.input.marks] if self.input is not None else []
-        return self.pipeline, self.progress, outputs, inputs
+        """Whether no line was done between this one and `other`."""
+        return (self.pipeline, self.progress) == (other.pipeline, other.progress)
 
 
 class CheckpointFile:

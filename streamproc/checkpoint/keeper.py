@@ -8,19 +8,18 @@ the offsets that were noted.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from streamproc.checkpoint.acknowledge import Acknowledger
 from streamproc.checkpoint.entry import CheckpointFile, Entry
-from streamproc.errors import OutputError
-from streamproc.fingerprint import Bookmark, FileMark, Place, mark_of
 from streamproc.frontier import Frontier
-from streamproc.interfaces import Sink
+from streamproc.interfaces import ResumableSource, Sink
 from streamproc.record import Batch, Cursor, Progress
+from streamproc.threads import to_the_end
 
 INTERVAL_S = 1.0
 MOST_BATCHES = 1000  # between two checkpoints
@@ -37,19 +36,19 @@ class Keeper:
         *,
         file: CheckpointFile | None,
         pipeline: str,
-        bookmark: Callable[[Cursor | None], Awaitable[Bookmark]] | None,
+        source: ResumableSource | None,
         progress: Progress,
         durable: bool = False,
         acknowledger: Acknowledger | None = None,
     ) -> None:
         self._file = file
         self._pipeline = pipeline
-        self._bookmark = bookmark
+        self._source = source
         self._durable = durable
         self._acknowledger = acknowledger
         self._frontier = Frontier(progress)
-        self._sinks: Sequence[Sink | None] = ()
-        self._places: list[Place | None] = []  # None for what is no regular file
+        self._sinks: Sequence[Any] = ()  # those with a place are resumable ones
+        self._places: list[Any] = []
         self._changed: asyncio.Event = asyncio.Event()
         self._full: asyncio.Event = asyncio.Event()
         self._settled: asyncio.Event = asyncio.Event()
@@ -133,49 +132,35 @@ class Keeper:
         self._saved_batches = self._frontier.batches
         if self._file is None and not self._durable:
             return
-        bookmark = None
-        if self._file is not None and self._bookmark is not None:
-            bookmark = await self._bookmark(cursor)
-
-        def save() -> None:
-            try:
-                if self._durable:
-                    for place in places:
-                        if place is not None:
-                            os.fsync(place.fd)
-                marks = [None if place is None else mark_of(place) for place in places]
-            except OSError as error:
-                raise OutputError("output", error.strerror or str(error)) from error
-            if self._file is not None:
-                ends = {"closed": closed, "finished": finished}
-                self._file.save(self._entry(progress, bookmark, marks, **ends))
-
-        job = asyncio.get_running_loop().run_in_executor(None, save)
-        try:
-            await asyncio.wait({job})
-        except asyncio.CancelledError:
-            await asyncio.wait({job})  # whoever cancels us closes the files that it needs
-            raise
-        job.result()
+        # whoever cancels us closes what it needs
+        ends = {"closed": closed, "finished": finished}
+        await to_the_end(asyncio.ensure_future(self._store(cursor, progress, places, **ends)))
         if self._acknowledger is not None and self._durable:
             self._acknowledger.acknowledge(contiguous)
 
-    def _entry(
+    async def _store(
         self,
+        cursor: Cursor | None,
         progress: Progress,
-        bookmark: Bookmark | None,
-        marks: Sequence[FileMark | None],
+        places: Sequence[Any],
         *,
         closed: bool,
         finished: bool,
-    ) -> Entry:
-        return Entry(
+    ) -> None:
+        positions = [
+            None if place is None else await sink.position(place, durable=self._durable)
+            for sink, place in zip(self._sinks, places, strict=True)
+        ]
+        if self._file is None or self._source is None:
+            return
+        entry = Entry(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             pipeline=self._pipeline,
             closed=closed,
             finished=finished,
             progress=progress,
-            input=bookmark,
-            output=marks[0],
-            dead_letters=marks[1],
+            input=await self._source.position(cursor),
+            output=positions[0],
+            dead_letters=positions[1],
         )
+        await asyncio.to_thread(self._file.save, entry)

@@ -7,17 +7,17 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import redirect_stdout
-from typing import Any
 
 import click
 from msgspec import structs
 
-from streamproc.assembly.ends import input_of, selection_of
+from streamproc.assembly.ends import selection_of, source_of, source_scope
 from streamproc.cli.leave import note
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.record import WHITESPACE, Failed
 from streamproc.shown import counted, one_line
+from streamproc.sinks.recipes import Stdout
 from streamproc.trials.preview import Line, Preview
 
 RECORDS = 10
@@ -39,21 +39,21 @@ def dry_run(settings: Settings, inputs: Sequence[str], notes: Sequence[str]) -> 
 
 
 def _left_alone(settings: Settings) -> Iterator[str]:
-    if settings.source is not None and settings.source.kafka.group is not None:
+    if settings.source is not None and settings.source.recipe.remembers:
         yield "a dry run is no member of the group: it reads from the beginning, or as `from` says"
     if settings.resume or settings.resume_force:
         yield "a dry run reads no checkpoint: these are the first records of the input"
 
 
 def _to_look_at(settings: Settings) -> Settings:
-    """The settings with an input that nobody else notices."""
-    changes: dict[str, Any] = {"limit": settings.limit or RECORDS, "checkpoint": None}
-    if settings.source is not None:
-        kafka = settings.source.kafka
-        begin = None if kafka.from_ == "committed" else kafka.from_
-        alone = structs.replace(kafka, group=None, instance=None, from_=begin)
-        changes |= {"source": structs.replace(settings.source, kafka=alone), "stop_at_end": True}
-    return structs.replace(settings, **changes)
+    """The settings of who looks at the first records of what is there, and goes."""
+    is_endless = settings.source is not None and settings.source.recipe.is_endless
+    return structs.replace(
+        settings,
+        limit=settings.limit or RECORDS,
+        checkpoint=None,
+        stop_at_end=settings.stop_at_end or is_endless,
+    )
 
 
 async def _show(settings: Settings, inputs: Sequence[str], preview: Preview) -> int:
@@ -83,7 +83,8 @@ async def _records(
     """The records that are chosen: where each of them stands, and why it is none."""
     selection = selection_of(settings)
     assert selection is not None
-    async with input_of(settings, inputs) as source:
+    scope = source_scope(settings, Stdout())
+    async with source_of(settings, inputs).unnoticed().opened(scope) as source:
         while not selection.is_full and (received := await source.receive()) is not None:
             batch, failed = received
             file, first = batch.cursor[:2]

@@ -60,12 +60,11 @@ def _refuse_near(word: str) -> None:
 
 def _hide_secrets(arguments: list[str]) -> None:
     """Passwords in addresses, before any of them can be printed in a message."""
-    addresses = [each[each.index("kafka://") :] for each in arguments if "kafka://" in each]
+    addresses = [each for each in arguments if "://" in each and "?" in each]
     if addresses:
-        from streamproc.kafka.settings import hide_secrets
+        from streamproc.config.addresses import hide_secrets
 
-        for address in addresses:
-            hide_secrets(address)
+        hide_secrets(addresses)
 
 
 def _wants_json(arguments: list[str]) -> bool:

@@ -23,16 +23,18 @@ from streamproc.shown import counted
     is_flag=True,
     help="For --incoming-errors redo: only the sources that failed are asked again.",
 )
-@click.option("-o", "--output", metavar="kafka://...", help="Of a topic: give back to this one.")
+@click.option("-o", "--output", metavar="ADDRESS", help="Of a topic: give back to this one.")
 def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int:
     """Give back the original lines of failed records, ready to be piped in again.
 
-    FILE is a dead-letter file or annotated output; - is stdin; kafka://HOST:PORT/TOPIC is a
-    topic of them, and with -o kafka://... key and headers are given back as well. Lines
+    FILE is a dead-letter file or annotated output; - is stdin; the address of a topic is a
+    topic of them, and with -o ADDRESS key and headers are given back as well. Lines
     without an _error are skipped. Exit code 3 if an original cannot be given back.
     """
-    if files[0].startswith("kafka://"):
-        return _replay_topic(files, output, keep_sources=failed_only)
+    from streamproc.config.addresses import scheme_of
+
+    if scheme_of(files[0]):
+        return _replay_address(files, output, keep_sources=failed_only)
     if output is not None:
         raise UsageError("-o is for topics: redirect the output (> FILE), or pipe it")
     out = sys.stdout.buffer
@@ -65,27 +67,32 @@ def _nothing(files: Sequence[str], lines: int) -> str:
     )
 
 
-def _replay_topic(files: tuple[str, ...], output: str | None, *, keep_sources: bool) -> int:
+def _replay_address(files: tuple[str, ...], output: str | None, *, keep_sources: bool) -> int:
+    from streamproc.config.addresses import connector_of, table_of
     from streamproc.config.load import resolve
-    from streamproc.kafka.replay import Replay
-    from streamproc.kafka.settings import table_of
 
-    if len(files) > 1:
-        raise UsageError("a topic is the only one: several are kafka://HOST:PORT/TOPIC,TOPIC")
+    kind = connector_of(files[0])
     table = {"source": table_of(files[0], is_source=True)}
+    if len(files) > 1 and kind.source is not None:
+        raise UsageError(f"{kind.source.what} is the only FILE; {kind.source.address}")
     if output is not None:
+        if connector_of(output) is not kind:
+            raise UsageError(f"-o {output}: expected another address such as {files[0]}")
         table["sink"] = table_of(output, is_source=False)
     settings = resolve(table)
     assert settings.source is not None
+    sink = None if settings.sink is None else settings.sink.recipe
     complaints: list[str] = []
-    letters = Replay(settings.source.kafka, complaints.append)
-    if settings.sink is not None:
-        given = letters.to_topic(settings.sink.kafka)
-    else:
-        try:
-            given = letters.to_lines(sys.stdout.buffer, keep_sources=keep_sources)
-        except BrokenPipeError:
-            return 141
+    try:
+        given = kind.replay(
+            settings.source.recipe,
+            sink,
+            sys.stdout.buffer,
+            complaints.append,
+            keep_sources=keep_sources,
+        )
+    except BrokenPipeError:
+        return 141
     for complaint in complaints:
         say(f"streamproc: {complaint}")
     if not given and not complaints:

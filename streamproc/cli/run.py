@@ -13,7 +13,7 @@ from streamproc.cli.options import run_options, unknown_variables
 from streamproc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streamproc.config.settings import Settings, StageSettings
 
@@ -26,11 +26,14 @@ Example: streamproc --demo | jq"""
 
 
 class _Run(click.Command):
-    """A command whose help names the plugins that are installed."""
+    """A command whose help names what addresses mean, and the plugins that are installed."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from streamproc.config.registry import installed
+        from streamproc.config.registry import connectors, installed
 
+        with formatter.section("Addresses"):
+            recipes = [each.source or each.sink for each in connectors().values()]
+            formatter.write_dl([(each.what, each.address) for each in recipes if each])
         if plugins := installed():
             with formatter.section("Plugins"):
                 formatter.write_dl([(kind, ", ".join(names)) for kind, names in plugins.items()])
@@ -65,7 +68,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     apply_http_flags(overrides.get("stage", ()), overrides)
-    _name_topics(inputs, overrides)
+    _name_ends(inputs, overrides)
     _lay_monitor(table, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
@@ -122,22 +125,29 @@ def _try(stage: StageSettings) -> Sequence[str]:
     return problems_of(stage)
 
 
-def _name_topics(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
-    """kafka:// addresses are tables of the pipeline file."""
-    addresses = [name for name in (*inputs, overrides.get("output"), overrides.get("dead_letter"))
-                 if name is not None and name.startswith("kafka://")]  # fmt: skip
-    if not addresses:
-        return
-    from streamproc.kafka.settings import is_address, table_of
+def _name_ends(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+    """Addresses are tables of the pipeline file."""
+    from streamproc.config.addresses import connector_of, scheme_of, table_of
 
-    if any(map(is_address, inputs)):
-        if len(inputs) > 1:
-            raise UsageError("a Kafka topic is the only INPUT; several topics: /TOPIC,TOPIC")
-        overrides["source"] = table_of(inputs[0], is_source=True)
-    if is_address(overrides.get("output")):
-        overrides["sink"] = table_of(overrides.pop("output"), is_source=False)
-    if is_address(overrides.get("dead_letter")):
-        overrides["dead_letter"] = table_of(overrides["dead_letter"], is_source=False)
+    for name in inputs:
+        if scheme_of(name):
+            overrides["source"] = table_of(name, is_source=True)
+            if len(inputs) > 1 and (source := connector_of(name).source):
+                raise UsageError(f"{name}: {source.what} is the only INPUT; {source.address}")
+    if scheme_of(output := overrides.get("output")):
+        overrides["sink"] = table_of(str(output), is_source=False)
+        del overrides["output"]
+    if scheme_of(letters := overrides.get("dead_letter")):
+        overrides["dead_letter"] = table_of(str(letters), is_source=False)
+
+
+def _endless() -> Iterator[str]:
+    from streamproc.config.registry import SCHEMES, connector
+
+    for scheme in SCHEMES:
+        kind = connector(scheme)
+        if kind and kind.source and kind.source.is_endless:
+            yield kind.source.what
 
 
 def _lay_monitor(table: dict[str, Any], overrides: dict[str, Any]) -> None:
@@ -162,12 +172,11 @@ def _refuse_nonsense(settings: Settings) -> None:
             "--input-format json has no lines to go on from: for --checkpoint and --ack-fd pipe "
             "the input through jq -c (.[] for an array)"
         )
-    if settings.source is None:
-        if settings.stop_at_end:
-            raise UsageError(
-                "--stop-at-end is for a Kafka topic: leave it out, files end by themselves"
-            )
-    elif settings.skip and settings.source.kafka.group is not None:
+    source = None if settings.source is None else settings.source.recipe
+    if settings.stop_at_end and not (source and source.is_endless):
+        endless = " or ".join(_endless())
+        raise UsageError(f"--stop-at-end is for {endless}: leave it out, files end by themselves")
+    if settings.skip and source and source.remembers:
         raise UsageError(
             "--skip would pass over more messages at each start of the group: leave out the group, "
             "or begin elsewhere (?from=...)"

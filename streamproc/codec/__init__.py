@@ -16,7 +16,7 @@ from streamproc.codec.line import line_of
 from streamproc.codec.on_error import Mode, OnError
 from streamproc.codec.outline import Outline
 from streamproc.codec.size import decoded_bytes
-from streamproc.codec.stored import restore, store
+from streamproc.codec.stored import restore, retyped, store
 
 __all__ = [
     "QUICK_BYTES",
@@ -36,6 +36,7 @@ __all__ = [
     "one_line",
     "original_line",
     "restore",
+    "retyped",
     "store",
     "verbatim",
 ]

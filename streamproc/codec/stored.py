@@ -23,3 +23,17 @@ def restore(kind: type[T], line: bytes) -> T:
         return msgspec.json.decode(line, type=kind)
     except Unusual as error:
         raise DecodeError("malformed", str(error)) from None
+
+
+def retyped(kind: type[T], value: Any) -> T:
+    """A value of `kind` that was stored inside of another one. Raises `DecodeError`.
+
+    It knows nothing that `kind` does not: else it is of another one, whose fields have defaults.
+    """
+    try:
+        found = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DecodeError("malformed", str(error)) from None
+    if isinstance(value, dict) and (others := value.keys() - msgspec.to_builtins(found).keys()):
+        raise DecodeError("malformed", f"unknown: {', '.join(sorted(others))}")
+    return found

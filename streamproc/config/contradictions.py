@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from streamproc.config.registry import KINDS
+from streamproc.config.addresses import recipe_of, scheme_of
+from streamproc.config.registry import KINDS, connector
 from streamproc.config.settings import StageSettings, recipes, stage_settings
 from streamproc.config.specs import Table
 from streamproc.enrichers.conditions import expression
@@ -22,10 +23,7 @@ def contradictions(table: Table) -> Iterable[str]:
     """One line for each."""
     if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
         yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
-    for name, instead in (("output", "sink"), ("dead_letter", "dead_letter")):
-        if str(table.get(name)).startswith("kafka://"):
-            yield f"{name}: an address is for the command line; here it is a table, {instead}.kafka"
-    yield from _of_exactly_once(table)
+    yield from _of_ends(table)
     stages = table.get("stage")
     if not isinstance(stages, list | tuple):
         return
@@ -117,24 +115,19 @@ def _of_sources(where: str, stage: Table) -> Iterable[str]:
     yield from _of_stages(f"{where}.all", sources)
 
 
-def _of_exactly_once(table: Table) -> Iterable[str]:
-    source, sink = (_kafka(table.get(name)) for name in ("source", "sink"))
-    if not sink.get("exactly_once"):
-        return
-    where = "sink.kafka.exactly_once"
-    properties = source.get("properties")
-    if not source.get("group"):
-        yield f"{where}: the source has to be Kafka, with a group"
-    elif source.get("brokers") != sink.get("brokers"):
-        yield f"{where}: source and sink have to be the same cluster"
-    if isinstance(properties, dict) and properties.get("isolation.level") == "read_uncommitted":
-        yield f"{where}: isolation.level has to be read_committed"
-    if table.get("ordered") is False:
-        yield f"{where}: only in order, without --unordered"
-    if isinstance(table.get("dead_letter"), str):
-        yield f"{where}: dead letters have to go to a topic, too"
-
-
-def _kafka(table: object) -> Table:
-    inner = table.get("kafka") if isinstance(table, dict) else None
-    return inner if isinstance(inner, dict) else {}
+def _of_ends(table: Table) -> Iterable[str]:
+    for name, instead in (("output", "sink"), ("dead_letter", "dead_letter")):
+        value = table.get(name)
+        if isinstance(value, str) and (scheme := scheme_of(value)):
+            yield (
+                f"{name}: an address is for the command line; here it is a table, "
+                f"{instead}.{scheme}"
+            )
+    for name in ("source", "sink"):
+        for scheme in table[name] if isinstance(table.get(name), dict) else ():
+            try:
+                kind = connector(scheme)
+            except ConfigError:  # a plugin that cannot be used is told where its table is read
+                continue
+            if kind is not None and (recipe := recipe_of(kind, is_source=name == "source")):
+                yield from (f"{name}.{scheme}.{each}" for each in recipe.contradictions(table))

@@ -14,7 +14,10 @@ _CONNECTIONS = {"client", "tls", "max_body"}  # of an http table: what they look
 
 
 def identity(settings: Settings) -> str:
-    """The same for settings that make the same of every record; what `${VAR}` is does not count."""
+    """The same for settings that make the same of every record; what `${VAR}` is does not count.
+
+    Where records come from and go is not in it: positions tell.
+    """
     from hashlib import sha256
 
     stages = msgspec.to_builtins(settings.stage, enc_hook=plain)

@@ -20,8 +20,7 @@ from streamproc.config.settings import (
     Settings,
     StageSettings,
     all_sources,
-    observer_settings,
-    stage_settings,
+    struct_for,
 )
 from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
@@ -164,13 +163,11 @@ def convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
-    if kind in (StageSettings, ObserverSettings):
-        try:
-            named = stage_settings if kind is StageSettings else observer_settings
-            kind = named(tuple(value))
-        except ConfigError as error:
-            problems += [f"{path}.{problem}" for problem in error.problems]
-            return None
+    try:
+        kind = struct_for(kind, value)
+    except ConfigError as error:
+        problems += [f"{path}.{problem}" for problem in error.problems]
+        return None
     known = _known(kind)
     fields: dict[str, Any] = {}
     found = len(problems)

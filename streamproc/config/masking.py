@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamproc.kafka.settings import is_secret
+from streamproc.config.registry import connector
+from streamproc.errors import ConfigError
+from streamproc.interfaces import Connector
 
 _NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
 # of an http table: names that the user chose
 _BY_NAME = ("headers", "query", "form", "json", "monitor")
+_ENDS = ("source", "sink", "dead_letter")
 _OF_AUTH = ("bearer", "basic", "value")
 _PARAMETER = re.compile(r"([?&][^=&#?]*=)([^&#]*)")
 _FIELD = re.compile(r"\{[^{}]*\}")
@@ -20,25 +23,30 @@ _LEAST = 8  # a shorter one may be a word that messages need
 Mask = Callable[[str], str]
 
 
-def masked(value: Any, mask: Mask) -> Any:
-    """`value`, a table of a pipeline file, with `mask(text)` in the place of each secret.
+def masked(value: dict[str, Any], mask: Mask) -> dict[str, Any]:
+    """`value`, a pipeline file, with `mask(text)` in the place of each secret.
 
     What comes from `${VAR}` or from a field of the record is no secret of the file.
     """
+    out: dict[str, Any] = _masked(value, mask)
+    for name in _ENDS:
+        if isinstance(out.get(name), dict):
+            out[name] = {k: _of_end(k, v, mask) for k, v in value[name].items()}
+    return out
+
+
+def _masked(value: Any, mask: Mask) -> Any:
     if isinstance(value, list | tuple):
-        return [masked(each, mask) for each in value]
+        return [_masked(each, mask) for each in value]
     if not isinstance(value, dict):
         return value
-    out = {name: masked(each, mask) for name, each in value.items()}
+    out = {name: _masked(each, mask) for name, each in value.items()}
     for name in _BY_NAME:
         if name in out:
             out[name] = _by_name(value[name], mask)
     if isinstance(out.get("auth"), dict):
         auth = value["auth"].items()
         out["auth"] = {k: _literal(v, mask) if k in _OF_AUTH else v for k, v in auth}
-    if isinstance(out.get("properties"), dict):
-        properties = value["properties"].items()
-        out["properties"] = {k: _literal(v, mask) if is_secret(k) else v for k, v in properties}
     if isinstance(out.get("url"), str):
         out["url"] = _PARAMETER.sub(lambda found: _of_parameter(found, mask), out["url"])
     return out
@@ -59,6 +67,24 @@ def literal_secrets(table: Any) -> Iterator[str]:
             password = text.partition(":")[2]
             if len(password) >= _LEAST:
                 yield password
+
+
+def _of_end(scheme: str, table: Any, mask: Mask) -> Any:
+    try:
+        kind = connector(scheme)
+    except ConfigError:
+        kind = None
+    return _by_connector(kind or Connector, table, mask)
+
+
+def _by_connector(kind: type[Connector], table: Any, mask: Mask) -> Any:
+    """A table of an end, and the tables in it."""
+    if not isinstance(table, dict):
+        return table
+    return {
+        name: _literal(each, mask) if kind.is_secret(name) else _by_connector(kind, each, mask)
+        for name, each in table.items()
+    }
 
 
 def _by_name(value: Any, mask: Mask) -> Any:

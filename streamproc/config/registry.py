@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from typing import Any, TypeVar, cast
 
 from streamproc.errors import ConfigError
-from streamproc.interfaces import ObserverKind, Policy, Recipe, StageKind
+from streamproc.interfaces import Connector, ObserverKind, Policy, Recipe, StageKind
 
 _BUILTINS = {"leads": "streamproc.enrichers.leads:LeadsEnricher"}
 _KINDS = {
@@ -23,6 +23,10 @@ _KINDS = {
 }
 KINDS = tuple(_KINDS)
 """Kinds of stages that are one text: `-e KIND:TEXT`, `KIND = "TEXT"`. They replace the record."""
+
+_CONNECTORS = {"kafka": "streamproc.kafka.settings:Kafka"}
+SCHEMES = tuple(_CONNECTORS)
+"""Of addresses, and the names of tables in `[source]`, `[sink]` and `[dead_letter]`."""
 
 GROUPS: dict[str, type[Recipe]] = {"streamproc.stages": StageKind, "streamproc.policies": Policy}
 """What the entry points of a group are, if they are keys of a stage."""
@@ -33,6 +37,10 @@ OBSERVERS = ("progress", "summary")
 """Observers of the house, which have settings of their own."""
 
 _OF_OBSERVERS = "streamproc.observers"
+_OF_CONNECTORS = "streamproc.connectors"
+_KIND_OF: dict[str, type] = {
+    **GROUPS, _OF_OBSERVERS: ObserverKind, _OF_CONNECTORS: Connector
+}  # fmt: skip
 
 R = TypeVar("R", bound=Recipe)
 
@@ -45,6 +53,20 @@ def builtin(name: str) -> Any:
 def kind(name: str) -> Any:
     """The class behind one of `KINDS`, which takes the text."""
     return _named(_KINDS[name])
+
+
+def connector(scheme: str) -> type[Connector] | None:
+    """What addresses of a scheme mean; None if nobody knows it. Raises `ConfigError`."""
+    if scheme in _CONNECTORS:
+        return cast("type[Connector]", _named(_CONNECTORS[scheme]))
+    found = _only([each for each in _entry_points(_OF_CONNECTORS) if each.name == scheme])
+    return _loaded(found) if found else None
+
+
+def connectors() -> dict[str, type[Connector]]:
+    """All of them, those of plugins last. Raises `ConfigError`."""
+    names = _names(_OF_CONNECTORS, frozenset(SCHEMES))
+    return {name: each for name in (*SCHEMES, *names) if (each := connector(name))}
 
 
 def plugin(name: str) -> type[Recipe] | None:
@@ -113,8 +135,8 @@ def _entry_points(group: str) -> tuple[Any, ...]:
 
 
 @cache
-def _loaded(entry_point: Any) -> type[Recipe]:
-    kind = ({_OF_OBSERVERS: ObserverKind} | GROUPS)[entry_point.group]
+def _loaded(entry_point: Any) -> Any:
+    kind = _KIND_OF[entry_point.group]
     where = f"{entry_point.name}: the plugin {entry_point.value}"
     try:
         recipe = entry_point.load()

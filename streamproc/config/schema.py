@@ -7,8 +7,15 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from streamproc.config.registry import observers, plugins
-from streamproc.config.settings import OWN_KEYS, Settings
+from streamproc.config.registry import connectors, observers, plugins
+from streamproc.config.settings import (
+    OWN_KEYS,
+    EndSettings,
+    Settings,
+    SinkSettings,
+    SourceSettings,
+    end_settings,
+)
 from streamproc.interfaces import Policy, Recipe, StageKind
 from streamproc.units import schema_hook
 
@@ -18,6 +25,8 @@ def pipeline_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Settings, schema_hook=schema_hook)
     _add(schema["$defs"], "StageSettings", plugins(StageKind, OWN_KEYS) | plugins(Policy, OWN_KEYS))
     _add(schema["$defs"], "ObserverSettings", observers())
+    for kind in (SourceSettings, SinkSettings):
+        _add_ends(schema["$defs"], end_settings(kind, connectors()))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "streamproc pipeline file",
@@ -33,6 +42,15 @@ def _add(known: dict[str, Any], table: str, found: Mapping[str, type[Recipe]]) -
     for name, recipe, ref in zip(found, found.values(), refs, strict=True):
         known[table]["properties"][name] = _or_shorthand(recipe, ref)
     known |= components
+
+
+def _add_ends(known: dict[str, Any], kind: type[EndSettings]) -> None:
+    """A table for each scheme, of which there is one."""
+    (_,), components = msgspec.json.schema_components(
+        [kind], schema_hook=schema_hook, ref_template="#/$defs/{name}"
+    )
+    known |= components
+    known[kind.__name__] |= {"minProperties": 1, "maxProperties": 1}
 
 
 def _or_shorthand(recipe: type[Recipe], ref: dict[str, Any]) -> dict[str, Any]:

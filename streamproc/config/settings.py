@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, defstruct
 
-from streamproc.config.registry import observer, plugin
+from streamproc.config.registry import SCHEMES, connector, observer, plugin
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.interfaces import ObserverKind, Policy, Recipe
-from streamproc.kafka.settings import SinkSettings, SourceSettings
 from streamproc.memory import MAX_BYTES
 from streamproc.policies.batch import Batch
 from streamproc.policies.cache import Cache
@@ -70,7 +69,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a worker, which makes the fields of plugins again."""
-        return _again, ({name: getattr(self, name) for name in self.__struct_fields__},)
+        return _again, (StageSettings, *_fields(self))
 
 
 def stage_settings(keys: Iterable[str]) -> type[StageSettings]:
@@ -90,8 +89,73 @@ def _extended(names: tuple[str, ...]) -> type[StageSettings]:
     return cast("type[StageSettings]", made)
 
 
-def _again(fields: dict[str, Any]) -> StageSettings:
-    return stage_settings(fields)(**fields)
+class EndSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table, which is called as the scheme of its addresses."""
+
+    # The schemes are fields (`end_settings`).
+
+    def __post_init__(self) -> None:
+        if len(self.__struct_fields__) - [*self._values()].count(None) != 1:
+            known = ", ".join(self.__struct_fields__)
+            raise ValueError(f"expected exactly one of {known}")
+
+    def _values(self) -> Iterator[Any]:
+        return (getattr(self, name) for name in self.__struct_fields__)
+
+    @property
+    def recipe(self) -> Any:
+        """What it says."""
+        return next(each for each in self._values() if each is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See `StageSettings`."""
+        kind = SourceSettings if isinstance(self, SourceSettings) else SinkSettings
+        return _again, (kind, *_fields(self))
+
+
+class SourceSettings(EndSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where records come from, instead of INPUT."""
+
+
+class SinkSettings(EndSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where records go, instead of `output`; a `[dead_letter]` table has the same keys."""
+
+
+def end_settings(kind: type[EndSettings], keys: Iterable[str]) -> type[EndSettings]:
+    """`SourceSettings` or `SinkSettings` of a table that has `keys`: a field for each scheme.
+
+    Raises `ConfigError` for a plugin that cannot be used.
+    """
+    return _with_schemes(kind, tuple(dict.fromkeys((*SCHEMES, *keys))))
+
+
+@cache
+def _with_schemes(kind: type[EndSettings], schemes: tuple[str, ...]) -> type[EndSettings]:
+    side = "source" if issubclass(kind, SourceSettings) else "sink"
+    found = {scheme: getattr(connector(scheme), side, None) for scheme in schemes}
+    fields = [(scheme, recipe | None, None) for scheme, recipe in found.items() if recipe]
+    made = defstruct(
+        kind.__name__, fields, bases=(kind,), frozen=True, kw_only=True,
+        forbid_unknown_fields=True, namespace={"__doc__": kind.__doc__},
+    )  # fmt: skip
+    return cast("type[EndSettings]", made)
+
+
+def struct_for(kind: type[Struct], keys: Iterable[str]) -> type[Struct]:
+    """`kind`, with the fields that a table with `keys` has by a registry. Raises `ConfigError`."""
+    if issubclass(kind, StageSettings):
+        return stage_settings(keys)
+    if issubclass(kind, ObserverSettings):
+        return observer_settings(tuple(keys))
+    return end_settings(kind, keys) if issubclass(kind, EndSettings) else kind
+
+
+def _fields(struct: Struct) -> tuple[dict[str, Any]]:
+    return ({name: getattr(struct, name) for name in struct.__struct_fields__},)
+
+
+def _again(kind: type[Struct], fields: dict[str, Any]) -> Struct:
+    return struct_for(kind, fields)(**fields)
 
 
 OWN_KEYS = frozenset(StageSettings.__struct_fields__)

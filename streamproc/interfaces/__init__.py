@@ -17,6 +17,15 @@ from streamproc.interfaces.calls import (
     Visit,
     WriteGate,
 )
+from streamproc.interfaces.connectors import (
+    Connector,
+    EndRecipe,
+    SinkRecipe,
+    SinkScope,
+    SourceRecipe,
+    SourceScope,
+    Stream,
+)
 from streamproc.interfaces.corridor import (
     Engine,
     Finished,
@@ -42,6 +51,7 @@ from streamproc.interfaces.observers import (
     TargetPaused,
 )
 from streamproc.interfaces.recipes import ObserverKind, Policy, Recipe, StageKind, part_of
+from streamproc.interfaces.resuming import Misfit, ResumableSink, ResumableSource
 from streamproc.interfaces.stage_observer import StageObserver
 
 __all__ = [
@@ -56,7 +66,9 @@ __all__ = [
     "CallWaited",
     "CallsEnded",
     "CircuitChanged",
+    "Connector",
     "Door",
+    "EndRecipe",
     "Engine",
     "Enricher",
     "Finished",
@@ -65,21 +77,29 @@ __all__ = [
     "Keeper",
     "Layer",
     "MessageSink",
+    "Misfit",
     "Observer",
     "ObserverKind",
     "Opens",
     "Policy",
     "RecheckError",
     "Recipe",
+    "ResumableSink",
+    "ResumableSource",
     "Room",
     "Share",
     "Sink",
+    "SinkRecipe",
+    "SinkScope",
     "Site",
     "Source",
+    "SourceRecipe",
+    "SourceScope",
     "Stage",
     "StageKind",
     "StageObserver",
     "Standing",
+    "Stream",
     "TargetPaused",
     "Timed",
     "Visit",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from streamproc.fingerprint import Place
 from streamproc.memory import Memory
 from streamproc.record import Batch, Failed, Note
 from streamproc.waits import Allowance, Wait
@@ -39,7 +38,8 @@ class Source(Opens, Protocol):
     async def receive(self) -> tuple[Batch, Failed | None] | None:
         """The next lines, None at the end. With `Failed`: one line that is none (too long).
 
-        Cancelling it while it waits loses nothing. Raises `InputError`.
+        It is cancelled when no more is wanted: what `receive_nowait` gives then follows what came
+        before. Raises `InputError`.
         """
 
     def receive_nowait(self) -> tuple[Batch, Failed | None] | None:
@@ -69,8 +69,8 @@ class Sink(Opens, Protocol):
         """Bytes that were taken, exact also after an error or a cancellation."""
 
     @property
-    def place(self) -> Place | None:
-        """The open file and the offset up to which it is written, None if it is no file."""
+    def place(self) -> Any | None:
+        """How far it is written, for its `position`; None if no run can go on there."""
 
     async def write(self, data: bytes) -> None:
         """Write whole lines. Raises `OutputError`, `ReaderGoneError`."""
@@ -110,6 +110,9 @@ class Keeper(Protocol):
 
     async def run(self) -> None:
         """Keep it, now and then, until `stop`. Raises `OutputError`."""
+
+    async def settle(self) -> None:
+        """Wait until all that was admitted is written, and keep that. Raises `OutputError`."""
 
     def stop(self) -> None:
         """`run` ends soon."""

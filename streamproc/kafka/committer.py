@@ -97,6 +97,9 @@ class Committer:
                     await self._stopped.wait()
             await self._commit()
 
+    async def settle(self) -> None:
+        """See `Keeper`. No message is an end that may grow: there is nothing to wait for."""
+
     def stop(self) -> None:
         """See `Keeper`."""
         self._stopped.set()

@@ -1,33 +1,51 @@
-"""The tables `[source] kafka`, `[sink] kafka`, `[dead_letter] kafka`, and `kafka://` addresses."""
+"""The tables `[source] kafka`, `[sink] kafka`, `[dead_letter] kafka`, and `kafka://` addresses.
+
+What they open is imported when it is opened: `connector.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import IO, Any, ClassVar, Literal, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from msgspec import Struct
+from msgspec import field, structs
 
 from streamproc.errors import UsageError
 from streamproc.http.template import Template
-from streamproc.secrets import hide
+from streamproc.interfaces import (
+    Connector,
+    Keeper,
+    Sink,
+    SinkRecipe,
+    SinkScope,
+    Source,
+    SourceRecipe,
+    SourceScope,
+    Stream,
+)
 from streamproc.units import Seconds
 
-SCHEME = "kafka://"
 _LAST = re.compile(r"-\d+")
 _ZONE = re.compile(r" (?=\d\d:\d\d$)")
 _SECRET = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config")
 
 
 class KafkaSourceSettings(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}
+    SourceRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}
 ):
     """What to read. Without `group` nothing is committed.
 
     `from` holds where the group has no committed offset: "committed" or "beginning" (the
     same there), "end", an RFC 3339 time, or "-N" for the last N of each partition.
     """
+
+    what: ClassVar[str] = "a Kafka topic"
+    address: ClassVar[str] = "kafka://HOST:PORT/TOPIC[,TOPIC]?group=NAME"
+    least_records: ClassVar[int] = 50_000  # partitions are read ahead of each other
+    is_endless: ClassVar[bool] = True
 
     brokers: str
     topics: tuple[str, ...]
@@ -36,7 +54,7 @@ class KafkaSourceSettings(
     from_: str | None = None
     on_gap: Literal["earliest", "stop"] = "earliest"
     meta: bool = False
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_brokers(self.brokers)
@@ -53,9 +71,41 @@ class KafkaSourceSettings(
             "offset such as 2024-01-31T09:00:00Z"
         )
 
+    @property
+    def remembers(self) -> bool:
+        """See `SourceRecipe`."""
+        return self.group is not None
 
-class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    def unnoticed(self) -> Self:
+        """See `SourceRecipe`."""
+        begin = None if self.from_ == "committed" else self.from_
+        return structs.replace(self, group=None, instance=None, from_=begin)
+
+    def opened(self, scope: SourceScope) -> Source:
+        """See `SourceRecipe`."""
+        from streamproc.kafka.connector import source_of
+
+        return source_of(self, scope)
+
+    def keeper(self, source: Any, scope: SourceScope) -> Keeper:
+        """See `SourceRecipe`."""
+        from streamproc.kafka.connector import keeper_of
+
+        return keeper_of(source, scope)
+
+    def join(self, source: Any, stream: Stream) -> None:
+        """See `SourceRecipe`."""
+        from streamproc.kafka.connector import join
+
+        join(source, stream)
+
+
+class KafkaSinkSettings(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to write. `key` is a template; `partition` "auto" keeps key and place if it can."""
+
+    what: ClassVar[str] = "a Kafka topic"
+    address: ClassVar[str] = "kafka://HOST:PORT/TOPIC"
+    takes_messages: ClassVar[bool] = True
 
     brokers: str
     topic: str
@@ -63,24 +113,76 @@ class KafkaSinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     partition: Literal["auto", "key", "same"] = "auto"
     exactly_once: bool = False
     transaction_interval: Seconds = cast("Seconds", 0.1)
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_brokers(self.brokers)
         if self.key is not None and self.key.is_literal:
             raise ValueError(f'key: no {{field}} in "{self.key}": all records would have one key')
 
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`: exactly once is for topics of one cluster."""
+        source, sink = (_table_in(table.get(name)) for name in ("source", "sink"))
+        if not sink.get("exactly_once"):
+            return
+        properties = source.get("properties")
+        if not source.get("group"):
+            yield "exactly_once: the source has to be Kafka, with a group"
+        elif source.get("brokers") != sink.get("brokers"):
+            yield "exactly_once: source and sink have to be the same cluster"
+        if isinstance(properties, dict) and properties.get("isolation.level") == "read_uncommitted":
+            yield "exactly_once: isolation.level has to be read_committed"
+        if table.get("ordered") is False:
+            yield "exactly_once: only in order, without --unordered"
+        if isinstance(table.get("dead_letter"), str):
+            yield "exactly_once: dead letters have to go to a topic, too"
 
-class SourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records come from, instead of INPUT."""
+    def opened(self, scope: SinkScope) -> Sink:
+        """See `SinkRecipe`."""
+        from streamproc.kafka.connector import sink_of
 
-    kafka: KafkaSourceSettings
+        return sink_of(self, scope)
 
 
-class SinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records go, instead of `output`; a `[dead_letter]` table has the same keys."""
+class Kafka(Connector):
+    """Topics."""
 
-    kafka: KafkaSinkSettings
+    source = KafkaSourceSettings
+    sink = KafkaSinkSettings
+
+    @classmethod
+    def is_secret(cls, name: str) -> bool:
+        """See `Connector`."""
+        return is_secret(name)
+
+    @classmethod
+    def table_of(cls, address: str, *, is_source: bool) -> dict[str, Any]:
+        """See `Connector`."""
+        return table_of(address, is_source=is_source)
+
+    @classmethod
+    def replay(
+        cls,
+        source: KafkaSourceSettings,
+        sink: KafkaSinkSettings | None,
+        out: IO[bytes],
+        complain: Callable[[str], None],
+        *,
+        keep_sources: bool,
+    ) -> int:
+        """See `Connector`."""
+        from streamproc.kafka.replay import Replay
+
+        letters = Replay(source, complain)
+        if sink is not None:
+            return letters.to_topic(sink)
+        return letters.to_lines(out, keep_sources=keep_sources)
+
+
+def _table_in(table: object) -> dict[str, Any]:
+    inner = table.get("kafka") if isinstance(table, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def is_secret(name: str) -> bool:
@@ -96,25 +198,12 @@ def _check_brokers(brokers: str) -> None:
         )
 
 
-def hide_secrets(address: str) -> None:
-    """From now on messages are without the secrets in `address`."""
-    for name, value in parse_qsl(address.partition("?")[2]):
-        if is_secret(name):
-            hide(value)
-
-
-def is_address(name: str | None) -> bool:
-    """Whether `name` is a Kafka address and no file."""
-    return name is not None and name.startswith(SCHEME)
-
-
 def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
     """The table that `kafka://HOST:PORT[,...]/TOPIC[,...]?key=value` means. Raises `UsageError`.
 
     A parameter with a dot in its name is one of librdkafka's properties; `properties.` before it
     does no harm, and says so of one without a dot.
     """
-    hide_secrets(address)
     parts = urlsplit(address)
     try:
         _check_brokers(parts.netloc)
@@ -135,4 +224,4 @@ def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
             table[name] = {"true": True, "false": False}.get(value, value)
     if "from" in table:
         table["from"] = _ZONE.sub("+", str(table["from"]))  # `+` is a space in a query
-    return {"kafka": table}
+    return table

@@ -14,18 +14,18 @@ from typing import Any, Self
 from streamproc.codec import decode
 from streamproc.errors import CreateError, DecodeError, OutputError, ReaderGoneError
 from streamproc.fingerprint import Place, checksum, is_file, last_line
+from streamproc.sinks.file_positions import FilePositions
+from streamproc.threads import to_the_end
 
 log = logging.getLogger("streamproc")
 
 
-class FileSink:
+class FileSink(FilePositions):
     """Writes a file, in a thread so that a slow disk does not stop the loop.
 
     After an error the file ends with the last whole write: a disk that is full leaves no
     torn line behind. A file that is appended to gets the newline that its last line lacks;
     with `repeats`, when what was written last is written again, a torn line is taken off.
-    `known` is an offset and the CRC-32 of what stands before it, None if nobody wants to
-    know that of the `place`.
     """
 
     takes_messages = False
@@ -39,20 +39,19 @@ class FileSink:
         repeats: bool = False,
         name: str | None = None,
         permissions: int = 0o666,
+        known: tuple[int, int] | None = None,
     ) -> None:
         """`path`: a name, or the number of a descriptor that is open and stays so.
 
         `permissions` are those of a file that is new, less the umask.
         """
-        self.path = path
-        self.append = append
-        self.known: tuple[int, int] | None = None
+        super().__init__(path, name or str(path), known)
+        self._append = append
         self._repeats = repeats
         self._permissions = permissions
         self._file: Any = None
         self._raw: _Summed
         self._begin: int | None = None  # where writing begins, None in what is no regular file
-        self.name = name or str(path)
         self.written_bytes = 0
 
     async def __aenter__(self) -> Self:
@@ -82,12 +81,7 @@ class FileSink:
             await self._write(data)
             return
         # a file takes what is on its way, whoever waits no longer: so its size is known
-        writing = asyncio.ensure_future(self._write(data))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait({writing})
-            raise
+        await to_the_end(asyncio.ensure_future(self._write(data)))
 
     async def _write(self, data: bytes) -> None:
         begun, crc32 = self.written_bytes, self._raw.crc32
@@ -112,21 +106,22 @@ class FileSink:
     def _open(self) -> None:
         from aiofiles.threadpool import wrap
 
+        appends = self._append or self.goes_on
         try:
             if isinstance(self.path, int):
                 fd = self.path
             else:
-                mode = os.O_APPEND if self.append else os.O_TRUNC
+                mode = os.O_APPEND if appends else os.O_TRUNC
                 flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | mode
                 fd = os.open(self.path, flags, self._permissions)
             self._raw = _Summed(fd, "wb", closefd=not isinstance(self.path, int))
             self._file = wrap(self._raw)
             if not is_file(fd):
                 return
-            if self.append:
+            if appends:
                 _end_last_line(fd, self.name, repeats=self._repeats)
-            appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
-            begin = os.lseek(fd, 0, os.SEEK_END if appends else os.SEEK_CUR)
+            at_end = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+            begin = os.lseek(fd, 0, os.SEEK_END if at_end else os.SEEK_CUR)
             if self.known is not None:
                 known = self.known if self.known[0] <= begin else (0, 0)
                 self._raw.crc32 = checksum(fd, begin, known)

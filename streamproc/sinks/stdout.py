@@ -15,9 +15,10 @@ from streamproc.errors import OutputError, ReaderGoneError
 from streamproc.fingerprint import Place
 from streamproc.pipes import widen
 from streamproc.sinks.file import FileSink
+from streamproc.sinks.file_positions import FilePositions
 
 
-class StdoutSink:
+class StdoutSink(FilePositions):
     """Writes an open descriptor without blocking the loop or changing its mode.
 
     `O_NONBLOCK` belongs to the open file, which the shell and its other children share.
@@ -26,12 +27,11 @@ class StdoutSink:
     watches non-blocking; what allows neither is written in a thread.
     """
 
-    name = "stdout"
     takes_messages = False
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, known: tuple[int, int] | None = None) -> None:
+        super().__init__(fd, "stdout", known)
         self.fd = fd
-        self.known: tuple[int, int] | None = None  # see `FileSink`
         self._own: int | None = None
         self._socket: socket.socket | None = None
         self._epoll: select.epoll | None = None
@@ -56,8 +56,7 @@ class StdoutSink:
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self._own = self._reopen()
         if self._socket is None and self._own is None:
-            self._blocking = FileSink(self.fd, name=self.name)
-            self._blocking.known = self.known
+            self._blocking = FileSink(self.fd, name=self.name, known=self.known)
             await self._blocking.__aenter__()
         return self
 

@@ -8,12 +8,14 @@ import stat
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-from streamproc.errors import InputError, ResumeError
-from streamproc.fingerprint import Bookmark, FileMark, Mark, PipeMark, misfit
+from streamproc.errors import InputError
+from streamproc.fingerprint import Bookmark
+from streamproc.interfaces import Misfit
 from streamproc.nearest import nearest_file
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.sources.bookmarks import bookmark_of, misfit_of, rewind
 from streamproc.sources.checksums import Checksums
 from streamproc.sources.formats import head_of, refuse_others
 from streamproc.sources.json_values import JsonCutter
@@ -22,16 +24,16 @@ from streamproc.sources.part import Part
 from streamproc.sources.prefix import Prefix
 from streamproc.sources.stdin import Descriptor
 
-T = TypeVar("T")
-
 
 class LineSource:
     """The lines of `inputs` in order; `-` is `stdin_fd`. All are opened before the first line.
 
-    With `resumable` it can tell a `bookmark`, which costs a hash over what comes through
-    pipes and a checksum over files, and `resume` at one. `before_tail` is awaited before
-    the last line of a file, if that has no newline: somebody may be writing it.
+    With `resumable` it can tell a `position`, which costs a hash over what comes through
+    pipes and a checksum over files. `before_tail` is awaited before the last line of a file,
+    if that has no newline: somebody may be writing it.
     """
+
+    position_type = Bookmark
 
     lag: int | None = None
     before_tail: Callable[[], Awaitable[None]] | None = None
@@ -66,9 +68,9 @@ class LineSource:
                 raise InputError(f"cannot read {name}: it is a directory")
             part = Part(name, fd)
             if part.is_file and self._cutter_of is LineCutter:
-                refuse_others(part.name, await _in_thread(head_of, fd, part.begin))
+                refuse_others(part.name, await asyncio.to_thread(head_of, fd, part.begin))
             if self._resumable and part.is_file:
-                part.sums = await _in_thread(Checksums, fd, part.begin)
+                part.sums = await asyncio.to_thread(Checksums, fd, part.begin)
             elif self._resumable:
                 part.prefix = Prefix()
             self._parts.append(part)
@@ -132,135 +134,25 @@ class LineSource:
             return None
         return self._cutter.residue()
 
-    async def bookmark(self, cursor: Cursor | None) -> Bookmark:
-        """The place of `cursor`, None for where reading began."""
+    async def position(self, cursor: Cursor | None) -> Bookmark:
+        """See `ResumableSource`."""
         if cursor is None and self._resumed is not None:
             return self._resumed
         at = cursor.part if cursor is not None else min(max(0, self._at), len(self._parts) - 1)
-        marks: list[Mark] = []
-        line = skip = 0
-        is_unended = False
-        for part in self._parts[: at + 1]:
-            is_last = part is self._parts[at]
-            line, offset = part.line, part.offset
-            if is_last and cursor is not None:
-                line, offset = cursor.line, cursor.offset
-            if part.prefix is not None:
-                mark, marked_line = await part.prefix.mark(offset)
-                marks.append(mark)
-                line, skip = marked_line, line - marked_line
-            else:
-                skip = 0
-                if part.mark is not None:
-                    marks.append(part.mark)
-                    continue
-                assert part.sums is not None
-                found = await _in_thread(part.sums.mark, part.begin + offset)
-                marks.append(found)
-                part.mark = None if is_last else found
-            is_unended = part.is_unended and offset == part.offset
-        return Bookmark(tuple(marks), line, skip, is_unended)
+        return await bookmark_of(self._parts, at, cursor)
 
-    async def is_outgrown(self, bookmark: Bookmark) -> bool:
-        """Whether the line before it, which had no newline, has grown since. Only for files."""
-        part = self._parts[min(len(bookmark.marks), len(self._parts)) - 1]
-        mark = bookmark.marks[-1]
-        if not (bookmark.is_unended and part.is_file and isinstance(mark, FileMark)):
-            return False
-        return await _in_thread(os.pread, part.fd, 1, mark.offset) not in (b"", b"\n")
+    async def fits(self, position: Bookmark, later: Bookmark | None = None) -> Misfit | None:
+        """See `ResumableSource`. Raises `InputError`."""
+        return await misfit_of(self._parts, position)
 
-    async def resume(self, bookmark: Bookmark) -> None:
-        """Go on from there. Raises `ResumeError` if the input is another one."""
-        if len(bookmark.marks) > len(self._parts):
-            count = len(bookmark.marks)
-            raise ResumeError(f"the checkpoint is in input {count}, only {len(self._parts)} given")
-        for part, mark in zip(self._parts, bookmark.marks, strict=False):
-            is_last = mark is bookmark.marks[-1]
-            if isinstance(mark, FileMark):
-                await self._find(part, mark)
-            else:
-                await self._read_again(part, mark, bookmark.line)
-            if not is_last:
-                await self._expect_end(part, mark)
-            elif bookmark.is_unended:
-                await self._pass_newline(part, mark.offset, bookmark.line)
-            part.is_done = True
-        part.is_done = False
-        part.line, self._skip = bookmark.line, bookmark.skip
-        self._resumed = bookmark
-
-    async def _find(self, part: Part, mark: FileMark) -> None:
-        if not part.is_file:
-            raise ResumeError(
-                f"{part.name} is a pipe, and was a file when the checkpoint was written: name the "
-                "file, or redirect it (< FILE)"
-            )
-        if problem := await _in_thread(misfit, mark, part.fd):
-            raise ResumeError(f"{part.name} is not the input of the checkpoint: {problem}")
-        known = (0, 0) if mark.crc32 is None else (mark.offset, mark.crc32)
-        part.sums = await _in_thread(Checksums, part.fd, mark.offset, known)
-        part.offset = mark.offset - part.begin
-        os.lseek(part.fd, mark.offset, os.SEEK_SET)
-
-    async def _read_again(self, part: Part, mark: PipeMark, line: int) -> None:
-        """A pipe cannot be seeked: what comes first has to be what came first."""
-        part.prefix = prefix = Prefix()
-        reader = Descriptor(part.fd)
-        while prefix.offset < mark.offset:
-            try:
-                chunk = await reader.read()
-            except OSError as error:
-                raise InputError(f"cannot read {part.name}: {error.strerror}") from error
-            if not chunk:
-                raise ResumeError(
-                    f"{part.name} ended after {prefix.offset} bytes, the checkpoint stands at "
-                    f"{mark.offset}: pipe the same input in again, from its start"
-                )
-            left = mark.offset - prefix.offset
-            chunk, part.rest = chunk[:left], chunk[left:]
-            await prefix.feed(chunk, prefix.offset + len(chunk), line)
-        found, _ = await prefix.mark(mark.offset)
-        if found != mark:
-            raise ResumeError(
-                f"{part.name} is not the input of the checkpoint: its first {mark.offset} bytes "
-                "are not the same"
-            )
-        part.offset = mark.offset
-
-    async def _expect_end(self, part: Part, mark: Mark) -> None:
-        """Lines that were added to an input after which others were done have no place."""
-        if isinstance(mark, FileMark):
-            part.mark = mark
-            grown = os.fstat(part.fd).st_size > mark.offset
-        else:
-            grown = bool(part.rest or await Descriptor(part.fd).read())
-        if grown:
-            raise ResumeError(
-                f"{part.name} has more lines than at the checkpoint, and inputs after it were "
-                "begun: only the last input may grow; do the new lines in a run of their own"
-            )
-
-    async def _pass_newline(self, part: Part, offset: int, line: int) -> None:
-        """After a last line that had no newline, if it has got one since."""
-        if part.sums is not None:
-            if await _in_thread(os.pread, part.fd, 1, offset) == b"\n":
-                part.sums.add(b"\n")
-                part.offset = os.lseek(part.fd, 1, os.SEEK_CUR) - part.begin
-            return
-        assert part.prefix is not None
-        part.rest = part.rest or await Descriptor(part.fd).read()
-        if part.rest[:1] == b"\n":
-            part.rest = part.rest[1:]
-            part.offset += 1
-            await part.prefix.feed(b"\n", part.offset, line)
-        elif part.rest:
-            raise ResumeError(
-                f"the last line of {part.name} had no newline and was done as it was; now it has "
-                "grown, and a pipe cannot be read back: pipe in whole lines"
-            )
+    async def rewind(self, position: Bookmark) -> None:
+        """See `ResumableSource`. After `fits`."""
+        await rewind(self._parts, position)
+        self._skip = position.skip
+        self._resumed = position
 
     def _next_part(self) -> bool:
-        self._at += 1
+        self._at = min(self._at + 1, len(self._parts))
         if self._at == len(self._parts):
             return False
         part = self._parts[self._at]
@@ -283,13 +175,9 @@ class LineSource:
     async def _open_file(self, name: str) -> int:
         # a thread, because opening a named pipe waits for its writer
         try:
-            fd = await _in_thread(os.open, name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = await asyncio.to_thread(os.open, name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             said = f"{error.strerror}{nearest_file(name)}"
             raise InputError(f"cannot open {name}: {said}") from error
         self._open.append(fd)
         return fd
-
-
-async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from streamproc.assembly import Ends
-from streamproc.assembly.ends import input_of
+from streamproc.assembly.ends import source_of
 from streamproc.codec import decode
 from streamproc.errors import StreamprocError
 from streamproc.testing import MemorySink, MemorySource
@@ -53,7 +53,7 @@ async def _run(case: Case, sink: MemorySink) -> int:
     source = (
         MemorySource(case.input)
         if isinstance(case.input, list)
-        else input_of(settings, [case.input])
+        else source_of(settings, [case.input])
     )
     letters = None if settings.dead_letter is None else MemorySink()
     summary = await case.pipeline.run_between(Ends(settings, source, sink, letters))

@@ -1,0 +1,78 @@
+"""How a source, a sink and dead letters of topics are joined, with each other and with a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamproc.interfaces import SinkScope, SourceScope, Stream
+from streamproc.kafka.committer import Committer
+from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
+from streamproc.kafka.sink import KafkaSink
+from streamproc.kafka.source import KafkaSource
+from streamproc.kafka.transactions import TransactionalSink
+
+
+def source_of(settings: KafkaSourceSettings, scope: SourceScope) -> KafkaSource:
+    """What reads topics; newlines inside of values become spaces for sinks of lines."""
+    return KafkaSource(
+        settings,
+        stop_at_end=scope.stops_at_end,
+        connect_timeout_s=scope.connect_timeout_s,
+        one_line=not scope.sink.takes_messages,
+    )
+
+
+def keeper_of(source: KafkaSource, scope: SourceScope) -> Committer:
+    """Who commits, unless the transactions of the sink do."""
+    sink = scope.sink
+    exactly_once = isinstance(sink, KafkaSinkSettings) and sink.exactly_once
+    return Committer(source, in_transactions=exactly_once)
+
+
+def sink_of(settings: KafkaSinkSettings, scope: SinkScope) -> KafkaSink:
+    """What writes a topic, where it can as the source's partitions are."""
+    source = scope.source
+    sink: KafkaSink
+    if settings.exactly_once and not scope.takes_dead_letters:
+        assert isinstance(source, KafkaSource)
+        sink = TransactionalSink(settings, source, connect_timeout_s=scope.connect_timeout_s)
+    else:
+        sink = KafkaSink(settings, connect_timeout_s=scope.connect_timeout_s)
+    sink.refuse = scope.refuse
+    if isinstance(source, KafkaSource):
+        sink.topic.partitions_of = source.count_partitions
+    if scope.takes_dead_letters:
+        sink.letters = sink
+    elif isinstance(scope.dead_letters, KafkaSink):
+        sink.letters = scope.dead_letters
+        if settings.exactly_once:
+            sink.letters.is_shared = True
+    return sink
+
+
+def join(source: KafkaSource, stream: Stream) -> None:
+    """Partitions come and go while the run goes on."""
+    source.corridor = _Corridor(stream)
+    stream.on_room(source.room)
+    source.room()
+
+
+class _Corridor:
+    """See `source.Corridor`."""
+
+    def __init__(self, stream: Stream) -> None:
+        assert isinstance(stream.keeper, Committer)
+        self._stream = stream
+        self._committer = stream.keeper
+
+    def is_open(self, lane: int) -> bool:
+        return self._stream.is_open(lane)
+
+    async def drained(self, lanes: Sequence[int]) -> None:
+        for lane, lines in self._stream.recall(lanes).items():
+            self._committer.recalled(lane, lines)
+        await self._committer.drained(list(lanes))
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        self._stream.drop(lanes)
+        self._committer.forget(list(lanes))
