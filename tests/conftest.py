@@ -159,6 +159,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:
     config.option.loadscopereorder = False
     return Shared(config, log)

@@ -16,6 +16,7 @@ from streamproc.interfaces import Stage
 from streamproc.record import NOTHING
 
 UNTIMED = 0b111  # of eight calls by themselves: some take less than looking at a clock
+_ALL_TIMED = 64  # the first ones of a stage: of few calls an eighth says little
 
 
 class Executor:
@@ -31,15 +32,18 @@ class Executor:
         self.mode = stage.enricher.mode
         self.is_heard = stage.observer.is_heard
         self.counts = stage.observer.counts
+        self._timed_from = 0  # calls, timed or not
         # what takes a visit itself is awaited without a frame of ours
         self.awaited = self._call if self.mode == "layered" else self._awaited
 
     def inline(self, fields: dict[str, Any]) -> Any:
         """The result for one record."""
         counts = self.counts
-        counts.untimed += 1
-        if self.is_heard or not (counts.calls + counts.untimed) & UNTIMED:
+        made = counts.calls + counts.untimed
+        if made >= self._timed_from or self.is_heard:
+            self._timed_from = made + 1 + (UNTIMED if made >= _ALL_TIMED else 0)
             return self._timed(fields)
+        counts.untimed += 1
         try:
             value = self._call(fields)
         except BaseException:
@@ -48,7 +52,6 @@ class Executor:
         return NOTHING if value is None else value
 
     def _timed(self, fields: dict[str, Any]) -> Any:
-        self.counts.untimed -= 1
         begun_s = perf_counter()
         try:
             value = self._call(fields)

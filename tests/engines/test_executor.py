@@ -22,7 +22,7 @@ from streamproc.interfaces import (
     StageObserver,
 )
 
-COUNT, FAILED = 300, 100
+COUNT = 300
 
 
 def plain(record: dict[str, Any]) -> dict[str, Any]:
@@ -51,11 +51,11 @@ class Ears:
         return [each for each in self.heard if type(each) is kind]
 
 
-def ran(stages: list[dict[str, Any]], audience: Any = None) -> dict[str, Any]:
+def ran(stages: list[dict[str, Any]], audience: Any = None, count: int = COUNT) -> dict[str, Any]:
     """What the summary says of the stage `a`, the first of `stages`."""
     settings = resolve({"stage": stages})
     pipeline = Pipeline.from_settings(settings, audience)
-    records = [{"n": n} for n in range(COUNT)]
+    records = [{"n": n} for n in range(count)]
     return dict(pipeline.run_sync(records, []).stages["a"])
 
 
@@ -73,19 +73,22 @@ PATHS = [
 ]
 
 
+@pytest.mark.parametrize(("count", "failed"), [(5, 2), (COUNT, 100)], ids=["few", "many"])
 @pytest.mark.parametrize("stages", PATHS)
-def test_each_call_is_counted_and_told_once(stages: list[dict[str, Any]]) -> None:
+def test_each_call_is_counted_and_told_once(
+    stages: list[dict[str, Any]], count: int, failed: int
+) -> None:
     """The same counts whether somebody listens or not, and in what is heard."""
     ears = Ears()
-    alone, heard = ran(stages), ran(stages, ears)
+    alone, heard = ran(stages, count=count), ran(stages, ears, count)
     for counts in (alone, heard):
-        assert (counts["calls"], counts["failed_calls"]) == (COUNT, FAILED)
+        assert (counts["calls"], counts["failed_calls"]) == (count, failed)
         assert counts["total_s"] > 0
-        assert counts["mean_s"] == pytest.approx(counts["total_s"] / COUNT, rel=0.01)
+        assert counts["mean_s"] == pytest.approx(counts["total_s"] / count, rel=0.01, abs=1e-6)
     ends, batches = ears.of(CallEnded), ears.of(CallsEnded)
-    assert len(ends) + sum(each.calls for each in batches) == COUNT
-    assert sum(each.outcome != "ok" for each in ends) + sum(b.failed for b in batches) == FAILED
-    assert [each.message for each in ears.of(CallFailed)] == ["ValueError: three"] * FAILED
+    assert len(ends) + sum(each.calls for each in batches) == count
+    assert sum(each.outcome != "ok" for each in ends) + sum(b.failed for b in batches) == failed
+    assert [each.message for each in ears.of(CallFailed)] == ["ValueError: three"] * failed
     assert len(ears.of(CallStarted)) == len(ends)
 
 
