@@ -19,7 +19,7 @@ _HIGHEST = 3 if sys.byteorder == "little" else 0  # of the four parts of a numbe
 _AT_ONCE = 1024
 
 
-class CallTally(Struct):
+class StageMetrics(Struct):
     """Counts of one stage's calls. `not_found`: answers that there is nothing (404).
 
     `calls` came back, in `total_s` all together; of calls with policies each attempt is one, and
@@ -52,7 +52,7 @@ class CallTally(Struct):
         if len(self.recent) >= _AT_ONCE:
             self.settled()
 
-    def settled(self) -> CallTally:
+    def settled(self) -> StageMetrics:
         """Itself, with everything counted."""
         recent = array("d", self.recent)
         self.recent.clear()
@@ -67,7 +67,7 @@ class CallTally(Struct):
             self.buckets[min(max(bits - _FIRST, 0), _BUCKETS - 1)] += count
         return self
 
-    def add(self, other: CallTally) -> None:
+    def add(self, other: StageMetrics) -> None:
         """Count what `other` counted as well."""
         self.settled()
         other.settled()
@@ -96,10 +96,10 @@ class CallTally(Struct):
         return None
 
 
-_NUMBERS = CallTally.__struct_fields__[1:-3]
+_NUMBERS = StageMetrics.__struct_fields__[1:-3]
 
 
-class Tally(Struct):
+class RunCounters(Struct):
     """Counts of one run. `lines` are physical lines; a record is a line that is not blank.
 
     Those that a selection passed over are `unselected`, and not received.

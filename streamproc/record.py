@@ -1,4 +1,4 @@
-"""Values that walk through the corridor: no project imports, no behaviour of their own."""
+"""Values that go down the stream: no project imports, no behaviour of their own."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class Nothing:
         return "NOTHING"
 
 
-NOTHING = Nothing()
+NO_RESULT = Nothing()
 
 
 class Selected(dict[str, Any]):
@@ -196,7 +196,7 @@ class Selected(dict[str, Any]):
         self.paths = paths
 
 
-class Several(Struct, frozen=True):
+class FanOutResult(Struct, frozen=True):
     """Results of several sources: each with its path in the record (None: top level)."""
 
     parts: list[tuple[tuple[str, ...] | None, Any]]

@@ -1,7 +1,7 @@
 """Waiting, written once: the oldest goes first, and who leaves is not waited for.
 
-`Turns` are for tasks of which any can use a wake-up: each goes to one that still waits. A `Line`
-holds those who wait for something that they cannot take alone. Whoever has it to give
+`Turns` are for tasks of which any can use a wake-up: each goes to one that still waits. A
+`WaitQueue` holds those who wait for something that they cannot take alone. Whoever has it to give
 looks at the `head`, takes it out and resolves its turn: what was promised to a turn belongs to
 the waiter from that moment on, also when it is cancelled before its task runs again.
 """
@@ -62,7 +62,7 @@ class Waiter:
         return self.age < other.age
 
 
-class Line:
+class WaitQueue:
     """Those who wait, by age; equal ages in the order in which they came."""
 
     __slots__ = ("_waiters",)

@@ -28,9 +28,9 @@ from streamproc.codec import (
 )
 from streamproc.codec.failure import as_annotated, as_dead_letter
 from streamproc.engines.framing import (
+    FrameProtocol,
     Kind,
-    Piece,
-    Wire,
+    WorkBatch,
     pack_run,
     pack_work,
     unpack_run,
@@ -110,7 +110,7 @@ def framed(line: bytes) -> None:
         got.append(unpack_work(body) if kind is Kind.WORK else unpack_run(body))
 
     batch = Batch(0, Cursor("f", 1, 0), [line, b"", line[:7]], 2 * len(line))
-    piece = Piece(1, batch.cursor, batch.lines)
+    piece = WorkBatch(1, batch.cursor, batch.lines)
     work, run = pack_work(1, batch, 0, 3), pack_run(piece, 0, [line + b"}", b"", b"1"], {})
     sent: list[bytes] = []
 
@@ -121,7 +121,7 @@ def framed(line: bytes) -> None:
         def writelines(self, parts: Any) -> None:
             sent.extend(parts)
 
-    sender, receiver = Wire(take, lambda: None), Wire(take, lambda: None)
+    sender, receiver = FrameProtocol(take, lambda: None), FrameProtocol(take, lambda: None)
     sender.connection_made(Transport())  # type: ignore[arg-type]
     for kind, parts in ((Kind.WORK, work), (Kind.RUN, run)):
         sender.send(kind, *parts)

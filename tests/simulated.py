@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streamproc.counters import CallTally
-from streamproc.engines.places import Places
+from streamproc.counters import StageMetrics
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.errors import CallError
@@ -52,12 +52,12 @@ class Stay:
     only = None
     _ages = itertools.count()
 
-    def __init__(self, places: Places | None = None) -> None:
+    def __init__(self, places: CapacityLimiter | None = None) -> None:
         self.attempts = 0
         self.held_s = 0.0
         self.deadline_s: float | None = None
         self.age = next(self._ages)
-        self.room = places or Places(1_000_000)
+        self.room = places or CapacityLimiter(1_000_000)
         self.may_start = False
         if self.room.enter_nowait():
             self.granted()
@@ -99,7 +99,7 @@ class Stay:
 
 
 def site(**more: Any) -> Site:
-    return Site("s", 30.0, CallTally(), **more)
+    return Site("s", 30.0, StageMetrics(), **more)
 
 
 def counted(answer: Callable[[], Awaitable[Any]]) -> tuple[Inner, list[float]]:
@@ -155,7 +155,7 @@ def ask(call: Inner, *names: str, target: Any = "t") -> list[asyncio.Task[Any]]:
 @asynccontextmanager
 async def workshop(places: int, *limits_s: float) -> AsyncIterator[Workshop]:
     """The engine's own visits: `fork` gives one without a place."""
-    shop = Workshop(Places(places), Sweeper(list(limits_s), lambda late_s: None))
+    shop = Workshop(CapacityLimiter(places), Sweeper(list(limits_s), lambda late_s: None))
     shop.sweeper.start()
     try:
         yield shop

@@ -134,6 +134,16 @@ def test_only_codec_parses_and_writes_json(path: Path) -> None:
     assert used <= (of_schemas if inside(path, "config") else set())
 
 
+def test_no_two_public_classes_share_a_name() -> None:
+    """One meaning each (`docs/design/glossary.md`)."""
+    found: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(name_of(path))
+    assert {name: homes for name, homes in found.items() if len(homes) > 1} == {}
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_are_short(path: Path) -> None:
     """A file has one job, so it is not long."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamproc.waiting import Line, Turns, Waiter
+from streamproc.waiting import Turns, Waiter, WaitQueue
 
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["join", "give", "leave", "cancel", "fail"]), st.integers(0, 20)),
@@ -31,7 +31,7 @@ def test_it_is_a_stable_queue_by_age(
     loop: asyncio.AbstractEventLoop, actions: list[tuple[str, int]]
 ) -> None:
     """Compared with a list that is sorted each time; who is cancelled or has left is not there."""
-    line, model = Line(), list[Waiter]()
+    line, model = WaitQueue(), list[Waiter]()
     for action, number in actions:
         if action == "join":
             model.append(line.join(number, loop.create_future(), number))
@@ -56,7 +56,7 @@ def test_it_is_a_stable_queue_by_age(
 
 
 def test_who_leaves_may_not_be_there(loop: asyncio.AbstractEventLoop) -> None:
-    line = Line()
+    line = WaitQueue()
     first, second = line.join(1, loop.create_future()), line.join(1, loop.create_future())
     line.leave(first)
     line.leave(first)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from streamproc.assembly.ends import Ends
+from streamproc.assembly.endpoints import Endpoints
 from streamproc.attendance import Attendance
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.engines.local import LocalEngine
 from streamproc.pipeline.run import Run
 from streamproc.telemetry.summary import Summary
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def account_of(
     run: Run,
     engine: LocalEngine | ProcessEngine,
-    ends: Ends,
-    calls: Mapping[str, CallTally],
+    ends: Endpoints,
+    calls: Mapping[str, StageMetrics],
     records: Mapping[str, Attendance],
     *,
     workers: int,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from streamproc.config.identity import identity
 from streamproc.config.settings import Settings
 from streamproc.errors import ConfigError, ResumeError, UsageError
-from streamproc.interfaces import Keeper, ResumableSource, Sink, Source
+from streamproc.interfaces import ProgressTracker, ResumableSource, Sink, Source
 from streamproc.record import Progress
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ class Durability:
             await self._resumption.rewind(self._entry)
         return Progress() if self._entry is None else self._entry.progress
 
-    def keeper(self, progress: Progress) -> Keeper | None:
+    def keeper(self, progress: Progress) -> ProgressTracker | None:
         """Who remembers this run, None if nobody has to. Raises `UsageError`."""
         settings = self._settings
         if self._file is None and settings.ack_fd is None and not settings.durable:
             return None
         from streamproc.checkpoint.acknowledge import Acknowledger
-        from streamproc.checkpoint.keeper import Keeper as Keeping
+        from streamproc.checkpoint.keeper import CheckpointKeeper
 
         acknowledger = None if settings.ack_fd is None else Acknowledger(settings.ack_fd)
-        return Keeping(
+        return CheckpointKeeper(
             file=self._file,
             pipeline=identity(settings),
             source=None if self._file is None else self._source,

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
-from streamproc.counters import Tally
+from streamproc.counters import RunCounters
 from streamproc.engines.local import LocalEngine
 from streamproc.errors import CreateError
 from streamproc.pipeline.run import Run
@@ -43,7 +43,7 @@ class Monitoring:
         self._shutdown = shutdown
         self._run: Run | None = None
         self._engine: LocalEngine | ProcessEngine | None = None
-        self._account: Callable[[], Summary] = lambda: Summary.of(Tally(), 0.0, 0)
+        self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
         self._vitals: Vitals | None = None
         self._stack = ExitStack()
 

@@ -14,7 +14,7 @@ from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.ends import Ends, on_error_of, selection_of
+from streamproc.assembly.endpoints import Endpoints, on_error_of, selection_of
 from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
@@ -32,8 +32,8 @@ from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
-from streamproc.engines.places import Places
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Audience
@@ -145,12 +145,12 @@ class Pipeline:
         `summary` is the account).
         """
         settings = self.settings
-        ends = Ends(settings, source_of(source, settings.input_format), sink_of(sink))
+        ends = Endpoints(settings, source_of(source, settings.input_format), sink_of(sink))
         return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
 
     async def run_between(
         self,
-        ends: Ends,
+        ends: Endpoints,
         *,
         shutdown: Shutdown | None = None,
         on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
@@ -222,16 +222,16 @@ class Pipeline:
     def local_engine(self) -> LocalEngine:
         """The engine of this process."""
         records = window_records(self.settings.concurrency)
-        places = Places(self.settings.concurrency)
+        places = CapacityLimiter(self.settings.concurrency)
         return LocalEngine(self._program(), places, records, self._waits, self._allowances)
 
     def _process_engine(self, count: int) -> ProcessEngine:
-        from streamproc.assembly.crews import crew_of
+        from streamproc.assembly.worker_pools import pool_of
         from streamproc.engines.processes import ProcessEngine
 
         is_inline = self._program().is_inline
-        crew = crew_of(self.settings, self._stages, count, self._observers, is_inline=is_inline)
-        return ProcessEngine(crew, on_error_of(self.settings), self.counts)
+        pool = pool_of(self.settings, self._stages, count, self._observers, is_inline=is_inline)
+        return ProcessEngine(pool, on_error_of(self.settings), self.counts)
 
     def _program(self) -> Program:
         return Program(self._stages, on_error_of(self.settings), self.settings.incoming_errors)

@@ -9,7 +9,7 @@ from streamproc.errors import ConfigError
 
 if TYPE_CHECKING:
     from streamproc.enrichers.http_request import RequestBuilder
-    from streamproc.policies.retry import Retry
+    from streamproc.policies.retry import RetryPolicy
 
 
 def requests_of(settings: StageSettings, name: str) -> RequestBuilder:
@@ -29,8 +29,8 @@ def requests_of(settings: StageSettings, name: str) -> RequestBuilder:
     return builder
 
 
-def retry_of(settings: StageSettings) -> Retry:
+def retry_of(settings: StageSettings) -> RetryPolicy:
     """How its calls are made again."""
-    from streamproc.policies.retry import Retry
+    from streamproc.policies.retry import RetryPolicy
 
-    return settings.retry if isinstance(settings.retry, Retry) else Retry()
+    return settings.retry if isinstance(settings.retry, RetryPolicy) else RetryPolicy()

@@ -23,7 +23,7 @@ from streamproc.attendance import Attendance, Watch
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.registry import builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings, policies_of
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
@@ -47,7 +47,7 @@ class StageBuilder:
         self._audience = audience
         self._doubles = doubles
         self._made: set[str] = set()  # members that stages add
-        self.calls: dict[str, CallTally] = {}
+        self.calls: dict[str, StageMetrics] = {}
         self.records: dict[str, Attendance] = {}
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
@@ -123,8 +123,8 @@ class StageBuilder:
     def _observer(self, name: str) -> StageObserver:
         return StageObserver(name, self._counts(name), self._audience)
 
-    def _counts(self, name: str, *, has_policies: bool = False) -> CallTally:
-        return self.calls.setdefault(name, CallTally(has_policies))
+    def _counts(self, name: str, *, has_policies: bool = False) -> StageMetrics:
+        return self.calls.setdefault(name, StageMetrics(has_policies))
 
     def _when(self, settings: StageSettings) -> Any:
         """Its condition, which counts; and the beginning of its counts."""

@@ -25,7 +25,7 @@ INTERVAL_S = 1.0
 MOST_BATCHES = 1000  # between two checkpoints
 
 
-class Keeper:
+class CheckpointKeeper:
     """Saves a checkpoint every second or 1 000 batches, and acknowledges what is written.
 
     Without `file` it only acknowledges, and with `durable` syncs before it does.

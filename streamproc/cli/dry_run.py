@@ -11,14 +11,14 @@ from contextlib import redirect_stdout
 import click
 from msgspec import structs
 
-from streamproc.assembly.ends import selection_of, source_of, source_scope
+from streamproc.assembly.endpoints import selection_of, source_of, source_scope
 from streamproc.cli.leave import note
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.record import WHITESPACE, Failed
 from streamproc.shown import counted, one_line
 from streamproc.sinks.recipes import Stdout
-from streamproc.trials.preview import Line, Preview
+from streamproc.trials.preview import Preview, PreviewLine
 
 RECORDS = 10
 _SHOWN_RECORD = 200  # characters
@@ -62,7 +62,7 @@ async def _show(settings: Settings, inputs: Sequence[str], preview: Preview) -> 
     async for place, line, failed in _records(settings, inputs):
         records += 1
         click.echo(f"{one_line(place)}: {one_line(line.decode('utf-8', 'replace'), _SHOWN_RECORD)}")
-        lines = preview.of(line) if failed is None else [Line.of_failure(failed)]
+        lines = preview.of(line) if failed is None else [PreviewLine.of_failure(failed)]
         for stage, said, effect, details in lines:
             click.echo(f"  {stage}: {one_line(said, _SHOWN)}")
             for detail in details:

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import structs
 
-from streamproc.assembly import Ends, Pipeline
+from streamproc.assembly import Endpoints, Pipeline
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
@@ -48,7 +48,7 @@ def launch(
     look_in_working_directory()
     settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
-    ends = Ends.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
+    ends = Endpoints.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)
     loop = new_loop(settings.loop)
     asyncio.set_event_loop(loop)
@@ -70,7 +70,7 @@ class _Session:
         self._run: Run | None = None
         self._progress: Any = None
 
-    async def run(self, ends: Ends) -> int:
+    async def run(self, ends: Endpoints) -> int:
         """Returns the exit code, whatever happens."""
         task = asyncio.current_task()
         assert task is not None
@@ -103,17 +103,17 @@ class _Session:
     def _in_window(self) -> int:
         return self._run.window.used_records if self._run is not None else 0
 
-    def _begin(self, run: Run, engine: Any, ends: Ends) -> None:
+    def _begin(self, run: Run, engine: Any, ends: Endpoints) -> None:
         self._run = run
         for each in self._notes:
             note(each)
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         if self._settings.progress:
             from streamproc.telemetry.bottleneck import Bottleneck
-            from streamproc.telemetry.progress import Progress
+            from streamproc.telemetry.progress import ProgressLine
 
             bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
-            self._progress = Progress(
+            self._progress = ProgressLine(
                 sys.__stderr__,
                 [each for each in (sys.stderr, sys.stdout) if isinstance(each, Beside)],
                 run.tally,

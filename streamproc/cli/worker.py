@@ -1,4 +1,4 @@
-"""A worker process, started by its parent only (`engines.crew`).
+"""A worker process, started by its parent only (`engines.worker_pool`).
 
 It ends with its parent, whatever it is doing then.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from streamproc.assembly import Pipeline
 from streamproc.cli.launch import new_loop, write_beside_progress
 from streamproc.cli.leave import lines_of
-from streamproc.engines.framing import Kind, Wire, unpack_work
+from streamproc.engines.framing import FrameProtocol, Kind, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import EventRelay, Inbox, Outbox
 from streamproc.enrichers.imports import adopt
@@ -38,7 +38,7 @@ class _Worker:
     """Frames in, engine, frames out."""
 
     def __init__(self) -> None:
-        self.wire = Wire(self._framed, self._lost)
+        self.wire = FrameProtocol(self._framed, self._lost)
         self._setup: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._channel = Channel(0)
         self._inbox: Inbox | None = None
@@ -158,7 +158,7 @@ async def _serve(sock: socket.socket) -> None:
     await _sent(worker.wire)
 
 
-async def _sent(wire: Wire) -> None:
+async def _sent(wire: FrameProtocol) -> None:
     """Wait until the parent has all of it."""
     transport: Any = wire.transport
     while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - no event

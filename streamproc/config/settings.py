@@ -12,12 +12,12 @@ from streamproc.config.registry import SCHEMES, connector, observer, plugin
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.interfaces import ObserverKind, Policy, Recipe
 from streamproc.memory import MAX_BYTES
-from streamproc.policies.batch import Batch
+from streamproc.policies.batch import Batching
 from streamproc.policies.cache import Cache
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
 from streamproc.units import ByteSize, PositiveSeconds, Sample, Seconds
 
@@ -57,12 +57,12 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     when: str | None = None
     timeout: PositiveSeconds | None = None
     deadline: PositiveSeconds | None = None
-    retry: Retry | bool | None = None
+    retry: RetryPolicy | bool | None = None
     breaker: CircuitBreaker | bool | None = None
     rate: RateLimit | str | None = None
     concurrency: Concurrency | Count | None = None
     cache: Cache | str | None = None
-    batch: Batch | int | None = None
+    batch: Batching | int | None = None
     fallback: tuple[FallbackSettings, ...] | None = None
     mark: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None

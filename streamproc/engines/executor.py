@@ -13,14 +13,14 @@ from streamproc.engines.slot import Slot
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Stage
-from streamproc.record import NOTHING
+from streamproc.record import NO_RESULT
 
 UNTIMED = 0b111  # of eight calls by themselves: some take less than looking at a clock
 _ALL_TIMED = 64  # the first ones of a stage: of few calls an eighth says little
 
 
 class Executor:
-    """Calls one stage, which is entered. What is nothing to add comes back as `NOTHING`.
+    """Calls one stage, which is entered. What is nothing to add comes back as `NO_RESULT`.
 
     `awaited` takes a record and its slot, and is for stages that are not `inline`.
     """
@@ -49,7 +49,7 @@ class Executor:
         except BaseException:
             counts.failed_calls += 1
             raise
-        return NOTHING if value is None else value
+        return NO_RESULT if value is None else value
 
     def _timed(self, fields: dict[str, Any]) -> Any:
         begun_s = perf_counter()
@@ -59,7 +59,7 @@ class Executor:
             self._observer.called(1, perf_counter() - begun_s, users(error))
             raise
         self._observer.called(1, perf_counter() - begun_s)
-        return NOTHING if value is None else value
+        return NO_RESULT if value is None else value
 
     def some(self, records: list[dict[str, Any]], values: list[Any]) -> BaseException | None:
         """Appends the results to `values`, None for nothing to add, until one fails: of what."""
@@ -88,7 +88,7 @@ class Executor:
                 raise
             raise failure from error
         self._observer.ended(begun_s, self._stage.name, 1)
-        return NOTHING if value is None else value
+        return NO_RESULT if value is None else value
 
     def failure(self, begun_s: float, slot: Slot, error: BaseException) -> BaseException:
         """What a call failed of that raised `error`; if the run is aborted, that is raised."""

@@ -49,7 +49,7 @@ class Kind(IntEnum):
     FATAL = 16
 
 
-class Wire(asyncio.BufferedProtocol):
+class FrameProtocol(asyncio.BufferedProtocol):
     """One end. `on_frame` gets each frame, `on_lost` hears when the other end is gone.
 
     A frame's body is a view that is good until `on_frame` returns: lines are copied once.
@@ -130,7 +130,7 @@ class Wire(asyncio.BufferedProtocol):
             self.transport.abort()
 
 
-class Piece(Batch):
+class WorkBatch(Batch):
     """Lines of a batch as a worker sees them: a batch with a number.
 
     `is_plain`: no line contains a newline, so that no result does, but those with a note.
@@ -166,18 +166,18 @@ def pack_work(number: int, batch: Batch, start: int, stop: int) -> tuple[bytes, 
     return head, name, *_pack_lines(batch.lines[start:stop], is_plain=batch.messages is None)
 
 
-def unpack_work(body: memoryview) -> Piece:
+def unpack_work(body: memoryview) -> WorkBatch:
     """The other way."""
     number, line, offset, part, length = _WORK.unpack_from(body)
     begin = _WORK.size + length
     file = bytes(body[_WORK.size : begin]).decode("utf-8", "surrogateescape")
-    piece = Piece(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
+    piece = WorkBatch(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
     piece.is_plain = body[begin : begin + 1] == _JOINED
     return piece
 
 
 def pack_run(
-    piece: Piece, start: int, lines: list[bytes], notes: dict[int, Note]
+    piece: WorkBatch, start: int, lines: list[bytes], notes: dict[int, Note]
 ) -> tuple[bytes, ...]:
     """What consecutive lines from `start` on turned into; `notes` by their index in `piece`."""
     count, is_plain = len(lines), piece.is_plain
@@ -211,7 +211,7 @@ def unpack_run(body: memoryview) -> Run:
 
 
 def pack_scattered(
-    piece: Piece, indices: Sequence[int], lines: list[bytes], notes: dict[int, Note]
+    piece: WorkBatch, indices: Sequence[int], lines: list[bytes], notes: dict[int, Note]
 ) -> tuple[bytes, ...]:
     """What single lines turned into; `notes` by place among them."""
     packed = pickle.dumps(notes) if notes else b""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from math import inf
 
-from streamproc.engines.crew import Worker
+from streamproc.engines.worker_pool import WorkerProcess
 from streamproc.memory import Hold, Memory
 
 
 class Holds:
     """Tells `workers`, when `look` finds that something has changed."""
 
-    def __init__(self, workers: list[Worker]) -> None:
+    def __init__(self, workers: list[WorkerProcess]) -> None:
         self._workers = workers
         self._memory = Memory()
         self._is_holding = False
@@ -40,7 +40,7 @@ class Holds:
                 worker.hold(Hold.ALL_BUT_OLDEST if worker is oldest else Hold.ALL)
 
 
-def _age(worker: Worker) -> float:
+def _age(worker: WorkerProcess) -> float:
     """Of its oldest record that is not done."""
     return min(
         (

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from streamproc.codec import Document, decoded_bytes
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.inline import InlineLoop
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import Pace
-from streamproc.engines.places import Places
 from streamproc.engines.program import Outcome, Program
 from streamproc.engines.slot import Slot
 from streamproc.engines.state import ABANDONED, IDLE, RUNNING
@@ -44,7 +44,7 @@ class LocalEngine:
     def __init__(
         self,
         program: Program,
-        places: Places,
+        places: CapacityLimiter,
         most_consumers: int,
         waits: Callable[[], list[Wait]],
         allowances: Callable[[], list[Allowance]],

@@ -21,7 +21,7 @@ from streamproc.engines.slot import Slot
 from streamproc.engines.state import CALLING, RUNNING
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
-from streamproc.record import BLANK_NOTE, NOTHING, Batch, Note
+from streamproc.record import BLANK_NOTE, NO_RESULT, Batch, Note
 
 _SLICE = 64  # records at once: what they decode to stays in the cache
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
@@ -72,7 +72,7 @@ class OneStage:
         if line[-1] != 0x7D or line[0] != 0x7B or not record or "_error" in record:
             return await program.awaited(batch, i, slot)
         given = record.copy()
-        value: Any = NOTHING
+        value: Any = NO_RESULT
         failure = None
         slot.document = None  # what a late abandonment needs is in the line
         slot.stage = stage = self._stage
@@ -93,7 +93,7 @@ class OneStage:
                     slot.end()
                 self._counts.untimed += 1
                 if value is None:
-                    value = NOTHING
+                    value = NO_RESULT
         except BaseException as error:
             failure = slot.end_failed(users(error, awaited=True))
             if not is_timed:
@@ -110,7 +110,7 @@ class OneStage:
         """What takes the place of the closing brace; None if that is not all there is to do."""
         try:
             if self._name is not None:
-                if value is NOTHING or self._name in given:
+                if value is NO_RESULT or self._name in given:
                     return None
                 tail = b"%b%b}" % (self._key, encode_quickly(value))
             elif type(value) is dict and value and given.keys().isdisjoint(value):
@@ -170,11 +170,11 @@ class OneStage:
             return
         done = len(values)
         for k, raw in enumerate(raws):
-            value = values[k] if k < done else NOTHING
+            value = values[k] if k < done else NO_RESULT
             if k > done:
                 value, error = self._called(records[k])
             if value is None:
-                value = NOTHING
+                value = NO_RESULT
             document = Document.resumed(raw, records[k], given[k])
             failure = error if k >= done else None
             outcome = self._program.resume(value, document, batch, numbers[k], failure)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from streamproc.interfaces import Room
-from streamproc.waiting import Line
+from streamproc.waiting import WaitQueue
 
 if TYPE_CHECKING:
     from streamproc.engines.slot import Slot
@@ -17,7 +17,7 @@ class PlainDoor:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._line = Line()
+        self._line = WaitQueue()
         self._is_wanting = False
 
     async def wait(self, slot: Slot) -> None:

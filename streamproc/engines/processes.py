@@ -12,10 +12,10 @@ import time
 from typing import Self
 
 from streamproc.codec import OnError, Outline
-from streamproc.engines.casualties import Casualties
-from streamproc.engines.crew import Counts, Crew, Span, Worker, add_up
+from streamproc.engines.crash_recovery import CrashRecovery
 from streamproc.engines.framing import Kind
 from streamproc.engines.holds import Holds
+from streamproc.engines.worker_pool import Counts, WorkerPool, WorkerProcess, WorkItem, add_up
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
 from streamproc.interfaces import Finished, Work
 from streamproc.record import Batch, Failed
@@ -31,15 +31,15 @@ _ABORT_S = 4.5  # what calls get for answers that are kept and for their cleanup
 class ProcessEngine:
     """`Engine` over child processes. `counts` are kept up to date."""
 
-    def __init__(self, crew: Crew, on_error: OnError, counts: Counts) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, on_error: OnError, counts: Counts) -> None:
+        self._pool = pool
         self._on_error = on_error
         self._counts = counts
-        self._workers: list[Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._holds = Holds(self._workers)
         self._past: list[Counts] = []  # what workers counted that are gone
         self._proven: set[int] = set()  # places of which a worker was ready, if it lives or not
-        self._casualties = Casualties(crew, self._refuse)
+        self._crash_recovery = CrashRecovery(pool, self._refuse)
         self._lines_per_s = 0.0
         self._starting: set[asyncio.Task[None]] = set()
         self._is_ending = False
@@ -55,8 +55,8 @@ class ProcessEngine:
         self._hungry = asyncio.Event()
         self._failed, self._done = loop.create_future(), loop.create_future()
         try:
-            await asyncio.gather(*map(self._start, range(self._crew.count)))
-            while len(self._proven) < self._crew.count:
+            await asyncio.gather(*map(self._start, range(self._pool.count)))
+            while len(self._proven) < self._pool.count:
                 await asyncio.wait({self._failed}, timeout=_WATCH_S)
                 if self._failed.done():
                     self._failed.result()
@@ -80,7 +80,7 @@ class ProcessEngine:
     @property
     def restarts(self) -> int:
         """How many workers were started in the place of one that died."""
-        return self._casualties.restarts
+        return self._crash_recovery.restarts
 
     @property
     def in_flight(self) -> int:
@@ -156,14 +156,14 @@ class ProcessEngine:
                 if self._is_winding_down:
                     return
                 count = min(len(batch) - at, self._span_lines())
-                worker.give(Span(batch, at, at + count))
+                worker.give(WorkItem(batch, at, at + count))
                 at += count
         self._all_given = True
         self._look_whether_done()
 
-    def _next_hungry(self) -> Worker | None:
+    def _next_hungry(self) -> WorkerProcess | None:
         able = [w for w in self._workers if w.wants and not w.is_alone and not w.is_done]
-        if self._casualties.suspects:  # one is kept free, or nothing would ever be tried alone
+        if self._crash_recovery.suspects:  # one is kept free, or nothing would ever be tried alone
             able = able[1:]
         return min(able, key=lambda worker: len(worker.spans), default=None)
 
@@ -173,14 +173,14 @@ class ProcessEngine:
     def _serve(self) -> None:
         for worker in self._workers:
             is_able = worker.wants and not worker.is_done and not worker.is_alone
-            if is_able and (span := self._casualties.next_for(worker)) is not None:
+            if is_able and (span := self._crash_recovery.next_for(worker)) is not None:
                 worker.give(span)
         if self._hungry is not None:
             self._hungry.set()
 
     # Results back
 
-    def _framed(self, worker: Worker, kind: Kind, body: memoryview) -> None:
+    def _framed(self, worker: WorkerProcess, kind: Kind, body: memoryview) -> None:
         match kind:
             case Kind.RUN | Kind.SCATTERED:
                 assert self._finished is not None
@@ -194,7 +194,7 @@ class ProcessEngine:
             case Kind.READY:
                 self._proven.add(worker.place)
             case Kind.EVENTS:
-                list(map(self._crew.audience.tell, pickle.loads(body)))
+                list(map(self._pool.audience.tell, pickle.loads(body)))
             case Kind.BEAT:
                 worker.hear(body)
                 add_up(self._counts, (*self._past, *(each.counts for each in self._workers)))
@@ -207,7 +207,7 @@ class ProcessEngine:
             case _:
                 raise AssertionError(kind)
 
-    def _completed(self, worker: Worker, span: Span) -> None:
+    def _completed(self, worker: WorkerProcess, span: WorkItem) -> None:
         now = time.monotonic()
         rate = (span.stop - span.start) / max(now - worker.done_s, 1e-6)
         worker.done_s = now
@@ -222,7 +222,7 @@ class ProcessEngine:
         if self._is_winding_down:
             is_done = all(worker.is_done or not worker.spans for worker in self._workers)
         else:
-            is_idle = self._casualties.is_empty and not any(w.spans for w in self._workers)
+            is_idle = self._crash_recovery.is_empty and not any(w.spans for w in self._workers)
             is_done = self._all_given and is_idle
         if is_done and not self._done.done():
             self._done.set_result(None)
@@ -230,22 +230,22 @@ class ProcessEngine:
     # What dies
 
     async def _start(self, place: int) -> None:
-        worker = Worker(place, self._framed, self._died)
+        worker = WorkerProcess(place, self._framed, self._died)
         self._workers.append(worker)
-        await worker.start(self._crew.setup(place))
+        await worker.start(self._pool.setup(place))
 
     async def _watch(self) -> None:
         """Kill workers of which nothing comes: a plain `def` cannot be cancelled."""
         while True:
-            await asyncio.sleep(min(_WATCH_S, self._crew.hang_s / 4))
+            await asyncio.sleep(min(_WATCH_S, self._pool.hang_s / 4))
             self._holds.look()
             now = time.monotonic()
             for worker in self._workers:
-                if worker.spans and now - worker.heard_s > self._crew.hang_s:
+                if worker.spans and now - worker.heard_s > self._pool.hang_s:
                     worker.is_hung = True
                     worker.kill()
 
-    def _died(self, worker: Worker) -> None:
+    def _died(self, worker: WorkerProcess) -> None:
         if worker not in self._workers or self._is_ending:
             return
         self._past.append(worker.counts)
@@ -253,9 +253,9 @@ class ProcessEngine:
         if self._is_winding_down:
             self._look_whether_done()
             return
-        self._casualties.take_back(worker)
+        self._crash_recovery.take_back(worker)
         try:
-            wait_s = self._casualties.count(worker)
+            wait_s = self._crash_recovery.count(worker)
         except RestartsError as error:
             self._fail(error)
             return

@@ -26,13 +26,13 @@ from streamproc.record import (
     FAILED,
     FILTERED,
     FILTERED_NOTE,
-    NOTHING,
+    NO_RESULT,
     OK,
     WHITESPACE,
     Batch,
     Failed,
+    FanOutResult,
     Note,
-    Several,
 )
 
 log = logging.getLogger("streamproc")
@@ -219,8 +219,8 @@ def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] |
     if stage.replaces:
         if isinstance(value, list):
             return [document.replace(_expect_dict(stage, each)) for each in value]
-        return () if value is NOTHING else (document.replace(_expect_dict(stage, value)),)
-    if type(value) is Several:
+        return () if value is NO_RESULT else (document.replace(_expect_dict(stage, value)),)
+    if type(value) is FanOutResult:
         for into, part in value.parts:
             _put(stage, document, into, part)
     else:
@@ -229,7 +229,7 @@ def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] |
 
 
 def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: Any) -> None:
-    if value is NOTHING:
+    if value is NO_RESULT:
         return
     if into is not None:
         document.put(into, value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streamproc.engines.slot import Slot
 
 
-class Share:
+class MemoryShare:
     """See `interfaces.Share`."""
 
     __slots__ = ("_headroom", "_held_at", "_kept_bytes", "_slot", "n_bytes")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from streamproc.codec import Document
-from streamproc.engines.share import Share
+from streamproc.engines.share import MemoryShare
 from streamproc.engines.state import (
     ABANDONED,
     CALLING,
@@ -22,7 +22,7 @@ from streamproc.engines.state import (
     RESTING,
     RUNNING,
     WAITING,
-    State,
+    CallState,
 )
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
@@ -63,7 +63,7 @@ class Slot:
         self.attempt = 0  # counts all calls of this task; tells the sweeper one from the other
         self.attempts = 0
         self.held_s = 0.0
-        self.share = Share(self, shop.headroom)
+        self.share = MemoryShare(self, shop.headroom)
         self.deadline_s: float | None = None
         self.seen = 0  # the attempt that the sweeper saw last, and since when
         self.begun_s = 0.0
@@ -196,7 +196,7 @@ class Slot:
         finally:
             timer.cancel()
 
-    async def wait(self, turn: asyncio.Future[Any], state: State = WAITING) -> Any:
+    async def wait(self, turn: asyncio.Future[Any], state: CallState = WAITING) -> Any:
         """See `Visit`."""
         self._shop.cut_short(turn)
         try:
@@ -213,7 +213,7 @@ class Slot:
         self._shop.gather(send)
         return await self._wait(answer, GATHERING)
 
-    async def _wait(self, turn: asyncio.Future[Any], state: State) -> Any:
+    async def _wait(self, turn: asyncio.Future[Any], state: CallState) -> Any:
         self.state = state
         if not turn.done():  # else the place may be what it brought
             self.release()

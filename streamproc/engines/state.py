@@ -18,7 +18,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class State(Enum):
+class CallState(Enum):
     """What the task of a slot is doing; see the drawing."""
 
     IDLE = "no record"
@@ -33,7 +33,12 @@ class State(Enum):
     ABANDONED = "given up"
 
 
-IDLE, RUNNING, CALLING, ENDING = State.IDLE, State.RUNNING, State.CALLING, State.ENDING
-HELD, RESTING = State.HELD, State.RESTING
-WAITING, GATHERING, JOINED = State.WAITING, State.GATHERING, State.JOINED
-ABANDONED = State.ABANDONED
+IDLE, RUNNING, CALLING, ENDING = (
+    CallState.IDLE,
+    CallState.RUNNING,
+    CallState.CALLING,
+    CallState.ENDING,
+)
+HELD, RESTING = CallState.HELD, CallState.RESTING
+WAITING, GATHERING, JOINED = CallState.WAITING, CallState.GATHERING, CallState.JOINED
+ABANDONED = CallState.ABANDONED

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from streamproc.engines.framing import Kind, Piece, Wire, pack_run, pack_scattered
+from streamproc.engines.framing import FrameProtocol, Kind, WorkBatch, pack_run, pack_scattered
 from streamproc.interfaces import Work
 from streamproc.memory import LARGE_BYTES, Memory
 from streamproc.record import Batch, Note
@@ -33,7 +33,7 @@ class Inbox:
         self._pieces = 0
         self._asked = False
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: WorkBatch) -> None:
         """More lines have come."""
         self._lines += len(piece)
         self._pieces += 1
@@ -89,7 +89,7 @@ class Inbox:
 class EventRelay:
     """The audience in a worker: what is `wanted` is told in the parent, before the answers."""
 
-    def __init__(self, wire: Wire, wanted: frozenset[type[Struct]]) -> None:
+    def __init__(self, wire: FrameProtocol, wanted: frozenset[type[Struct]]) -> None:
         self._wire = wire
         self.wanted = wanted
         self._events: list[Struct] = []
@@ -110,12 +110,12 @@ class EventRelay:
 class Outbox:
     """What is finished, sent at the end of the loop's turn, and events before it."""
 
-    def __init__(self, wire: Wire, memory: Memory, events: EventRelay) -> None:
+    def __init__(self, wire: FrameProtocol, memory: Memory, events: EventRelay) -> None:
         """`memory` counts answers as they come in: results are soon with the parent."""
         self._wire = wire
         self._events = events
         self.memory = memory
-        self._single: dict[Piece, list[tuple[int, bytes, Note | None]]] = {}
+        self._single: dict[WorkBatch, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
         wire.on_full = self._full
         self.unseen = 0
@@ -123,7 +123,7 @@ class Outbox:
 
     def finish(self, batch: Batch, i: int, line: bytes, note: Note | None = None) -> None:
         """See `Finished`."""
-        assert isinstance(batch, Piece)
+        assert isinstance(batch, WorkBatch)
         self._single.setdefault(batch, []).append((i, line, note))
         self.unseen += 1
         if len(line) > LARGE_BYTES:
@@ -136,7 +136,7 @@ class Outbox:
         self, batch: Batch, start: int, lines: list[bytes], notes: dict[int, Note]
     ) -> None:
         """See `Finished`."""
-        assert isinstance(batch, Piece)
+        assert isinstance(batch, WorkBatch)
         self._events.flush()
         if lines:
             self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))

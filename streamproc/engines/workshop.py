@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.headroom import Headroom
-from streamproc.engines.places import Places
 from streamproc.engines.plain_door import PlainDoor
 from streamproc.engines.slot import CLEANUP_S, Slot
 from streamproc.engines.state import ABANDONED, CALLING, GATHERING, IDLE, JOINED
@@ -24,7 +24,7 @@ class Workshop:
     before some of those that are here are done.
     """
 
-    def __init__(self, places: Places, sweeper: Sweeper) -> None:
+    def __init__(self, places: CapacityLimiter, sweeper: Sweeper) -> None:
         self.places = places
         self.sweeper = sweeper
         self.door = PlainDoor(places)

@@ -17,7 +17,7 @@ from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
 from streamproc.interfaces import StageKind
 from streamproc.nearest import closest
-from streamproc.policies.batch import Batch
+from streamproc.policies.batch import Batching
 from streamproc.units import Seconds
 
 
@@ -50,7 +50,9 @@ class FunctionEnricher:
         is_blocking = wishes.blocking and not is_coroutine
         self._threads = Threads(threads) if is_blocking and threads else None
         self.call: Callable[[Any], Any] = self._in_thread if self._threads else self._callable
-        self.batch = Batch(size=wishes.batch, wait=Seconds(wishes.wait_s)) if wishes.batch else None
+        self.batch = (
+            Batching(size=wishes.batch, wait=Seconds(wishes.wait_s)) if wishes.batch else None
+        )
         self.mode: Literal["inline", "awaited"] = (
             "awaited" if is_coroutine or self._threads else "inline"
         )

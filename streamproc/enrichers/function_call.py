@@ -18,7 +18,7 @@ from streamproc.enrichers.function import FunctionEnricher
 from streamproc.errors import RecordError
 from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
-from streamproc.record import NOTHING
+from streamproc.record import NO_RESULT
 
 _VERSION = 2  # of what is in a key
 
@@ -99,7 +99,7 @@ class AskedFunction:
         value = self._function.call(self._given(call))
         if inspect.isawaitable(value):
             value = await value
-        return NOTHING if value is None else value
+        return NO_RESULT if value is None else value
 
     async def _call_many(self, many: Many) -> list[Any]:
         results = self._function.call([self._given(call) for call in many.calls])
@@ -110,7 +110,7 @@ class AskedFunction:
             got = f"{len(results)} results" if is_list else type(results).__name__
             message = f"got a list of {len(many.calls)} records and returned {got}"
             raise RecordError("exception", f"{message}; return a list as long")
-        return [NOTHING if result is None else result for result in results]
+        return [NO_RESULT if result is None else result for result in results]
 
     def _given(self, call: FunctionCall) -> dict[str, Any]:
         if not self._may_repeat:

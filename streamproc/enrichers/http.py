@@ -18,7 +18,7 @@ from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import Visit
 from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
-from streamproc.record import NOTHING
+from streamproc.record import NO_RESULT
 from streamproc.secrets import excerpt
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
@@ -64,7 +64,7 @@ class HttpEnricher:
             if response.status not in self._ok:
                 if response.status == 404 and self._missing != "fail":
                     call.is_negative = True
-                    return None if self._missing == "null" else NOTHING
+                    return None if self._missing == "null" else NO_RESULT
                 raise refused(call, response)
             return self.read(call, response)
         except (CallError, asyncio.CancelledError) as error:

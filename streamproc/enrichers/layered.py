@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self
 
 from streamproc.interfaces import Inner, Opens, Site, Visit
 from streamproc.policies.stack import Opened, stack
-from streamproc.record import NOTHING
+from streamproc.record import NO_RESULT
 
 
 class Asks(Opens, Protocol):
@@ -94,4 +94,4 @@ def _prepared(prepare: Callable[[dict[str, Any]], Any], asked: Inner, site: Site
 
 
 async def _nothing() -> Any:
-    return NOTHING
+    return NO_RESULT

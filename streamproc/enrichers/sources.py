@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 from streamproc.enrichers.layered import LayeredEnricher
 from streamproc.errors import RecordError, SourcesError, StreamprocError, described
 from streamproc.interfaces import StageObserver, Visit
-from streamproc.record import NOTHING, Several
+from streamproc.record import NO_RESULT, FanOutResult
 from streamproc.secrets import redact
 
 
@@ -51,7 +51,7 @@ class SourcesEnricher:
         await self._stack.__aexit__(kind, error, traceback)
 
     async def call(self, fields: dict[str, Any], visit: Visit) -> Any:
-        """`Several` results. Raises `SourcesError` if a source failed."""
+        """`FanOutResult` results. Raises `SourcesError` if a source failed."""
         asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
         visits: dict[str, Visit] = {}
         begun_s = perf_counter()
@@ -88,8 +88,8 @@ class SourcesEnricher:
                        "attempts": visits[name].attempts, **error.details}
                 for name, error in errors.items()
             }  # fmt: skip
-            raise SourcesError(next(iter(errors.values())), facts, Several(parts))
-        return Several(parts)
+            raise SourcesError(next(iter(errors.values())), facts, FanOutResult(parts))
+        return FanOutResult(parts)
 
 
 def _all_of(answers: list[asyncio.Future[Any]]) -> asyncio.Future[None]:
@@ -115,7 +115,7 @@ def _is_wanted(source: SourceOf, fields: dict[str, Any], visit: Visit) -> bool:
 
 
 def _keep(parts: Any, errors: dict[str, RecordError], source: SourceOf, value: Any) -> None:
-    if value is NOTHING:
+    if value is NO_RESULT:
         return
     if source.into is None and not isinstance(value, dict | None):
         errors[source.name] = RecordError("exception", "expected an object to merge")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict as Headers
     from yarl import URL
 
-    from streamproc.http.aiohttp_connection import Flight
+    from streamproc.http.aiohttp_connection import Attempt
 
 _MAX_KNOWN = 1000  # of what records can name any number of
 _MAX_KNOWN_BYTES = 1 << 10  # of one of them: nothing longer is kept
@@ -63,7 +63,7 @@ class AiohttpClient:
         from streamproc.http import aiohttp_connection as ours
 
         self._aiohttp, self._ours, self._url, self._multidict = aiohttp, ours, URL, CIMultiDict
-        connector = ours.Connector(
+        connector = ours.AttemptConnector(
             limit=0,
             limit_per_host=self._options.connections,
             resolver=ours.CheckedResolver(self._resolver),
@@ -121,17 +121,17 @@ class AiohttpClient:
     async def _send_once(self, request: Request, may_be: frozenset[str] | None = None) -> Response:
         if request.target.is_from_record or may_be is not None:
             await self._check(request.target, may_be)
-        flight = self._ours.Flight(request, may_be)
+        attempt = self._ours.Attempt(request, may_be)
         try:
-            return await self._fly(request, flight)
+            return await self._attempted(request, attempt)
         except CallError as error:
-            if error.kind != "reset" or not flight.is_stale or not request.is_idempotent:
+            if error.kind != "reset" or not attempt.is_stale or not request.is_idempotent:
                 raise
-        return await self._fly(request, self._ours.Flight(request, may_be, is_fresh=True))
+        return await self._attempted(request, self._ours.Attempt(request, may_be, is_fresh=True))
 
-    async def _fly(self, request: Request, flight: Flight) -> Response:
+    async def _attempted(self, request: Request, attempt: Attempt) -> Response:
         """One attempt on one connection."""
-        self._ours.FLIGHT.set(flight)
+        self._ours.ATTEMPT.set(attempt)
         origin, proxy = self._origins.get(request.target) or self._origin(request.target)
         headers = self._headers.get(request.headers) or self._parsed(request.headers)
         phase = WAITING

@@ -36,7 +36,7 @@ _WITHOUT_BODY = ("GET", "DELETE", "HEAD")
 _FRAMING_SHARE = 16  # chunk headers and trailers: at most so many bytes for one of the body
 
 
-class Flight:
+class Attempt:
     """One attempt of a request, and how far it got."""
 
     __slots__ = ("is_fresh", "may_be", "protocol", "request")
@@ -56,7 +56,7 @@ class Flight:
         return protocol is not None and protocol.uses > 1 and not protocol.received_bytes
 
 
-FLIGHT: ContextVar[Flight] = ContextVar("flight")
+ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
 """Whose connection is taken, opened and written to. aiohttp hands nothing through."""
 
 
@@ -69,8 +69,8 @@ class Protocol(ResponseHandler):
 
     def is_connected(self) -> bool:
         """Asked by the pool, when a connection is wanted."""
-        flight = FLIGHT.get(None)
-        return super().is_connected() and (flight is None or not flight.is_fresh)
+        attempt = ATTEMPT.get(None)
+        return super().is_connected() and (attempt is None or not attempt.is_fresh)
 
     @property
     def should_close(self) -> bool:
@@ -88,9 +88,9 @@ class Protocol(ResponseHandler):
         self.has_begun_answer = False
         self.uses += 1
         if "auto_decompress" in params:  # else it is CONNECT, for a proxy
-            flight = FLIGHT.get()
-            flight.protocol = self
-            flight.request.sent = True
+            attempt = ATTEMPT.get()
+            attempt.protocol = self
+            attempt.request.sent = True
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
@@ -169,7 +169,7 @@ def _not_http(error: HttpProcessingError, cause: BaseException | None) -> CallEr
     return converted
 
 
-class Connector(TCPConnector):
+class AttemptConnector(TCPConnector):
     """The pool. One connect timeout for all there is to do: name, addresses, proxy and TLS."""
 
     def __init__(self, **options: Any) -> None:
@@ -191,14 +191,14 @@ class OurRequest(ClientRequest):
 
     def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
         """Only its length, here."""
-        length = len(FLIGHT.get().request.body)
+        length = len(ATTEMPT.get().request.body)
         if length or self.method not in _WITHOUT_BODY:
             self.headers["Content-Length"] = str(length)
 
     async def send(self, conn: Any) -> Any:
         """Send it all; what the socket does not take yet is kept by the transport."""
         response = await super().send(conn)
-        body = FLIGHT.get().request.body
+        body = ATTEMPT.get().request.body
         if body:
             conn.transport.write(body)
         return response
@@ -212,8 +212,8 @@ class CheckedResolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         """Raises `CallError`."""
-        flight = FLIGHT.get()
-        target = Target("http", host, port, flight.request.target.is_from_record)
+        attempt = ATTEMPT.get()
+        target = Target("http", host, port, attempt.request.target.is_from_record)
         return [
             {
                 "hostname": host,
@@ -223,7 +223,7 @@ class CheckedResolver(AbstractResolver):
                 "proto": 0,
                 "flags": 0,
             }
-            for family, address in await self._resolver.resolve(target, flight.may_be)
+            for family, address in await self._resolver.resolve(target, attempt.may_be)
         ]
 
     async def close(self) -> None:

@@ -34,7 +34,7 @@ _FRAMING_SHARE = 16  # chunk headers and extensions: at most so many bytes for o
 Answer = asyncio.Future[Response]
 
 
-class Keeper(Protocol):
+class ConnectionOwner(Protocol):
     """Who has the connection when nobody uses it."""
 
     def freed(self, connection: Connection) -> None:
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         "_small_bytes", "_transport", "_until_close", "is_open", "uses",
     )  # fmt: skip
 
-    def __init__(self, keeper: Keeper, max_body_bytes: int) -> None:
+    def __init__(self, keeper: ConnectionOwner, max_body_bytes: int) -> None:
         self._keeper = keeper
         self._max_body_bytes = max_body_bytes
         self._small_bytes = min(max_body_bytes, LARGE_BYTES)

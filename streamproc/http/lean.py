@@ -184,12 +184,12 @@ class _Pool:
     # A keeper of connections
 
     def freed(self, connection: Connection) -> None:
-        """See `Keeper`."""
+        """See `ConnectionOwner`."""
         self.idle.append(connection)
         self._turns.wake()
 
     def lost(self, connection: Connection) -> None:
-        """See `Keeper`."""
+        """See `ConnectionOwner`."""
         self._all.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)

@@ -26,16 +26,6 @@ from streamproc.interfaces.connectors import (
     SourceScope,
     Stream,
 )
-from streamproc.interfaces.corridor import (
-    Engine,
-    Finished,
-    Keeper,
-    MessageSink,
-    Opens,
-    Sink,
-    Source,
-    Work,
-)
 from streamproc.interfaces.observers import (
     HEARD_BY,
     NOBODY,
@@ -53,6 +43,16 @@ from streamproc.interfaces.observers import (
 from streamproc.interfaces.recipes import ObserverKind, Policy, Recipe, StageKind, part_of
 from streamproc.interfaces.resuming import Misfit, ResumableSink, ResumableSource
 from streamproc.interfaces.stage_observer import StageObserver
+from streamproc.interfaces.stream import (
+    Engine,
+    Finished,
+    MessageSink,
+    Opens,
+    ProgressTracker,
+    Sink,
+    Source,
+    Work,
+)
 
 __all__ = [
     "HEARD_BY",
@@ -74,7 +74,6 @@ __all__ = [
     "Finished",
     "Fork",
     "Inner",
-    "Keeper",
     "Layer",
     "MessageSink",
     "Misfit",
@@ -82,6 +81,7 @@ __all__ = [
     "ObserverKind",
     "Opens",
     "Policy",
+    "ProgressTracker",
     "RecheckError",
     "Recipe",
     "ResumableSink",

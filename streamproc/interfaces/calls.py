@@ -10,10 +10,10 @@ from msgspec import Struct, field
 
 from streamproc.attendance import Attendance
 from streamproc.call_metrics import CallMetrics
-from streamproc.counters import CallTally
-from streamproc.interfaces.corridor import Opens
+from streamproc.counters import StageMetrics
 from streamproc.interfaces.observers import NOBODY, Audience
 from streamproc.interfaces.stage_observer import StageObserver
+from streamproc.interfaces.stream import Opens
 
 
 class Enricher(Opens, Protocol):
@@ -111,7 +111,7 @@ class Fork(Protocol):
 
 
 class Door(Protocol):
-    """What a call needs besides its place; see `engines.places`."""
+    """What a call needs besides its place; see `engines.capacity`."""
 
     def start_next(self) -> bool:
         """Start the call that is next, with a place that it is given; False if none can start."""
@@ -232,7 +232,7 @@ class Site(Struct, frozen=True):
 
     name: str
     timeout_s: float
-    counts: CallTally
+    counts: StageMetrics
     has_fallback: bool = False
     max_wait_s: float = 300.0
     records: Attendance = field(default_factory=Attendance)

@@ -12,8 +12,8 @@ from typing import IO, Any, ClassVar, Protocol, Self
 from msgspec import Struct
 
 from streamproc.errors import UsageError
-from streamproc.interfaces.corridor import Keeper, Sink, Source
 from streamproc.interfaces.recipes import Recipe
+from streamproc.interfaces.stream import ProgressTracker, Sink, Source
 from streamproc.record import Batch, Failed, Note
 
 
@@ -21,7 +21,7 @@ class Stream(Protocol):
     """A run, as its source sees it. A lane is what has one order."""
 
     @property
-    def keeper(self) -> Keeper | None:
+    def keeper(self) -> ProgressTracker | None:
         """Who remembers how far it is."""
 
     def is_open(self, lane: int) -> bool:
@@ -104,7 +104,7 @@ class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=T
         """What is read. It is entered for the run; to make it touches nothing."""
         raise NotImplementedError
 
-    def keeper(self, source: Any, scope: SourceScope) -> Keeper | None:
+    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker | None:
         """Who remembers how far a run came, where that is no checkpoint. Of what is `opened`."""
         return None
 

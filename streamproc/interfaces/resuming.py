@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from streamproc.interfaces.corridor import Sink, Source
+from streamproc.interfaces.stream import Sink, Source
 from streamproc.record import Cursor
 
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from time import perf_counter
 
 from streamproc.call_metrics import CallMetrics, class_of, kind_of, label_of
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.errors import CallError, RecordError, described
 from streamproc.interfaces.observers import (
     NOBODY,
@@ -38,7 +38,7 @@ class StageObserver:
     def __init__(
         self,
         stage: str,
-        counts: CallTally,
+        counts: StageMetrics,
         audience: Audience = NOBODY,
         metrics: CallMetrics | None = None,
     ) -> None:

@@ -112,7 +112,7 @@ class Assignment:
             consumer.assign(positions.placed(consumer, self._settings.from_, whole))
         except self._kafka.KafkaException as error:
             name = f"kafka://{self._settings.brokers}"
-            raise client.as_ours(error.args[0], name) from None
+            raise client.map_error(error.args[0], name) from None
         self._take(ends)
 
     @property

@@ -14,8 +14,8 @@ from typing import Any
 from streamproc.kafka import client
 from streamproc.kafka.assignment import Place
 from streamproc.kafka.exactly_once import (
-    Call,
     FailedCallError,
+    KafkaCall,
     NotOursError,
     SilentCallError,
     Then,
@@ -59,8 +59,10 @@ class TransactionCalls:
         """From now on this producer, which ends what one before it of its name left open."""
         self.close()
         self._producer, self._jobs = producer, JobThread("transactions", producer)
-        self._outages = self.thread.voice.outages
-        await self._made(Call.INIT, lambda: producer.init_transactions(self._timeout_s), until_s)
+        self._outages = self.thread.broker_monitor.outages
+        await self._made(
+            KafkaCall.INIT, lambda: producer.init_transactions(self._timeout_s), until_s
+        )
         await self._begin(until_s)
 
     def close(self) -> None:
@@ -94,15 +96,15 @@ class TransactionCalls:
             send = self._producer.send_offsets_to_transaction
             await self._submit(lambda: send(offsets, metadata, _CALL_S))
 
-        await self._repeat(Call.OFFSETS, send_offsets)
+        await self._repeat(KafkaCall.OFFSETS, send_offsets)
         if failure is not None:
             raise failure
-        await self._made(Call.COMMIT, lambda: self._producer.commit_transaction(_CALL_S))
+        await self._made(KafkaCall.COMMIT, lambda: self._producer.commit_transaction(_CALL_S))
         await self._begin()
 
     async def abort(self) -> None:
         """And begin the next one."""
-        await self._made(Call.ABORT, self._abort)
+        await self._made(KafkaCall.ABORT, self._abort)
         await self._begin()
 
     async def abort_once(self) -> None:
@@ -117,21 +119,21 @@ class TransactionCalls:
         def ask() -> None:
             found[:] = self.thread.consumer.committed(offsets, timeout=_CALL_S)
 
-        await self._repeat(Call.COMMITTED, lambda: self.thread.submit(ask))
+        await self._repeat(KafkaCall.COMMITTED, lambda: self.thread.submit(ask))
         return [each.offset for each in found] == [each.offset for each in offsets]
 
     def _as_offsets(self, following: Mapping[Place, int]) -> list[Any]:
         return [self._kafka.TopicPartition(*each, offset) for each, offset in following.items()]
 
     async def _begin(self, until_s: float = math.inf) -> None:
-        await self._made(Call.BEGIN, self._producer.begin_transaction, until_s)
+        await self._made(KafkaCall.BEGIN, self._producer.begin_transaction, until_s)
 
     def _abort(self) -> None:
         self._producer.abort_transaction(_CALL_S)
 
     @property
     def _patience_s(self) -> float:
-        is_as_before = self.thread.voice.outages == self._outages
+        is_as_before = self.thread.broker_monitor.outages == self._outages
         return self._silence_s if is_as_before else min(_AFTER_OUTAGE_S, self._silence_s)
 
     async def _submit(self, function: Callable[[], Any]) -> None:
@@ -139,15 +141,15 @@ class TransactionCalls:
         await self._jobs.submit(function)
 
     async def _made(
-        self, call: Call, function: Callable[[], Any], until_s: float = math.inf
+        self, call: KafkaCall, function: Callable[[], Any], until_s: float = math.inf
     ) -> None:
         await self._repeat(call, lambda: self._submit(function), until_s)
 
     async def _repeat(
-        self, call: Call, attempt: Callable[[], Awaitable[None]], until_s: float = math.inf
+        self, call: KafkaCall, attempt: Callable[[], Awaitable[None]], until_s: float = math.inf
     ) -> None:
         """What can be repeated is, until `until_s`."""
-        loop, silence = asyncio.get_running_loop(), _Silence(self.thread.voice)
+        loop, silence = asyncio.get_running_loop(), _Silence(self.thread.broker_monitor)
         while True:
             trying = asyncio.ensure_future(attempt())
             try:
@@ -163,7 +165,7 @@ class TransactionCalls:
             if failed.then is not Then.AGAIN or loop.time() >= until_s:
                 raise failed
             if not is_silence(failed.error):
-                silence = _Silence(self.thread.voice)
+                silence = _Silence(self.thread.broker_monitor)
             client.log.debug("kafka: %s, again", failed)
             await asyncio.sleep(_BACK_OFF_S)
 
@@ -171,15 +173,15 @@ class TransactionCalls:
 class _Silence:
     """How long there has been no answer, the time apart in which there were no brokers."""
 
-    def __init__(self, voice: client.Voice) -> None:
-        self._voice = voice
+    def __init__(self, broker_monitor: client.BrokerMonitor) -> None:
+        self._broker_monitor = broker_monitor
         self._seconds, self._looked_s = 0.0, asyncio.get_running_loop().time()
 
     @property
     def seconds(self) -> float:
         """Until now; to be looked at now and then."""
         now = asyncio.get_running_loop().time()
-        if not self._voice.is_doubted:
+        if not self._broker_monitor.is_doubted:
             self._seconds += now - self._looked_s
         self._looked_s = now
         return self._seconds

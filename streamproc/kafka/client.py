@@ -73,7 +73,7 @@ def load() -> Any:
     return confluent_kafka
 
 
-class Voice:
+class BrokerMonitor:
     """What librdkafka says: its log lines at debug, and one line when brokers go or are back.
 
     One for all clients of a list of brokers, each with its threads.
@@ -128,23 +128,23 @@ class Voice:
             self._asked_s = time.monotonic()
 
 
-def voice(brokers: str) -> Voice:
+def broker_monitor(brokers: str) -> BrokerMonitor:
     """The one of these brokers, as long as somebody holds it."""
     found = _voices.get(brokers)
     if found is None:
-        found = _voices[brokers] = Voice(brokers)
+        found = _voices[brokers] = BrokerMonitor(brokers)
     return found
 
 
-_voices: WeakValueDictionary[str, Voice] = WeakValueDictionary()
+_voices: WeakValueDictionary[str, BrokerMonitor] = WeakValueDictionary()
 
 
 def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     """What every client is made with."""
     common = {
         "bootstrap.servers": brokers,
-        "error_cb": voice(brokers).on_error,
-        "logger": voice(brokers),
+        "error_cb": broker_monitor(brokers).on_error,
+        "logger": broker_monitor(brokers),
         "log_level": 3,  # what goes wrong; the rest would be thousands of lines in an outage
     }
     for name, value in properties.items():
@@ -153,7 +153,7 @@ def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     return common | dict(properties)
 
 
-def made(kind: Any, brokers: str, config: Mapping[str, Any]) -> Any:
+def create_client(kind: Any, brokers: str, config: Mapping[str, Any]) -> Any:
     """A client of librdkafka's. Raises `ConfigError` for what it does not know."""
     from confluent_kafka import KafkaException
 
@@ -183,20 +183,20 @@ def partitions_of(
             found = consumer.list_topics(topic, timeout=max(0.01, min(try_s, left_s)))
         except KafkaException as raised:
             consumer.poll(0)
-            refusal = voice(brokers).refusal
+            refusal = broker_monitor(brokers).refusal
             if refusal is not None or left_s <= try_s:
-                raise as_ours(refusal or raised.args[0], name, is_sink=is_sink) from None
+                raise map_error(refusal or raised.args[0], name, is_sink=is_sink) from None
             try_s *= 2
             continue
         error = found.topics[topic].error
         if error is None:
             return sorted(found.topics[topic].partitions)
         if error.code() != KafkaError.LEADER_NOT_AVAILABLE or left_s <= _FIRST_S:
-            raise as_ours(error, name, is_sink=is_sink)
+            raise map_error(error, name, is_sink=is_sink)
         time.sleep(_PAUSE_S)  # the broker has just started
 
 
-def as_ours(
+def map_error(
     error: KafkaError, what: str, *, is_sink: bool = False, instance: str | None = None
 ) -> StreamprocError:
     """The error of ours that `error` means for a whole run; `what` names topic or brokers."""
@@ -264,7 +264,7 @@ def topic_facts(
 
     common = only_common(properties)
     config = {"group.id": "streamproc", "allow.auto.create.topics": False}
-    consumer = made(Consumer, brokers, config | common)
+    consumer = create_client(Consumer, brokers, config | common)
     try:
         count = len(partitions_of(consumer, brokers, topic, timeout_s, is_sink=True))
     finally:

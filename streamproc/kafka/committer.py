@@ -55,8 +55,8 @@ class _Offsets:
             self._batches.popleft()
 
 
-class Committer:
-    """A `Keeper`: the group remembers how far it is."""
+class OffsetCommitter:
+    """A `ProgressTracker`: the group remembers how far it is."""
 
     keeps_rest = True
 
@@ -69,21 +69,21 @@ class Committer:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def begin(self, sink: Sink, dead_letters: Sink | None) -> None:
-        """See `Keeper`."""
+        """See `ProgressTracker`."""
 
     def admit(self, batch: Batch) -> None:
-        """See `Keeper`."""
+        """See `ProgressTracker`."""
         if batch.lane not in self._offsets:
             self._offsets[batch.lane] = _Offsets()
         self._offsets[batch.lane].admit(batch)
 
     def written(self, batch: Batch, start: int, stop: int) -> None:
-        """See `Keeper`."""
+        """See `ProgressTracker`."""
         if batch.lane in self._offsets:
             self._offsets[batch.lane].frontier.written(batch, start, stop)
 
     def flushed(self) -> None:
-        """See `Keeper`."""
+        """See `ProgressTracker`."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
@@ -98,10 +98,10 @@ class Committer:
             await self._commit()
 
     async def settle(self) -> None:
-        """See `Keeper`. No message is an end that may grow: there is nothing to wait for."""
+        """See `ProgressTracker`: no message is an end that may grow, nothing is waited for."""
 
     def stop(self) -> None:
-        """See `Keeper`."""
+        """See `ProgressTracker`."""
         self._stopped.set()
 
     async def close(self, *, finished: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamproc.interfaces import SinkScope, SourceScope, Stream
-from streamproc.kafka.committer import Committer
+from streamproc.kafka.committer import OffsetCommitter
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
@@ -22,11 +22,11 @@ def source_of(settings: KafkaSourceSettings, scope: SourceScope) -> KafkaSource:
     )
 
 
-def keeper_of(source: KafkaSource, scope: SourceScope) -> Committer:
+def keeper_of(source: KafkaSource, scope: SourceScope) -> OffsetCommitter:
     """Who commits, unless the transactions of the sink do."""
     sink = scope.sink
     exactly_once = isinstance(sink, KafkaSinkSettings) and sink.exactly_once
-    return Committer(source, in_transactions=exactly_once)
+    return OffsetCommitter(source, in_transactions=exactly_once)
 
 
 def sink_of(settings: KafkaSinkSettings, scope: SinkScope) -> KafkaSink:
@@ -52,16 +52,16 @@ def sink_of(settings: KafkaSinkSettings, scope: SinkScope) -> KafkaSink:
 
 def join(source: KafkaSource, stream: Stream) -> None:
     """Partitions come and go while the run goes on."""
-    source.corridor = _Corridor(stream)
+    source.lane_control = _LaneControl(stream)
     stream.on_room(source.room)
     source.room()
 
 
-class _Corridor:
-    """See `source.Corridor`."""
+class _LaneControl:
+    """See `source.LaneControl`."""
 
     def __init__(self, stream: Stream) -> None:
-        assert isinstance(stream.keeper, Committer)
+        assert isinstance(stream.keeper, OffsetCommitter)
         self._stream = stream
         self._committer = stream.keeper
 

@@ -42,7 +42,7 @@ FENCES, FENCES_S = 3, 300.0  # so often in that time it may have been the transa
 _MAGIC = b"CGMDv2:"
 
 
-class Call(Enum):
+class KafkaCall(Enum):
     """What we ask of librdkafka. REPORT is its answer to PRODUCE, by message."""
 
     INIT = "init_transactions"
@@ -75,15 +75,22 @@ _SEVERITY = {each: i for i, each in enumerate(Then)}
 class Row(NamedTuple):
     """A failure of one of `calls`: one of the codes, or one that librdkafka calls `kind`."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[KafkaCall, ...]
     codes: tuple[str, ...]
     meaning: str
     then: Then
     kind: str = ""  # "fatal", "abort", "retriable": as `KafkaError` says, whatever the code
 
 
-_ALL = tuple(Call)
-_ASKING = (Call.INIT, Call.BEGIN, Call.OFFSETS, Call.COMMIT, Call.ABORT, Call.COMMITTED)
+_ALL = tuple(KafkaCall)
+_ASKING = (
+    KafkaCall.INIT,
+    KafkaCall.BEGIN,
+    KafkaCall.OFFSETS,
+    KafkaCall.COMMIT,
+    KafkaCall.ABORT,
+    KafkaCall.COMMITTED,
+)
 _AWAY = ("_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_WAIT_COORD")
 _MOVED = ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR")
 
@@ -91,26 +98,26 @@ _MOVED = ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COOR
 TABLE = (
     Row(_ALL, client.REFUSALS, "we may not do this, or are not who we say", Then.STOP),
     Row(
-        (Call.PRODUCE, Call.REPORT),
+        (KafkaCall.PRODUCE, KafkaCall.REPORT),
         ("MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG"),
         "this record is refused; reported, it took its neighbours with it",
         Then.SETTLE,
     ),
     Row(
-        (Call.PRODUCE, Call.REPORT),
+        (KafkaCall.PRODUCE, KafkaCall.REPORT),
         ("_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"),
         "the topic has other partitions than we, or the producer, knew",
         Then.ASK,
     ),
-    Row((Call.PRODUCE,), ("_QUEUE_FULL",), "backpressure", Then.AGAIN),
+    Row((KafkaCall.PRODUCE,), ("_QUEUE_FULL",), "backpressure", Then.AGAIN),
     Row(_ALL, (), "fenced: it took too long, or another one has our name", Then.REPLACE, "fatal"),
     Row(_ALL, ("_FENCED", "_FATAL"), "the same, said of a single message", Then.REPLACE),
     Row(_ALL, (), "the transaction cannot be committed any more", Then.REDO, "abort"),
-    Row((Call.PRODUCE,), ("_STATE",), "the transaction has failed, or is ending", Then.REDO),
-    Row((Call.PRODUCE,), (), "librdkafka does not take such a message", Then.STOP),
-    Row((Call.REPORT,), (), "not delivered, and no fault of the record", Then.REDO),
+    Row((KafkaCall.PRODUCE,), ("_STATE",), "the transaction has failed, or is ending", Then.REDO),
+    Row((KafkaCall.PRODUCE,), (), "librdkafka does not take such a message", Then.STOP),
+    Row((KafkaCall.REPORT,), (), "not delivered, and no fault of the record", Then.REDO),
     Row(
-        (Call.ABORT, Call.BEGIN),
+        (KafkaCall.ABORT, KafkaCall.BEGIN),
         ("_STATE", "_CONFLICT"),
         "librdkafka has lost track of the transaction",
         Then.REPLACE,
@@ -119,18 +126,20 @@ TABLE = (
     Row(_ASKING, _AWAY, "no broker answers", Then.AGAIN),
     Row(_ASKING, _MOVED, "the coordinator is starting, or moved", Then.AGAIN),
     Row(
-        (Call.OFFSETS,),
+        (KafkaCall.OFFSETS,),
         ("UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "FENCED_INSTANCE_ID", "STALE_MEMBER_EPOCH"),
         "the group went on since we looked: look again at what is still ours",
         Then.REDO,
     ),
-    Row((Call.INIT,), (), "there is no producer of our name", Then.STOP),
-    Row((Call.OFFSETS, Call.COMMIT), (), "refused for once", Then.REDO),
-    Row((Call.BEGIN, Call.ABORT, Call.COMMITTED), (), "refused for once", Then.AGAIN),
+    Row((KafkaCall.INIT,), (), "there is no producer of our name", Then.STOP),
+    Row((KafkaCall.OFFSETS, KafkaCall.COMMIT), (), "refused for once", Then.REDO),
+    Row(
+        (KafkaCall.BEGIN, KafkaCall.ABORT, KafkaCall.COMMITTED), (), "refused for once", Then.AGAIN
+    ),
 )
 
 
-def row_of(call: Call, error: Any) -> Row:
+def row_of(call: KafkaCall, error: Any) -> Row:
     """What `error`, librdkafka's, means after `call`."""
     kinds = {"fatal": error.fatal, "abort": error.txn_requires_abort, "retriable": error.retriable}
     code = client.load().KafkaError
@@ -148,7 +157,7 @@ def row_of(call: Call, error: Any) -> Row:
 class FailedCallError(Exception):
     """A call that failed and is not simply repeated: `then` says what is done."""
 
-    def __init__(self, call: Call, error: Any) -> None:
+    def __init__(self, call: KafkaCall, error: Any) -> None:
         self.call = call
         self.error = error
         self.then = row_of(call, error).then
@@ -158,7 +167,7 @@ class FailedCallError(Exception):
 class SilentCallError(FailedCallError):
     """A call that is not answered although brokers are there."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: KafkaCall) -> None:
         code = client.load().KafkaError
         super().__init__(call, code(code._TIMED_OUT, "no answer"))
         self.then = Then.REPLACE

@@ -27,10 +27,10 @@ class Replay:
         self._kafka = client.load()
         self._source = source
         self._complain = complain
-        self._voice = client.voice(source.brokers)
+        self._broker_monitor = client.broker_monitor(source.brokers)
         group = {"group.id": source.group or "streamproc-replay"}
         config = client.CONSUMER | group | dict(source.properties)
-        self._consumer = client.made(self._kafka.Consumer, source.brokers, config)
+        self._consumer = client.create_client(self._kafka.Consumer, source.brokers, config)
         self._done: dict[tuple[str, int], int] = {}
         self._at = ""  # the message that is looked at
 
@@ -40,7 +40,7 @@ class Replay:
         config = client.PRODUCER | dict(sink.properties)
         if limit is not None:
             config.setdefault("message.max.bytes", max(limit, 1000))
-        producer = client.made(self._kafka.Producer, sink.brokers, config)
+        producer = client.create_client(self._kafka.Producer, sink.brokers, config)
         refused: list[Any] = []
         count = 0
         for letter in self._letters(keep_sources=False):
@@ -93,8 +93,8 @@ class Replay:
                 if letter is not None:
                     yield letter
         except self._kafka.KafkaException as error:
-            refusal = self._voice.refusal or error.args[0]
-            raise client.as_ours(refusal, f"kafka://{self._source.brokers}") from None
+            refusal = self._broker_monitor.refusal or error.args[0]
+            raise client.map_error(refusal, f"kafka://{self._source.brokers}") from None
 
     def _letter(self, message: Any, *, keep_sources: bool) -> Letter | None:
         headers = message.headers() or []
@@ -132,7 +132,7 @@ class Replay:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
             except self._kafka.KafkaException as error:
-                raise client.as_ours(
+                raise client.map_error(
                     error.args[0], f"{self._source.group}: all is given back, and not committed"
                 ) from None
         self._consumer.close()

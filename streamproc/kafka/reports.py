@@ -15,10 +15,12 @@ _FLUSH_S = 2.0
 class Reports:
     """Of the producer that `producer` returns; it may be another one later."""
 
-    def __init__(self, producer: Callable[[], Any], voice: client.Voice | None, topic: str) -> None:
-        """`voice`: None when somebody else asks whether there are brokers."""
+    def __init__(
+        self, producer: Callable[[], Any], broker_monitor: client.BrokerMonitor | None, topic: str
+    ) -> None:
+        """`broker_monitor`: None when somebody else asks whether there are brokers."""
         self._producer = producer
-        self._voice = voice
+        self._broker_monitor = broker_monitor
         self._topic = topic
         self._kafka = client.load()
         self._timer: asyncio.TimerHandle | None = None
@@ -29,9 +31,15 @@ class Reports:
         """Look for reports from now on."""
         self._call(self._producer().poll, 0)
         loop = asyncio.get_running_loop()
-        voice = self._voice
-        if voice and voice.is_doubted and (self._asking is None or self._asking.done()):
-            self._asking = loop.run_in_executor(None, voice.listen, self._producer(), self._topic)
+        broker_monitor = self._broker_monitor
+        if (
+            broker_monitor
+            and broker_monitor.is_doubted
+            and (self._asking is None or self._asking.done())
+        ):
+            self._asking = loop.run_in_executor(
+                None, broker_monitor.listen, self._producer(), self._topic
+            )
         self._timer = loop.call_later(_LOOK_S if len(self._producer()) else _IDLE_S, self.start)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ from streamproc.errors import UsageError
 from streamproc.http.template import Template
 from streamproc.interfaces import (
     Connector,
-    Keeper,
+    ProgressTracker,
     Sink,
     SinkRecipe,
     SinkScope,
@@ -87,7 +87,7 @@ class KafkaSourceSettings(
 
         return source_of(self, scope)
 
-    def keeper(self, source: Any, scope: SourceScope) -> Keeper:
+    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker:
         """See `SourceRecipe`."""
         from streamproc.kafka.connector import keeper_of
 

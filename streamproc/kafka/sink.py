@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from streamproc.errors import CreateError, StreamprocError, UnavailableError
 from streamproc.kafka import client
-from streamproc.kafka.exactly_once import Call, Then, row_of
+from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
 from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
@@ -63,9 +63,9 @@ class KafkaSink:
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
-        self._voice = client.voice(self.settings.brokers)
-        voice = self._voice if self._asks_for_brokers else None
-        self._reports = Reports(lambda: self.producer, voice, self.settings.topic)
+        self._broker_monitor = client.broker_monitor(self.settings.brokers)
+        broker_monitor = self._broker_monitor if self._asks_for_brokers else None
+        self._reports = Reports(lambda: self.producer, broker_monitor, self.settings.topic)
         await self.topic.connect()
         if not self.is_shared:
             self.producer = self._new_producer()
@@ -91,7 +91,7 @@ class KafkaSink:
         config.setdefault("batch.size", max(1, min(1_000_000, min(limits) - _OVERHEAD_BYTES)))
         if "transactional.id" not in config:  # else it is the transaction's
             config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
-        return client.made(self._kafka.Producer, self.settings.brokers, config)
+        return client.create_client(self._kafka.Producer, self.settings.brokers, config)
 
     async def write(self, data: bytes) -> None:
         """Lines of dead letters, of records that are in no output. Raises `StreamprocError`."""
@@ -193,7 +193,7 @@ class KafkaSink:
             except self._kafka.KafkaException as raised:
                 error, now = raised.args[0], asyncio.get_running_loop().time()
                 until_s = until_s or now + self._max_wait_s
-                then = row_of(Call.PRODUCE, error).then
+                then = row_of(KafkaCall.PRODUCE, error).then
                 if then is Then.STOP:
                     raise self._as_ours(error) from None
                 if then is Then.ASK and now < until_s:
@@ -239,7 +239,7 @@ class KafkaSink:
         was_alone = isinstance(error, str)
         while True:
             reason = self._reason(error)
-            if not isinstance(error, str) and row_of(Call.REPORT, error).then is Then.ASK:
+            if not isinstance(error, str) and row_of(KafkaCall.REPORT, error).then is Then.ASK:
                 if asyncio.get_running_loop().time() > until_s:
                     raise UnavailableError(f"{self.name}: {reason}")
                 sink = self._sink_of(message)
@@ -261,14 +261,14 @@ class KafkaSink:
         return alone
 
     def _as_ours(self, error: Any) -> StreamprocError:
-        return client.as_ours(error, self.name, is_sink=True)
+        return client.map_error(error, self.name, is_sink=True)
 
     def _reason(self, error: Any) -> str:
         """Why a record is refused. Raises what is not the record's fault."""
         if isinstance(error, str):
             return error
-        if row_of(Call.REPORT, error).then not in (Then.SETTLE, Then.ASK):
-            why = self._voice.refusal or self._reports.fatal or error
+        if row_of(KafkaCall.REPORT, error).then not in (Then.SETTLE, Then.ASK):
+            why = self._broker_monitor.refusal or self._reports.fatal or error
             raise self._as_ours(why)
         return str(error.str())
 

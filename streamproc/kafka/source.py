@@ -27,7 +27,7 @@ _LEAVE_S = 10.0
 _HEARTBEAT_MS = 3000  # librdkafka's default
 
 
-class Corridor(Protocol):
+class LaneControl(Protocol):
     """What a source of many lanes has to know of the run."""
 
     def is_open(self, lane: int) -> bool:
@@ -67,7 +67,7 @@ class KafkaSource:
         self._error: StreamprocError | None = None
         self._ready_lines = 0
         self._wake: asyncio.Future[None] | None = None
-        self.corridor: Corridor | None = None
+        self.lane_control: LaneControl | None = None
         self.thread: KafkaThread | None = None
 
     async def __aenter__(self) -> Self:
@@ -126,7 +126,7 @@ class KafkaSource:
         """Of an input topic."""
         return len(self._thread.assignment.partitions.get(topic, ()))
 
-    # For the corridor
+    # For the run
 
     async def receive(self) -> tuple[Batch, Failed | None] | None:
         """The next messages of one partition; None when all are at their end, if they should."""
@@ -165,7 +165,7 @@ class KafkaSource:
         for _ in range(len(self._turn)):
             lane = self._turn[0]
             self._turn.rotate(-1)
-            if lane.ready and (self.corridor is None or self.corridor.is_open(lane.number)):
+            if lane.ready and (self.lane_control is None or self.lane_control.is_open(lane.number)):
                 batch, failed = lane.ready.popleft()
                 lane.ready_lines -= len(batch)
                 self._ready_lines -= len(batch)
@@ -258,15 +258,15 @@ class KafkaSource:
 
     async def drained(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Until what was begun of them is written; the rest is for the next owner."""
-        if self.corridor is not None:
+        if self.lane_control is not None:
             numbers = [self._leaving[each].number for each in partitions if each in self._leaving]
-            await self.corridor.drained(numbers)
+            await self.lane_control.drained(numbers)
 
     def gone(self, partitions: Sequence[tuple[str, int]]) -> None:
         """They are somebody else's."""
         numbers = [self._leaving.pop(each).number for each in partitions if each in self._leaving]
-        if self.corridor is not None:
-            self.corridor.drop(numbers)
+        if self.lane_control is not None:
+            self.lane_control.drop(numbers)
         for number in numbers:
             del self.numbered[number]
         self._notify()

@@ -68,7 +68,7 @@ class KafkaThread(threading.Thread):
         self.is_closing = False
         self._failure: StreamprocError | None = None
         self._full_since: float | None = None
-        self.voice = client.voice(settings.brokers)
+        self.broker_monitor = client.broker_monitor(settings.brokers)
         code = self._kafka.KafkaError
         self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
         if settings.group is None:  # librdkafka looks for its coordinator even so
@@ -76,7 +76,7 @@ class KafkaThread(threading.Thread):
         self.committed: dict[Place, int] = {}  # what the broker has confirmed
         self.is_committing = False  # and has said nothing yet
         config = config | {"on_commit": self._on_commit}
-        self.consumer = client.made(self._kafka.Consumer, settings.brokers, config)
+        self.consumer = client.create_client(self._kafka.Consumer, settings.brokers, config)
         self.assignment = Assignment(self, settings)
 
     def close(self) -> None:
@@ -114,10 +114,10 @@ class KafkaThread(threading.Thread):
         self._jobs.do()
         if self.is_closing:
             return
-        if self.voice.refusal is not None:
-            self.fail(self.voice.refusal)
+        if self.broker_monitor.refusal is not None:
+            self.fail(self.broker_monitor.refusal)
             return
-        self.voice.listen(self.consumer, self._settings.topics[0])
+        self.broker_monitor.listen(self.consumer, self._settings.topics[0])
         if not self.assignment.has_begun:
             self._jobs.wait(_IDLE_S)
             return
@@ -215,4 +215,4 @@ class KafkaThread(threading.Thread):
 
     def _as_ours(self, error: Any) -> StreamprocError:
         what = f"kafka://{self._settings.brokers}/{','.join(self._settings.topics)}"
-        return client.as_ours(error, what, instance=self._settings.instance)
+        return client.map_error(error, what, instance=self._settings.instance)

@@ -18,9 +18,9 @@ from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.calls import TransactionCalls
 from streamproc.kafka.exactly_once import (
-    Call,
     FailedCallError,
     Fences,
+    KafkaCall,
     NotOursError,
     SilentCallError,
     Then,
@@ -72,7 +72,7 @@ class TransactionalSink(KafkaSink):
             until_s = asyncio.get_running_loop().time() + self._connect_timeout_s
             await self._begin_with(self.producer, until_s=until_s)
         except FailedCallError as failed:
-            raise self._as_ours(self._voice.refusal or failed.error) from None
+            raise self._as_ours(self._broker_monitor.refusal or failed.error) from None
         self._ticking = asyncio.create_task(self._tick())
         return self
 
@@ -93,7 +93,7 @@ class TransactionalSink(KafkaSink):
 
     def _as_ours(self, error: Any) -> StreamprocError:
         name = self._source.settings.instance
-        return client.as_ours(error, self.name, is_sink=True, instance=name)
+        return client.map_error(error, self.name, is_sink=True, instance=name)
 
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """See `MessageSink`."""
@@ -176,7 +176,7 @@ class TransactionalSink(KafkaSink):
             except FailedCallError as raised:
                 client.log.debug("kafka: transaction: %s", raised)
                 failed = raised
-            if failed is not None and failed.call is Call.BEGIN:
+            if failed is not None and failed.call is KafkaCall.BEGIN:
                 self._committed()
             await self._begin_again(failed)
             if failed is not None and await self._was_committed(failed):
@@ -197,7 +197,7 @@ class TransactionalSink(KafkaSink):
         for message, error in [each for group in self._open for each in group.refused]:
             if isinstance(error, str):  # nothing is left that could be sent instead
                 raise self._unheard(message, error)
-            failures.append(FailedCallError(Call.REPORT, error))
+            failures.append(FailedCallError(KafkaCall.REPORT, error))
         worst = max(failures, key=lambda each: each.then, default=None)
         if worst is None or all(is_purged(each.error) for each in failures):
             return worst
@@ -238,7 +238,7 @@ class TransactionalSink(KafkaSink):
 
     async def _was_committed(self, failed: FailedCallError) -> bool:
         """Whether a commit that failed has happened nevertheless."""
-        if failed.call is not Call.COMMIT:
+        if failed.call is not KafkaCall.COMMIT:
             return False
         held, lanes = self._calls.thread.assignment.numbers, self._source.numbered
         ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
@@ -272,7 +272,7 @@ class TransactionalSink(KafkaSink):
             return
         group.refused += alone.refused
         error = alone.refused[0][1]
-        if isinstance(error, str) or FailedCallError(Call.REPORT, error).then is Then.SETTLE:
+        if isinstance(error, str) or FailedCallError(KafkaCall.REPORT, error).then is Then.SETTLE:
             if message.is_last_word:
                 raise self._unheard(message, str(error))
             self._suspects.discard(place)
@@ -283,7 +283,7 @@ class TransactionalSink(KafkaSink):
         before, self._open = self._open, []
         grown: set[KafkaSink] = set()
         for message, error in [each for old in before for each in old.refused]:
-            then = FailedCallError(Call.REPORT, error).then
+            then = FailedCallError(KafkaCall.REPORT, error).then
             if then is Then.SETTLE:
                 self._suspects |= {(id(message.batch), message.i)} - self._refused
             elif then is Then.ASK:

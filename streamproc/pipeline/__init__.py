@@ -1,4 +1,4 @@
-"""The corridor. Read it in the order in which data meets it.
+"""The stream. Read it in the order in which data meets it.
 
 window, channel, producer, (engine,) reorder, writer, shutdown, run.
 """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamproc.counters import Tally
+from streamproc.counters import RunCounters
 from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.producer import Producer
-from streamproc.pipeline.reorder import Reorder
-from streamproc.pipeline.window import Window
+from streamproc.pipeline.reorder import ReorderBuffer
 from streamproc.pipeline.writer import Writer
 from streamproc.record import WHITESPACE, Batch
 
@@ -20,10 +20,10 @@ class Lanes:
         self,
         producer: Producer,
         channel: Channel,
-        reorder: Reorder,
+        reorder: ReorderBuffer,
         writer: Writer,
-        window: Window,
-        tally: Tally,
+        window: CreditLimit,
+        tally: RunCounters,
     ) -> None:
         self._producer = producer
         self._channel = channel

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterator
 
-from streamproc.counters import Tally
-from streamproc.interfaces import Keeper, MessageSink, Sink
-from streamproc.pipeline.reorder import Reorder, Span
-from streamproc.pipeline.window import Window
+from streamproc.counters import RunCounters
+from streamproc.interfaces import MessageSink, ProgressTracker, Sink
+from streamproc.pipeline.credits import CreditLimit
+from streamproc.pipeline.reorder import ReorderBuffer, Span
 from streamproc.pipeline.writer import Writer
 from streamproc.record import Batch, dead_letters
 
@@ -20,12 +20,12 @@ class MessageWriter(Writer):
 
     def __init__(
         self,
-        reorder: Reorder,
-        window: Window,
+        reorder: ReorderBuffer,
+        window: CreditLimit,
         sink: MessageSink,
         dead_letters: Sink | None,
-        tally: Tally,
-        keeper: Keeper | None = None,
+        tally: RunCounters,
+        keeper: ProgressTracker | None = None,
     ) -> None:
         super().__init__(reorder, window, sink, dead_letters, tally, keeper)
         self._messages = sink

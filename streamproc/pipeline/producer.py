@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
-from streamproc.counters import Tally
-from streamproc.interfaces import Keeper, Source
+from streamproc.counters import RunCounters
+from streamproc.interfaces import ProgressTracker, Source
 from streamproc.pipeline.channel import Channel
-from streamproc.pipeline.reorder import Reorder
+from streamproc.pipeline.credits import CreditLimit
+from streamproc.pipeline.reorder import ReorderBuffer
 from streamproc.pipeline.selection import Selection
-from streamproc.pipeline.window import Window
 from streamproc.record import BLANK_NOTE, SKIPPED_NOTE, WHITESPACE, Batch, Failed, Note
 
 Refuse = Callable[[Failed, Batch, int], Note]
@@ -37,12 +37,12 @@ class Producer:
     def __init__(
         self,
         source: Source,
-        window: Window,
+        window: CreditLimit,
         channel: Channel,
-        reorder: Reorder,
-        tally: Tally,
+        reorder: ReorderBuffer,
+        tally: RunCounters,
         refuse: Refuse,
-        keeper: Keeper | None = None,
+        keeper: ProgressTracker | None = None,
         done: Iterable[tuple[int, int]] = (),
         selection: Selection | None = None,
     ) -> None:

@@ -20,7 +20,7 @@ class Span(NamedTuple):
     stop: int
 
 
-class Reorder:
+class ReorderBuffer:
     """What the engine finished and the writer has not taken, in input order per lane.
 
     It counts as `memory` what results hold more than their lines do, until they are written.
@@ -186,7 +186,7 @@ class Reorder:
             waiter.set_result(None)
 
 
-class AsFinished(Reorder):
+class UnorderedBuffer(ReorderBuffer):
     """The same without order: a line is handed out as soon as it is done."""
 
     def __init__(self, memory: Memory) -> None:

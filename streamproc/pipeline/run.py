@@ -8,18 +8,18 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Protocol
 
-from streamproc.counters import Tally
+from streamproc.counters import RunCounters
 from streamproc.errors import AccountingError, ReaderGoneError, StreamprocError
-from streamproc.interfaces import Engine, Keeper, Sink, Source
-from streamproc.pipeline.burial import Burial
+from streamproc.interfaces import Engine, ProgressTracker, Sink, Source
 from streamproc.pipeline.channel import Channel
+from streamproc.pipeline.credits import CreditLimit
+from streamproc.pipeline.dead_letters import DeadLetterWriter
 from streamproc.pipeline.lanes import Lanes
 from streamproc.pipeline.messages import MessageWriter
 from streamproc.pipeline.producer import Producer
-from streamproc.pipeline.reorder import AsFinished, Reorder
+from streamproc.pipeline.reorder import ReorderBuffer, UnorderedBuffer
 from streamproc.pipeline.selection import Selection
 from streamproc.pipeline.shutdown import Level, Shutdown
-from streamproc.pipeline.window import Window
 from streamproc.pipeline.writer import Writer
 from streamproc.record import (
     BLANK,
@@ -44,7 +44,7 @@ FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
 _SEVERITY = (1, 74, 65, 66, 69, 70, 73, 77, 78, 75, 141, 4, 129, 130, 143, 3, 0)
 
 
-class Forms(Protocol):
+class ErrorPolicy(Protocol):
     """What failed and unfinished records are written as."""
 
     def refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
@@ -69,12 +69,12 @@ class Run:
         engine: Engine,
         sink: Sink,
         dead_letters: Sink | None,
-        forms: Forms,
-        window: Window,
+        forms: ErrorPolicy,
+        window: CreditLimit,
         shutdown: Shutdown,
         ordered: bool = True,
         max_errors: int | None = None,
-        keeper: Keeper | None = None,
+        keeper: ProgressTracker | None = None,
         progress: Progress | None = None,
         selection: Selection | None = None,
     ) -> None:
@@ -82,7 +82,9 @@ class Run:
         before = progress or Progress()
         records = before.lines - before.blank
         chosen = records if selection is None else selection.advance(records)
-        self.tally = Tally(before.lines, before.blank, skipped=chosen, unselected=records - chosen)
+        self.tally = RunCounters(
+            before.lines, before.blank, skipped=chosen, unselected=records - chosen
+        )
         self.errors: list[BaseException] = []
         self.lost_from: Cursor | None = None
         self.lost = 0
@@ -95,9 +97,9 @@ class Run:
         self._keeper = keeper
         self._stopped = False
         self.is_mistaken = False  # it did not do what was meant, whatever the records did
-        self._burial = Burial(dead_letters, self.errors)
+        self._letters = DeadLetterWriter(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
-        self.reorder = Reorder(window.memory) if ordered else AsFinished(window.memory)
+        self.reorder = ReorderBuffer(window.memory) if ordered else UnorderedBuffer(window.memory)
         self.failures = self.reorder.failures
         self._producer = Producer(
             source, window, self._channel, self.reorder, self.tally, forms.refuse, keeper,
@@ -219,7 +221,7 @@ class Run:
                 self.errors.append(error)
         await self._account_for(chain(self._writer.leftovers(), self.reorder.leftovers()))
 
-    async def _close(self, keeper: Keeper, keeping: asyncio.Task[None]) -> None:
+    async def _close(self, keeper: ProgressTracker, keeping: asyncio.Task[None]) -> None:
         """What was written is kept, however the run ended."""
         keeper.stop()
         is_whole = not self.errors and self._shutdown.level is Level.NONE and not self._stopped
@@ -271,7 +273,7 @@ class Run:
             self.tally.unprocessed += 1
             if earlier is not None and earlier.dead_letter is None:
                 note = self._abandon(failed, batch, i, to_stdout=False)
-            if note.dead_letter is not None and not await self._burial.take(note.dead_letter):
+            if note.dead_letter is not None and not await self._letters.take(note.dead_letter):
                 self._lose(batch, i)
 
     async def _keep_residue(self) -> None:
@@ -280,7 +282,7 @@ class Run:
             batch, failed = residue
             note = self.forms.abandon(failed, batch, 0, to_stdout=False)
             if note.dead_letter is not None:
-                await self._burial.take(note.dead_letter)
+                await self._letters.take(note.dead_letter)
 
     @property
     def _keeps_rest(self) -> bool:

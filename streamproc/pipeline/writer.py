@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import cast
 
-from streamproc.counters import Tally
-from streamproc.interfaces import Keeper, MessageSink, Sink
-from streamproc.pipeline.reorder import Reorder, Span
-from streamproc.pipeline.window import Window
+from streamproc.counters import RunCounters
+from streamproc.interfaces import MessageSink, ProgressTracker, Sink
+from streamproc.pipeline.credits import CreditLimit
+from streamproc.pipeline.reorder import ReorderBuffer, Span
 from streamproc.record import Batch, dead_letters
 
 WRITE_BYTES = 256 * 1024  # one write; larger ones only make memory peaks
@@ -23,12 +23,12 @@ class Writer:
 
     def __init__(
         self,
-        reorder: Reorder,
-        window: Window,
+        reorder: ReorderBuffer,
+        window: CreditLimit,
         sink: Sink,
         dead_letters: Sink | None,
-        tally: Tally,
-        keeper: Keeper | None = None,
+        tally: RunCounters,
+        keeper: ProgressTracker | None = None,
     ) -> None:
         self._reorder = reorder
         self._window = window

@@ -28,7 +28,7 @@ class Many(Struct):
         return f"{len(self.calls)} × {self.calls[0]}"
 
 
-class Batch(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Batching(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lists of at most `size`; the first of them waits for `wait` at most.
 
     Answers come in the order of the list; with `key` (http) they are matched by that
@@ -55,7 +55,7 @@ class Batch(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _Gathering:
     """The records that wait for their list, which is sent when nobody can join it any more."""
 
-    def __init__(self, batch: Batch, inner: Inner) -> None:
+    def __init__(self, batch: Batching, inner: Inner) -> None:
         self._size = batch.size
         self._wait_s = batch.wait
         self._inner = inner

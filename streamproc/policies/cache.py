@@ -12,7 +12,7 @@ from msgspec import Meta
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
 from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
-from streamproc.record import NOTHING
+from streamproc.record import NO_RESULT
 from streamproc.units import ByteSize, Seconds
 from streamproc.wall_clock import wall_clock
 
@@ -115,7 +115,7 @@ class Caching:
         return cached
 
     def _keep(self, key: bytes, value: Any, *, until_s: float) -> bytes:
-        written = b"" if value is NOTHING else encode(value)
+        written = b"" if value is NO_RESULT else encode(value)
         self._store.put(key, (written, until_s))
         return written
 
@@ -125,7 +125,7 @@ def _jittered(ttl_s: float) -> float:
 
 
 def _decoded(written: bytes) -> Any:
-    return decode_any(written) if written else NOTHING
+    return decode_any(written) if written else NO_RESULT
 
 
 def _flagged(value: Any) -> Any:

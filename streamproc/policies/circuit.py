@@ -25,7 +25,7 @@ _SLICES = 30  # of the window
 _JITTER = 0.2
 
 
-class State(Enum):
+class CircuitState(Enum):
     """Whether calls go through."""
 
     CLOSED = "closed"
@@ -64,7 +64,7 @@ class Circuit:
         self._consecutive = consecutive
         self._first_open_s = self._open_s = open_s
         self._max_open_s = max_open_s
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         self.is_closed = True  # the same, at a third of the price
         self.epoch = 0
         self.openings = 0
@@ -93,7 +93,7 @@ class Circuit:
     @property
     def can_admit(self) -> bool:
         """Whether it is half-open, with a permit left."""
-        return self.state is State.HALF_OPEN and self.permits > 0
+        return self.state is CircuitState.HALF_OPEN and self.permits > 0
 
     def admit(self) -> bool:
         """A call goes through one that is not closed; returns whether there was a permit for it.
@@ -101,7 +101,7 @@ class Circuit:
         Who goes without one owes it: what its end gives back lets nobody else through.
         """
         had_permit = self.can_admit
-        self.permits -= self.state is State.HALF_OPEN
+        self.permits -= self.state is CircuitState.HALF_OPEN
         return had_permit
 
     def succeeded(self, epoch: int, number: int, now: float, *, is_first: bool) -> bool:
@@ -118,7 +118,7 @@ class Circuit:
                 self._ended += 1
             return False
         self._open_s = self._first_open_s
-        if self.state is State.OPEN:  # it was let through all the same
+        if self.state is CircuitState.OPEN:  # it was let through all the same
             self.half_open()
             return True
         self.permits += 1 + self._in_turn
@@ -126,7 +126,7 @@ class Circuit:
         self._successes += 1
         if self._successes < PROBES:
             return False
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         self.is_closed = True
         self.epoch += 1
         self._forget()
@@ -146,7 +146,7 @@ class Circuit:
                 self._row.append(number)
             if not (self._is_row(begun - best) or self._is_failing()):
                 return False
-        elif self.state is State.HALF_OPEN:
+        elif self.state is CircuitState.HALF_OPEN:
             self._in_turn += 1  # its permit waits for a success: a dead target gets three calls
             if self._in_turn < PROBES:
                 return False
@@ -159,7 +159,7 @@ class Circuit:
         """A call ended without saying anything; returns whether a permit is free again."""
         if epoch != self.epoch:
             return False
-        if self.state is State.HALF_OPEN:
+        if self.state is CircuitState.HALF_OPEN:
             self.permits += 1
             return True
         self._ended += is_first
@@ -173,13 +173,13 @@ class Circuit:
 
     def half_open(self) -> None:
         """Its time is over: let some calls through."""
-        self.state = State.HALF_OPEN
+        self.state = CircuitState.HALF_OPEN
         self.epoch += 1
         self.permits = PROBES
         self._successes = self._in_turn = 0
 
     def _open(self, now: float) -> None:
-        self.state = State.OPEN
+        self.state = CircuitState.OPEN
         self.is_closed = False
         self.epoch += 1
         self.openings += 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from streamproc.errors import CallError
 from streamproc.interfaces import Standing
 from streamproc.policies.bucket import Bucket, StrictBucket
-from streamproc.policies.circuit import Circuit, State
+from streamproc.policies.circuit import Circuit, CircuitState
 from streamproc.policies.health import Health
 from streamproc.policies.pause import LONG_S, Pause
 from streamproc.policies.permits import Permits
@@ -47,7 +47,7 @@ class Conditions:
         """What calls wait for, if anything but a place: the first of these that is not there."""
         circuit, permits = self.circuit, self._permits
         if circuit is not None and not circuit.is_closed:
-            left_s = circuit.opens_at - now if circuit.state is State.OPEN else None
+            left_s = circuit.opens_at - now if circuit.state is CircuitState.OPEN else None
             symptom = self.health.outage.symptom
             return Wait("circuit_open", left_s=left_s, symptom=symptom, failures=circuit.failures)
         if now < self.pause.lasts_until:
@@ -179,7 +179,7 @@ class Conditions:
 
     def moments(self, now: float) -> Iterator[float]:
         """When more may be there than is now, if nobody calls the target."""
-        if self.circuit is not None and self.circuit.state is State.OPEN:
+        if self.circuit is not None and self.circuit.state is CircuitState.OPEN:
             yield self.circuit.opens_at
         if self.pause.shut_until > now:
             yield self.pause.shut_until

@@ -2,7 +2,7 @@
 
 One gate for circuit, pause, rate and concurrency, because of the law of starts: a call takes
 its place, the permit, the circuit and the token at the same moment, and while it waits for one
-of them it holds none of the others (`engines.places`, `policies.conditions`).
+of them it holds none of the others (`engines.capacity`, `policies.conditions`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamproc.policies.conditions import Conditions
 from streamproc.policies.health import Health
 from streamproc.policies.outage import Outage
 from streamproc.policies.permits import Permits
-from streamproc.waiting import Line, Waiter
+from streamproc.waiting import Waiter, WaitQueue
 from streamproc.waits import Allowance, Wait
 
 log = logging.getLogger("streamproc")
@@ -57,7 +57,7 @@ class Gate:
         self._outage = Outage(target, site, self._now)
         self._health = Health(circuit, self._outage, self._now)
         self._conditions = Conditions(self._health, bucket, permits, self._now)
-        self._line = Line()
+        self._line = WaitQueue()
         self._room: Room | None = None
         self._arrived_at, self._is_wanting = 0.0, False  # who came last; a place, nothing else
         self._timer: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from streamproc.errors import CallError
 from streamproc.interfaces import Standing
-from streamproc.policies.circuit import PROBES, Circuit, State
+from streamproc.policies.circuit import PROBES, Circuit, CircuitState
 from streamproc.policies.outage import Outage
 
 log = logging.getLogger("streamproc")
@@ -91,7 +91,7 @@ class Health:
                 standing.failed_at = self.serial
         if circuit is None:
             return False
-        if is_evidence and (is_first or circuit.state is State.HALF_OPEN):
+        if is_evidence and (is_first or circuit.state is CircuitState.HALF_OPEN):
             has_opened = circuit.failed(
                 standing.epoch, standing.serial, self.best, self.serial, now
             )
@@ -118,7 +118,7 @@ class Health:
     def advance(self, now: float) -> None:
         """A circuit that was open long enough is half-open."""
         circuit = self.circuit
-        if circuit is not None and circuit.state is State.OPEN and now >= circuit.opens_at:
+        if circuit is not None and circuit.state is CircuitState.OPEN and now >= circuit.opens_at:
             circuit.half_open()
             self._tell_state()
 
@@ -127,15 +127,15 @@ class Health:
         assert circuit is not None, "it has changed"
         outage.circuit_changed(circuit.state.value)
         match circuit.state:
-            case State.OPEN:
+            case CircuitState.OPEN:
                 left_s = circuit.opens_at - self._now()
                 more = f" for {left_s:.1f} s: {outage.reason}"
-            case State.HALF_OPEN:
+            case CircuitState.HALF_OPEN:
                 more = f": {PROBES} calls may try"
-            case State.CLOSED:
+            case CircuitState.CLOSED:
                 more = ""
         # why nothing happens is asked once, how it goes on only by who wants to know
-        is_news = circuit.state is State.OPEN and circuit.openings == 1
+        is_news = circuit.state is CircuitState.OPEN and circuit.openings == 1
         if is_news:
             more += outage.patience
         level = logging.WARNING if is_news else logging.INFO

@@ -27,7 +27,7 @@ _MAX_JITTER_S = 1.0
 HALF_DONE = ("reset", "timeout")  # the target may have done what was asked
 
 
-class Retry(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`attempts` in all. Waits for a target that cannot be called count for nothing, only
     what a throttled record waits for counts: `max_elapsed` from its first attempt.
 

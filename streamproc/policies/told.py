@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from streamproc.errors import CallError, RecordError, described
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 
 log = logging.getLogger("streamproc")
 
@@ -50,7 +50,7 @@ class ToldAttempts(Struct, frozen=True):
 class ToldRetries:
     """The layer: `retry`, whose retries are told in groups, per target one line a second."""
 
-    def __init__(self, retry: Retry) -> None:
+    def __init__(self, retry: RetryPolicy) -> None:
         self._retry = retry
         self._groups: dict[str, Counter[str]] = {}  # by stage and target: how often, and why
         self._timers: dict[str, asyncio.TimerHandle] = {}

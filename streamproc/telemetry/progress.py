@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from streamproc.counters import CallTally, Tally
+from streamproc.counters import RunCounters, StageMetrics
 from streamproc.shown import counted, one_line
 from streamproc.telemetry.terminal import ERASE, Beside, columns
 from streamproc.waits import Wait
@@ -56,7 +56,7 @@ class Averages:
         return left_bytes * seconds / done if seconds >= _ETA_AFTER_S and done else None
 
 
-class Progress:
+class ProgressLine:
     """A line on `stream` that follows `tally`; it reads, nobody has to tell it.
 
     `size_bytes` is how much there is to read, if that is known. What is called is asked when
@@ -67,7 +67,7 @@ class Progress:
         self,
         stream: Any,
         others: Collection[Beside],
-        tally: Tally,
+        tally: RunCounters,
         size_bytes: int | None,
         *,
         written_bytes: Callable[[], int],
@@ -75,7 +75,7 @@ class Progress:
         busy_since_s: Callable[[], float | None],
         held_by: Callable[[], Wait | None],
         lag: Callable[[], int | None],
-        calls: Collection[CallTally],
+        calls: Collection[StageMetrics],
     ) -> None:
         self._stream = stream
         self._others = others

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from streamproc.attendance import Attendance
 from streamproc.codec import encode
-from streamproc.counters import CallTally, Tally
+from streamproc.counters import RunCounters, StageMetrics
 from streamproc.shown import counted
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
@@ -68,10 +68,10 @@ class Summary(Struct, frozen=True):
     @classmethod
     def of(
         cls,
-        tally: Tally,
+        tally: RunCounters,
         seconds: float,
         exit_code: int,
-        calls: Mapping[str, CallTally] | None = None,
+        calls: Mapping[str, StageMetrics] | None = None,
         records: Mapping[str, Attendance] | None = None,
         *,
         workers: int = 1,
@@ -161,7 +161,7 @@ def _timing(counts: dict[str, Any]) -> list[str]:
     return [f"{counted(counts['calls'], 'call')}, {mean_s * factor:.3g} {unit} each"]
 
 
-def _of_calls(calls: CallTally | None) -> dict[str, Any]:
+def _of_calls(calls: StageMetrics | None) -> dict[str, Any]:
     if calls is None:
         return {}
     calls.settled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streamproc.attendance import ENOUGH, Absence, Attendance, Path, Watch
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.nearest import closest
 from streamproc.shown import counted
 from streamproc.telemetry.summary import Summary
@@ -24,7 +24,7 @@ def mistakes(records: Mapping[str, Attendance]) -> list[str]:
     ]
 
 
-def idleness(records: Mapping[str, Attendance], calls: Mapping[str, CallTally]) -> Iterator[str]:
+def idleness(records: Mapping[str, Attendance], calls: Mapping[str, StageMetrics]) -> Iterator[str]:
     """Stages that did nothing for any record, which may be right."""
     for name, each in records.items():
         wanted = each.wanted

@@ -24,7 +24,7 @@ from streamproc.record import Failed
 from streamproc.trials.known import Known, NotKnownError, is_in_part, named
 
 
-class Line(NamedTuple):
+class PreviewLine(NamedTuple):
     """What one stage would do; `details` are lines beneath.
 
     `effect` is what is counted: called, skipped, filtered, failed, or nothing of these.
@@ -36,13 +36,13 @@ class Line(NamedTuple):
     details: Sequence[str] = ()
 
     @classmethod
-    def of_failure(cls, failed: Failed) -> Line:
+    def of_failure(cls, failed: Failed) -> PreviewLine:
         """The record ends here."""
         return cls(failed.stage, f"fails, {failed.kind}: {named(failed.message)}", "failed")
 
 
 Say = Callable[..., None]
-"""Takes the rest of a `Line` of one stage."""
+"""Takes the rest of a `PreviewLine` of one stage."""
 
 Step = Callable[[Known, Say], Sequence[Known]]
 """Says what a stage would do with a record, and gives the records that go on from there.
@@ -68,25 +68,25 @@ class Preview:
         if problems:
             raise ConfigError(*problems)
 
-    def of(self, line: bytes) -> list[Line]:
+    def of(self, line: bytes) -> list[PreviewLine]:
         """What would become of the record `line`."""
-        lines: list[Line] = []
+        lines: list[PreviewLine] = []
         try:
             fields = decode(line)
         except RecordError as error:
-            return [Line.of_failure(Failed("decode", error.kind, error.message))]
+            return [PreviewLine.of_failure(Failed("decode", error.kind, error.message))]
         if "_error" in fields and self._incoming_errors != "process":
             how = "passes untouched" if self._incoming_errors == "pass" else "may be redone"
-            return [Line("decode", f"{how}, for it has an _error (--incoming-errors)")]
+            return [PreviewLine("decode", f"{how}, for it has an _error (--incoming-errors)")]
         self._walk(0, Known(fields), lines)
         return lines
 
-    def _walk(self, first: int, known: Known, lines: list[Line]) -> None:
+    def _walk(self, first: int, known: Known, lines: list[PreviewLine]) -> None:
         for k, (name, step) in enumerate(self._steps[first:], first):
             try:
-                made = step(known, lambda *said, n=name: lines.append(Line(n, *said)))
+                made = step(known, lambda *said, n=name: lines.append(PreviewLine(n, *said)))
             except RecordError as error:
-                lines.append(Line.of_failure(Failed(name, error.kind, error.message)))
+                lines.append(PreviewLine.of_failure(Failed(name, error.kind, error.message)))
                 return
             if len(made) != 1:
                 for each in made:

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from streamproc.assembly import Ends
-from streamproc.assembly.ends import source_of
+from streamproc.assembly import Endpoints
+from streamproc.assembly.endpoints import source_of
 from streamproc.codec import decode
 from streamproc.errors import StreamprocError
 from streamproc.testing import MemorySink, MemorySource
@@ -56,7 +56,7 @@ async def _run(case: Case, sink: MemorySink) -> int:
         else source_of(settings, [case.input])
     )
     letters = None if settings.dead_letter is None else MemorySink()
-    summary = await case.pipeline.run_between(Ends(settings, source, sink, letters))
+    summary = await case.pipeline.run_between(Endpoints(settings, source, sink, letters))
     return summary.exit_code
 
 

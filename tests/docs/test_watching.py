@@ -7,7 +7,7 @@ import re
 from prometheus_client.core import Metric
 
 from streamproc.call_metrics import CallMetrics
-from streamproc.counters import Tally
+from streamproc.counters import RunCounters
 from streamproc.telemetry.metrics import Exposition, families
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.summary import Summary
@@ -28,7 +28,7 @@ def reading() -> Reading:
         durations.took(0.1)
     failed = {("dead_lettered", "s", "timeout"): 1}
     limits = [Allowance("t", {"open": 1}, 10, 1.0)]
-    return Reading(Summary.of(Tally(), 1.0, 0), calls, failed, limits)
+    return Reading(Summary.of(RunCounters(), 1.0, 0), calls, failed, limits)
 
 
 def written(family: Metric) -> str:

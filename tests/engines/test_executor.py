@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from streamproc import Pipeline
 from streamproc.config.load import resolve
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.engines.executor import Executor
 from streamproc.interfaces import (
     CallEnded,
@@ -125,7 +125,7 @@ def test_an_attempt_that_is_aborted_is_given_up() -> None:
             raise asyncio.CancelledError
 
     ears, enricher = Ears(), Enricher()
-    counts = CallTally()
+    counts = StageMetrics()
     executor = Executor(Stage("a", enricher, StageObserver("a", counts, ears)))  # type: ignore[arg-type]
 
     async def main() -> None:
@@ -139,7 +139,7 @@ def test_an_attempt_that_is_aborted_is_given_up() -> None:
 
 def test_percentiles_are_near_and_nothing_piles_up() -> None:
     """Within 4%, and durations that are not counted yet are few."""
-    counts = CallTally()
+    counts = StageMetrics()
     durations = [1e-9 * 1.01**k for k in range(3000)]
     for each in durations:
         counts.took(each)
@@ -152,7 +152,7 @@ def test_percentiles_are_near_and_nothing_piles_up() -> None:
 
 
 def test_calls_without_a_time_took_as_long_as_others() -> None:
-    counts = CallTally()
+    counts = StageMetrics()
     for _ in range(2):
         counts.took(3.0)
         counts.untimed += 7
@@ -161,14 +161,14 @@ def test_calls_without_a_time_took_as_long_as_others() -> None:
 
 
 def test_durations_beyond_all_bounds_are_counted() -> None:
-    counts = CallTally()
+    counts = StageMetrics()
     for seconds in (0.0, 1e-30, 1e30):
         counts.took(seconds)
     assert sum(counts.settled().buckets) == counts.calls == 3
 
 
 def test_counts_of_others_are_added_with_what_is_recent() -> None:
-    one, other = CallTally(), CallTally(retries=2)
+    one, other = StageMetrics(), StageMetrics(retries=2)
     one.took(1.0)
     other.took(3.0)
     one.add(other)

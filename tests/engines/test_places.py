@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from simulated import settle, workshop
 
-from streamproc.counters import CallTally
-from streamproc.engines.places import Places
+from streamproc.counters import StageMetrics
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.slot import Slot
 from streamproc.engines.workshop import Workshop
 from streamproc.errors import Unfinished
@@ -26,7 +26,7 @@ from streamproc.trials.clock import SimulatedLoop, simulate
 class Shut:
     """A door with calls that lack a place only, and perhaps none any more when it is asked."""
 
-    def __init__(self, room: Places, name: str, started: list[str]) -> None:
+    def __init__(self, room: CapacityLimiter, name: str, started: list[str]) -> None:
         self.room = room
         self.name = name
         self.started = started
@@ -39,7 +39,7 @@ class Shut:
 
 
 def test_the_oldest_call_goes_first_whatever_its_door() -> None:
-    places, started = Places(1), list[str]()
+    places, started = CapacityLimiter(1), list[str]()
     doors = {name: Shut(places, name, started) for name in "abc"}
     assert places.enter_nowait()
     for age, name in ((5, "a"), (3, "b"), (9, "c"), (3, "a")):
@@ -51,7 +51,7 @@ def test_the_oldest_call_goes_first_whatever_its_door() -> None:
 
 
 def test_a_door_whose_call_has_left_leaves_the_place_to_the_next() -> None:
-    places, started = Places(1), list[str]()
+    places, started = CapacityLimiter(1), list[str]()
     first, second = (Shut(places, name, started) for name in "ab")
     places.enter_nowait()
     places.want(1, first)
@@ -67,7 +67,7 @@ def test_a_door_whose_call_has_left_leaves_the_place_to_the_next() -> None:
 
 def test_nobody_is_told_of_a_place_that_somebody_wants() -> None:
     """`on_free` is for a place that is left over."""
-    places, started, told = Places(1), list[str](), list[int]()
+    places, started, told = CapacityLimiter(1), list[str](), list[int]()
     places.on_free = lambda: told.append(places.free)
     places.enter_nowait()
     places.want(1, Shut(places, "a", started))
@@ -78,7 +78,7 @@ def test_nobody_is_told_of_a_place_that_somebody_wants() -> None:
 
 
 def test_a_closed_one_starts_nothing() -> None:
-    places, started = Places(1), list[str]()
+    places, started = CapacityLimiter(1), list[str]()
     door = Shut(places, "a", started)
     places.enter_nowait()
     places.want(1, door)
@@ -90,7 +90,7 @@ def test_a_closed_one_starts_nothing() -> None:
 
 def test_new_records_come_after_calls_that_wait() -> None:
     async def main() -> None:
-        places, started = Places(1), list[str]()
+        places, started = CapacityLimiter(1), list[str]()
         places.enter_nowait()
         records = [asyncio.create_task(places.enter()) for _ in range(2)]
         await settle()
@@ -112,7 +112,7 @@ def test_a_record_that_is_cancelled_keeps_no_place(moment: str) -> None:
     """Also in the turn of the loop in which the place became its own."""
 
     async def main() -> None:
-        places = Places(1)
+        places = CapacityLimiter(1)
         places.enter_nowait()
         first, second = (asyncio.create_task(places.enter()) for _ in range(2))
         await settle()
@@ -137,7 +137,7 @@ class PlacesMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = SimulatedLoop()
-        self.places = Places(3)
+        self.places = CapacityLimiter(3)
         self.ages = itertools.count()
         self.tasks: list[asyncio.Task[Any]] = []
         self.gates: list[Gate] = []
@@ -146,7 +146,7 @@ class PlacesMachine(RuleBasedStateMachine):
         self.run(self._build())
 
     async def _build(self) -> None:
-        site = Site("s", 30.0, CallTally())
+        site = Site("s", 30.0, StageMetrics())
         for limit in (1, 2):
             permits = FixedConcurrency(limit).permits()
             self.gates.append(Gate(f"t{limit}", site, None, None, permits))
@@ -222,7 +222,7 @@ class Bare:
     held_s = 0.0
     may_start = False
 
-    def __init__(self, room: Places, age: int) -> None:
+    def __init__(self, room: CapacityLimiter, age: int) -> None:
         self.room = room
         self.age = age
 

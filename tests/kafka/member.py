@@ -64,7 +64,7 @@ class Member:
         where = {"brokers": "b:1", "properties": {"heartbeat.interval.ms": "1000"}}
         source = KafkaSourceSettings(topics=(IN,), group=GROUP, instance=instance, **where)
         self.source = KafkaSource(source)
-        self.source.corridor = self
+        self.source.lane_control = self
         sink = KafkaSinkSettings(
             brokers="b:1", topic=OUT, exactly_once=True, transaction_interval=Seconds(interval_s)
         )

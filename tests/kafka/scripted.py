@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streamproc.kafka.exactly_once import Call
+from streamproc.kafka.exactly_once import KafkaCall
 
 IN, OUT, DEAD, GROUP = "in", "out", "dead", "g"
 PARTITIONS = 3
@@ -44,10 +44,10 @@ class World:
         # with offsets in a transaction that is open: nobody is told where they stand (KIP-447)
         self.unstable: set[int] = set()
         # what the next calls do: an error, and whether what was asked happens nevertheless
-        self.plan: dict[Call, deque[tuple[KafkaError, bool]]] = defaultdict(deque)
-        self.calls: list[Call] = []
+        self.plan: dict[KafkaCall, deque[tuple[KafkaError, bool]]] = defaultdict(deque)
+        self.calls: list[KafkaCall] = []
 
-    def fail(self, call: Call, *, after: bool = False) -> None:
+    def fail(self, call: KafkaCall, *, after: bool = False) -> None:
         """Raise what is planned for `call`, if it is to be raised now."""
         if self.plan[call] and self.plan[call][0][1] is after:
             error = self.plan[call].popleft()[0]
@@ -89,7 +89,7 @@ class ScriptedProducer:
         self.offsets: dict[int, int] = {}
         self.has_committed = False
 
-    def check(self, call: Call) -> None:
+    def check(self, call: KafkaCall) -> None:
         self.world.calls.append(call)
         if self.epoch not in (-1, self.world.epoch):
             self.error = failure("_FENCED", "fatal")
@@ -100,15 +100,17 @@ class ScriptedProducer:
             if error.fatal() or error.txn_requires_abort():
                 self.error = error
             raise
-        if self.error is not None and (self.error.fatal() or call in (Call.OFFSETS, Call.COMMIT)):
+        if self.error is not None and (
+            self.error.fatal() or call in (KafkaCall.OFFSETS, KafkaCall.COMMIT)
+        ):
             raise KafkaException(self.error)
 
     def init_transactions(self, _: float) -> None:
-        self.check(Call.INIT)
+        self.check(KafkaCall.INIT)
         self.epoch = self.world.new_epoch()
 
     def begin_transaction(self) -> None:
-        self.check(Call.BEGIN)
+        self.check(KafkaCall.BEGIN)
         self.begin()
 
     def produce(
@@ -117,19 +119,19 @@ class ScriptedProducer:
     ) -> None:  # fmt: skip
         if self.error is not None and not self.error.fatal():
             raise KafkaException(failure("_STATE"))
-        self.check(Call.PRODUCE)
+        self.check(KafkaCall.PRODUCE)
         if topic == OUT and partition >= self.known:
             raise KafkaException(failure("_UNKNOWN_PARTITION"))
         error = None
-        if self.world.plan[Call.REPORT]:
-            error = self.world.plan[Call.REPORT].popleft()[0]
+        if self.world.plan[KafkaCall.REPORT]:
+            error = self.world.plan[KafkaCall.REPORT].popleft()[0]
             self.error = self.error or failure("_FAIL", "abort")
         else:
             self.records.append(number_of(value))
         self.reports.append(lambda: on_delivery(error, None))
 
     def send_offsets_to_transaction(self, offsets: list[Any], metadata: bytes, _: float) -> None:
-        self.check(Call.OFFSETS)
+        self.check(KafkaCall.OFFSETS)
         world = self.world
         if world.member is None or metadata != metadata_of(world.member, world.generation):
             self.error = failure("ILLEGAL_GENERATION", "abort")
@@ -138,18 +140,18 @@ class ScriptedProducer:
             assert world.owner[each.partition] == "us", f"{each.partition} is not ours"
         self.offsets = {each.partition: each.offset for each in offsets}
         world.unstable |= self.offsets.keys()
-        world.fail(Call.OFFSETS, after=True)
+        world.fail(KafkaCall.OFFSETS, after=True)
 
     def commit_transaction(self, _: float) -> None:
         if not self.has_committed:
             self.poll(0)
-            self.check(Call.COMMIT)
+            self.check(KafkaCall.COMMIT)
             self.world.commit(self.records, self.offsets)
             self.has_committed = True
-            self.world.fail(Call.COMMIT, after=True)
+            self.world.fail(KafkaCall.COMMIT, after=True)
 
     def abort_transaction(self, _: float) -> None:
-        self.check(Call.ABORT)
+        self.check(KafkaCall.ABORT)
         if self.has_committed:
             self.error = failure("INVALID_TXN_STATE", "fatal")
             raise KafkaException(self.error)
@@ -226,8 +228,8 @@ class ScriptedConsumer:
         return metadata_of(self.member, self.generation)
 
     def committed(self, places: list[Any], timeout: float) -> list[Any]:
-        self.world.calls.append(Call.COMMITTED)
-        self.world.fail(Call.COMMITTED)
+        self.world.calls.append(KafkaCall.COMMITTED)
+        self.world.fail(KafkaCall.COMMITTED)
         return [TopicPartition(IN, p.partition, self.world.committed[p.partition]) for p in places]
 
     def get_watermark_offsets(self, place: Any, **_: Any) -> tuple[int, int]:
@@ -290,7 +292,7 @@ class ScriptedThread(ScriptedJobs):
         self.consumer = ScriptedConsumer(world)
         self.listener = listener
         self.is_closing = False
-        self.voice = SimpleNamespace(is_doubted=False, outages=0)
+        self.broker_monitor = SimpleNamespace(is_doubted=False, outages=0)
         self.loop = asyncio.get_running_loop()
 
     def tell_assigned(self, partitions: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streamproc.kafka.committer import INTERVAL_S, Committer
+from streamproc.kafka.committer import INTERVAL_S, OffsetCommitter
 from streamproc.kafka.source import Lane
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch, Cursor
@@ -48,14 +48,14 @@ class Thread(KafkaThread):
         return True
 
 
-def world(*refusals: int) -> tuple[Group, Thread, Committer]:
+def world(*refusals: int) -> tuple[Group, Thread, OffsetCommitter]:
     """All that was received is written."""
     group = Group(*refusals)
     thread = Thread(group)
     lane = Lane(LANE, "in", 0, COUNT)
     settings = SimpleNamespace(group="g")
     source: Any = SimpleNamespace(settings=settings, thread=thread, numbered={LANE: lane})
-    committer = Committer(source, in_transactions=False)
+    committer = OffsetCommitter(source, in_transactions=False)
     batch = Batch(LANE, Cursor("in/0", 1, 0, 0), [b"{}"] * COUNT, 2 * COUNT)
     committer.admit(batch)
     batch.written = COUNT

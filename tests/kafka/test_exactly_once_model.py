@@ -12,7 +12,7 @@ from member import Loop, Member
 from scripted import HANGS, PARTITIONS, World, failure
 
 from streamproc.errors import FencedError, StreamprocError, UnavailableError
-from streamproc.kafka.exactly_once import TABLE, Call, Row, Then, row_of
+from streamproc.kafka.exactly_once import TABLE, KafkaCall, Row, Then, row_of
 
 pytestmark = pytest.mark.mock_will_do
 ALL = list(range(PARTITIONS))
@@ -24,7 +24,7 @@ def play(main: Callable[[], Any]) -> None:
         runner.run(main())
 
 
-def ways() -> Iterator[tuple[Call, Row, str, str]]:
+def ways() -> Iterator[tuple[KafkaCall, Row, str, str]]:
     """Each row, for each of its calls and codes."""
     for row in TABLE:
         for call in row.calls:
@@ -77,7 +77,7 @@ async def grown(it: Member) -> None:
 
 
 async def moved(it: Member) -> None:
-    for call in (Call.OFFSETS, Call.COMMIT, Call.ABORT):
+    for call in (KafkaCall.OFFSETS, KafkaCall.COMMIT, KafkaCall.ABORT):
         it.world.plan[call].append((failure("NOT_COORDINATOR"), False))
 
 
@@ -105,15 +105,19 @@ STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept)
 def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | None) -> None:
     """What stops, stops; everything else ends with each record once and in order."""
 
-    async def one(call: Call, row: Row, code: str, kind: str, *, after: bool) -> None:
+    async def one(call: KafkaCall, row: Row, code: str, kind: str, *, after: bool) -> None:
         world = World(4)
         async with Member(world, random.Random(1), instance=instance) as it:
             await it.join(ALL)
             await asyncio.sleep(0.35)
             world.plan[call].append((failure(code, kind), after))
-            if call in (Call.BEGIN, Call.INIT, Call.ABORT):  # what it takes to get there
-                first = "fatal" if call is Call.INIT else "abort"
-                world.plan[Call.COMMIT].append((failure("UNKNOWN", first), False))
+            if call in (
+                KafkaCall.BEGIN,
+                KafkaCall.INIT,
+                KafkaCall.ABORT,
+            ):  # what it takes to get there
+                first = "fatal" if call is KafkaCall.INIT else "abort"
+                world.plan[KafkaCall.COMMIT].append((failure("UNKNOWN", first), False))
             await step(it)
             await asyncio.sleep(1)
             await it.finish()
@@ -121,12 +125,12 @@ def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | Non
             assert row.then is Then.STOP
             assert isinstance(it.failed, StreamprocError)
 
-    seen: set[tuple[Call, int]] = set()
+    seen: set[tuple[KafkaCall, int]] = set()
     for call, row, code, kind in WAYS:
         if step is not quiet and (call, id(row)) in seen:
             continue  # the codes of a row are all the same to us
         seen.add((call, id(row)))
-        for after in (False, True) if call in (Call.OFFSETS, Call.COMMIT) else (False,):
+        for after in (False, True) if call in (KafkaCall.OFFSETS, KafkaCall.COMMIT) else (False,):
             try:
                 play(lambda: one(call, row, code, kind, after=after))  # noqa: B023 - at once
             except BaseException as error:
@@ -134,8 +138,8 @@ def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | Non
                 raise
 
 
-@pytest.mark.parametrize("call", [Call.INIT, Call.BEGIN])
-def test_a_start_that_fails(call: Call) -> None:
+@pytest.mark.parametrize("call", [KafkaCall.INIT, KafkaCall.BEGIN])
+def test_a_start_that_fails(call: KafkaCall) -> None:
     """What passes is waited for; everything else ends it before the first record."""
 
     async def one(row: Row, code: str, kind: str) -> None:
@@ -157,7 +161,7 @@ def test_a_start_without_a_coordinator_ends_in_time() -> None:
 
     async def main() -> None:
         world = World(2)
-        world.plan[Call.INIT].extend([(failure("COORDINATOR_LOAD_IN_PROGRESS"), False)] * 1000)
+        world.plan[KafkaCall.INIT].extend([(failure("COORDINATOR_LOAD_IN_PROGRESS"), False)] * 1000)
         async with Member(world, random.Random(1)) as it:
             assert isinstance(it.failed, UnavailableError)
 
@@ -193,9 +197,11 @@ def test_a_transaction_may_be_open_as_long_as_it_is_meant_to() -> None:
     play(main)
 
 
-@pytest.mark.parametrize("call", [Call.OFFSETS, Call.COMMIT, Call.ABORT, Call.INIT])
+@pytest.mark.parametrize(
+    "call", [KafkaCall.OFFSETS, KafkaCall.COMMIT, KafkaCall.ABORT, KafkaCall.INIT]
+)
 @pytest.mark.parametrize("how", ["does not come back", "has no answer again and again"])
-def test_a_producer_that_has_lost_the_brokers(call: Call, how: str) -> None:
+def test_a_producer_that_has_lost_the_brokers(call: KafkaCall, how: str) -> None:
     """While they answer others: another producer takes its name, as often as need be."""
 
     async def main() -> None:
@@ -203,9 +209,9 @@ def test_a_producer_that_has_lost_the_brokers(call: Call, how: str) -> None:
         async with Member(world, random.Random(1), instance="named") as it:
             await it.join(ALL)
             await asyncio.sleep(0.35)
-            if call in (Call.ABORT, Call.INIT):  # what it takes to get there
-                first = "fatal" if call is Call.INIT else "abort"
-                world.plan[Call.COMMIT].append((failure("UNKNOWN", first), False))
+            if call in (KafkaCall.ABORT, KafkaCall.INIT):  # what it takes to get there
+                first = "fatal" if call is KafkaCall.INIT else "abort"
+                world.plan[KafkaCall.COMMIT].append((failure("UNKNOWN", first), False))
             silence = failure("_TIMED_OUT", "retriable")
             times, error = (5, HANGS) if "back" in how else (1000, silence)
             world.plan[call] += [(error, False)] * times
@@ -213,7 +219,7 @@ def test_a_producer_that_has_lost_the_brokers(call: Call, how: str) -> None:
             world.plan[call].clear()
             await it.finish()
             assert it.failed is None
-            assert world.calls.count(Call.INIT) > (5 if call is Call.INIT else 1)
+            assert world.calls.count(KafkaCall.INIT) > (5 if call is KafkaCall.INIT else 1)
 
     play(main)
 
@@ -225,13 +231,13 @@ def test_brokers_that_are_away_are_waited_for() -> None:
         world = World(40)
         async with Member(world, random.Random(1)) as it:
             await it.join(ALL)
-            it.thread.voice.is_doubted = True
-            world.plan[Call.OFFSETS] += [(HANGS, False)]
+            it.thread.broker_monitor.is_doubted = True
+            world.plan[KafkaCall.OFFSETS] += [(HANGS, False)]
             await asyncio.sleep(300)
-            assert world.calls.count(Call.INIT) == 1
-            it.thread.voice.is_doubted = False
+            assert world.calls.count(KafkaCall.INIT) == 1
+            it.thread.broker_monitor.is_doubted = False
             await it.finish()
-            assert world.calls.count(Call.INIT) == 2
+            assert world.calls.count(KafkaCall.INIT) == 2
 
     play(main)
 
@@ -239,7 +245,7 @@ def test_brokers_that_are_away_are_waited_for() -> None:
 def test_every_row_is_reached_and_every_call_has_a_last_one() -> None:
     """No row stands behind one that takes all that it means."""
     assert {id(row) for _, row, *_ in WAYS} == {id(row) for row in TABLE}
-    for call in Call:
+    for call in KafkaCall:
         assert row_of(call, failure("UNKNOWN")).calls
 
 
@@ -277,8 +283,8 @@ async def happen(it: Member, dice: random.Random) -> None:
     if dice.random() < 0.6:
         call, _, code, kind = dice.choice(PASSING)
         it.world.plan[call].append((failure(code, kind), dice.random() < 0.3))
-        if call is Call.ABORT:
-            it.world.plan[Call.COMMIT].append((failure("UNKNOWN", "abort"), False))
+        if call is KafkaCall.ABORT:
+            it.world.plan[KafkaCall.COMMIT].append((failure("UNKNOWN", "abort"), False))
     if dice.random() < 0.6 and it.world.member is not None:
         await dice.choice(STEPS)(it)
     for p in ALL:

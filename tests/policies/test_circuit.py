@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.policies.circuit import PROBES, Circuit, State
+from streamproc.policies.circuit import PROBES, Circuit, CircuitState
 
 
 def circuit(**more: Any) -> Circuit:
@@ -139,7 +139,7 @@ def test_how_long_it_stays_open() -> None:
     calls = Calls(one)
     for _ in range(2):
         for expected in (5, 10, 20, 40, 60, 60):
-            while one.is_closed or one.state is State.HALF_OPEN:
+            while one.is_closed or one.state is CircuitState.HALF_OPEN:
                 calls.failed(calls.begin())
             assert expected * 0.8 <= one.opens_at - now <= expected * 1.2
             seen.add(one.opens_at)
@@ -147,7 +147,7 @@ def test_how_long_it_stays_open() -> None:
         for _ in range(PROBES):
             assert one.admit()
             calls.answered(calls.begin())
-        assert one.state is State.CLOSED
+        assert one.state is CircuitState.CLOSED
     assert len(seen) == 12
 
 
@@ -161,7 +161,7 @@ def test_a_single_success_resets_how_long_it_stays_open() -> None:
     one.half_open()
     outcomes = [calls.failed, calls.failed, calls.answered, calls.failed, calls.failed]
     assert not any(outcome(calls.begin()) for outcome in outcomes)
-    assert one.state is State.HALF_OPEN
+    assert one.state is CircuitState.HALF_OPEN
     assert calls.failed(calls.begin())
     assert 4 <= one.opens_at - calls.now <= 6
 
@@ -213,7 +213,7 @@ def test_who_was_answered_while_it_was_open_makes_it_half_open() -> None:
     """It went through all the same, and the target is there again."""
     one = opened()
     one.succeeded(one.epoch, 2, 1001.0, is_first=False)
-    assert one.state is State.HALF_OPEN
+    assert one.state is CircuitState.HALF_OPEN
     assert one.can_admit
 
 
@@ -229,11 +229,11 @@ def test_what_belongs_to_an_earlier_epoch_counts_for_nothing() -> None:
     assert not any(late(0))
     one.half_open()
     assert not any(late(0))
-    assert (one.state, one.permits) == (State.HALF_OPEN, 3)
+    assert (one.state, one.permits) == (CircuitState.HALF_OPEN, 3)
     half = one.epoch
     for _ in range(PROBES):
         one.admit()
         one.succeeded(half, 3, 0.0, is_first=True)
-    assert one.state is State.CLOSED
+    assert one.state is CircuitState.CLOSED
     assert not any(late(0) + late(half))
-    assert one.state is State.CLOSED
+    assert one.state is CircuitState.CLOSED

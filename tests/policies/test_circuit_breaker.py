@@ -25,7 +25,7 @@ from simulated import (
     workshop,
 )  # fmt: skip
 
-from streamproc.engines.places import Places
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.errors import CallError, CircuitOpenError, RecordError
 from streamproc.interfaces import Inner
 from streamproc.policies.admission import Admission
@@ -33,7 +33,7 @@ from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.deadline import Deadline
 from streamproc.policies.rate_limit import RateLimit
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.policies.timeout import Timeout
 from streamproc.trials.clock import simulate
@@ -79,7 +79,7 @@ def test_a_call_is_evidence_once(calls: int, opens: bool) -> None:
 
     async def main() -> None:
         named, where = Named(OUTAGE), site()
-        call = stack([Retry(), CircuitBreaker()], named, where)
+        call = stack([RetryPolicy(), CircuitBreaker()], named, where)
         tasks = ask(call, *TEN[:calls])
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         assert (where.counts.circuit_opened > 0) == opens
@@ -99,7 +99,7 @@ def test_what_a_target_always_refuses_does_not_look_like_an_outage() -> None:
     async def main() -> None:
         named, where = Named(), site()
         named.errors = {f"{k}": OUTAGE for k in range(0, 300, 5)}
-        call = stack([Retry(), CircuitBreaker()], named, where)
+        call = stack([RetryPolicy(), CircuitBreaker()], named, where)
         room = asyncio.Semaphore(16)
 
         async def record(name: str) -> Any:
@@ -367,7 +367,7 @@ def test_probes_are_different_calls_in_turn() -> None:
     async def main() -> None:
         named = Named(OUTAGE)
         names = [f"{k}" for k in range(8)]
-        layers = [Retry(attempts=99, max_elapsed=1e9), CircuitBreaker(consecutive=8)]
+        layers = [RetryPolicy(attempts=99, max_elapsed=1e9), CircuitBreaker(consecutive=8)]
         call = stack(layers, named, site(max_wait_s=1e9))
         tasks = ask(call, *names)
         await asyncio.sleep(400)
@@ -386,7 +386,7 @@ def test_three_failures_in_turn_open_it_again() -> None:
 
     async def main() -> None:
         named, where = Named(OUTAGE), site(max_wait_s=1e9)
-        call = stack([Retry(attempts=99, max_elapsed=1e9), CircuitBreaker()], named, where)
+        call = stack([RetryPolicy(attempts=99, max_elapsed=1e9), CircuitBreaker()], named, where)
         tasks = ask(call, *[f"{k}" for k in range(12)])
         await asyncio.sleep(60)
         at, *rounds = sorted(set(named.times(12)))
@@ -455,7 +455,7 @@ def test_a_failed_probe_is_an_attempt_of_its_record() -> None:
 
     async def main() -> None:
         named = Named()
-        call = stack([Retry(attempts=2), CircuitBreaker()], named, site())
+        call = stack([RetryPolicy(attempts=2), CircuitBreaker()], named, site())
         await opened(CircuitBreaker().wrap(named, site()), named)
         named.error = OUTAGE
         assert await results(ask(call, *TEN)) == [OUTAGE] * 10
@@ -569,7 +569,7 @@ def test_an_outage_of_twenty_seconds(parts: dict[str, Any]) -> None:
 
     async def main() -> None:
         began, begun, failures = now(), [], []
-        places = Places(64)
+        places = CapacityLimiter(64)
 
         async def inner(call: Any, visit: Any) -> Any:
             visit.begin(None)
@@ -581,7 +581,7 @@ def test_an_outage_of_twenty_seconds(parts: dict[str, Any]) -> None:
                 raise OUTAGE
             return "ok"
 
-        call = stack([Retry(), Admission(CircuitBreaker(), **parts)], inner, site())
+        call = stack([RetryPolicy(), Admission(CircuitBreaker(), **parts)], inner, site())
 
         async def consumer() -> None:
             while now() - began < 60:

@@ -22,11 +22,11 @@ from simulated import (
 from streamproc.errors import CallError
 from streamproc.policies.admission import Admission
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
 
-PATIENT = Retry(attempts=1000, max_elapsed=1e9)
+PATIENT = RetryPolicy(attempts=1000, max_elapsed=1e9)
 OVERLOAD = CallError("http_status", "503", again=True, is_outage=True, status=503)
 
 

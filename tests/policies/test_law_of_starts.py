@@ -28,7 +28,7 @@ from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.rate_limit import RateLimit
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
 from streamproc.units import Rate
@@ -54,7 +54,7 @@ def test_nobody_starts_through_an_open_circuit(waits_for: str) -> None:
     async def main() -> None:
         named, where = Named(OUTAGE, seconds=0.5), site()
         layer = Admission(CircuitBreaker(consecutive=1), **WAITS[waits_for])
-        tasks = start(stack([Retry(), layer], named, where), 30)
+        tasks = start(stack([RetryPolicy(), layer], named, where), 30)
         await asyncio.sleep(60)
         assert where.counts.circuit_opened >= 2
         assert len(named.begun) <= 1 + PROBES * where.counts.circuit_opened
@@ -207,7 +207,7 @@ def test_all_of_it_comes_back(calls: list[tuple[float, float, str]]) -> None:
         layer = Admission(
             CircuitBreaker(consecutive=3), RateLimit(limit=Rate(20)), FixedConcurrency(3)
         )
-        call = stack([Retry(), layer], inner, site())
+        call = stack([RetryPolicy(), layer], inner, site())
         async with workshop(4, 30.0) as shop:
 
             async def one(begins_s: float, lasts_s: float, name: str) -> None:

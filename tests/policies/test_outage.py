@@ -13,7 +13,7 @@ from streamproc.http.contract import Target
 from streamproc.policies.admission import Admission
 from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
 
@@ -33,7 +33,7 @@ def test_a_target_that_stays_away_ends_the_run() -> None:
 
     async def main() -> None:
         named, where = Named(OUTAGE), site(max_wait_s=60.0)
-        call = stack([Retry(attempts=9), CircuitBreaker()], named, where)
+        call = stack([RetryPolicy(attempts=9), CircuitBreaker()], named, where)
         tasks = start(call, 20)
         began = now()
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +81,9 @@ def test_a_success_starts_the_clock_again() -> None:
 
     async def main() -> None:
         named = Named(OUTAGE)
-        retry = Retry(attempts=999, max_delay=0.01, max_elapsed=1e9)  # who backs off does not wait
+        retry = RetryPolicy(
+            attempts=999, max_delay=0.01, max_elapsed=1e9
+        )  # who backs off does not wait
         call = stack([retry, CircuitBreaker(consecutive=1, max_open=20)], named, site())
         tasks = ask(call, *"abcd")
         await asyncio.sleep(200)
@@ -136,7 +138,7 @@ def test_a_target_of_records_is_asked_now_and_then() -> None:
 
     async def main() -> None:
         named = Named(OUTAGE)
-        call = stack([Retry(), CircuitBreaker()], named, site())
+        call = stack([RetryPolicy(), CircuitBreaker()], named, site())
         outcomes = await results(ask(call, *TEN, *"abcdef", target=RECORDS))
         assert {each.kind for each in outcomes} <= {"unavailable", "http_status"}
         named.error = None
@@ -173,7 +175,7 @@ def test_a_long_pause_fails_the_records_that_name_its_target() -> None:
     async def main() -> None:
         named = Named()
         named.errors = {"first": wait_for(1000.0)}
-        call = stack([Retry(), Admission()], named, site())
+        call = stack([RetryPolicy(), Admission()], named, site())
         outcomes = await results(ask(call, "first", target=RECORDS))
         outcomes += await results(ask(call, *TEN, target=RECORDS))
         assert [each.kind for each in outcomes] == ["unavailable"] * 11
@@ -206,7 +208,7 @@ def test_a_pause_that_nobody_waits_for_ends_the_run() -> None:
 
     async def main() -> None:
         named = Named(wait_for(1000.0))
-        call = stack([Retry(), Admission(CircuitBreaker())], named, site())
+        call = stack([RetryPolicy(), Admission(CircuitBreaker())], named, site())
         (error,) = await results(ask(call, "first"))
         assert isinstance(error, UnavailableError)
         assert "s: t asks to wait for 1000 s" in str(error)
@@ -221,7 +223,7 @@ def test_with_a_fallback_nobody_waits_for_a_long_pause(after_s: float) -> None:
 
     async def main() -> None:
         named = Named(wait_for(after_s))
-        call = stack([Retry(), Admission()], named, site(has_fallback=True))
+        call = stack([RetryPolicy(), Admission()], named, site(has_fallback=True))
         outcomes: list[Any] = await results(ask(call, "first"))
         outcomes += await results(ask(call, *TEN))
         assert {type(each) for each in outcomes} == {CircuitOpenError}

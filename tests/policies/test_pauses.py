@@ -13,7 +13,7 @@ from streamproc.errors import CallError
 from streamproc.policies.admission import Admission
 from streamproc.policies.concurrency import FixedConcurrency
 from streamproc.policies.rate_limit import RateLimit
-from streamproc.policies.retry import Retry
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
 from streamproc.units import Rate
@@ -91,7 +91,7 @@ def test_refused_again_while_others_are_answered_it_waits_alone() -> None:
     async def main() -> None:
         named = Named()
         named.errors = {"refused": later(5.0)}
-        call = stack([Retry(), Admission()], named, site())
+        call = stack([RetryPolicy(), Admission()], named, site())
         refused = ask(call, "refused")
         await asyncio.sleep(1)
         assert await results(ask(call, *TEN)) == ["ok"] * 10
@@ -114,7 +114,7 @@ def test_refused_again_while_nobody_was_answered_all_wait_again() -> None:
 
     async def main() -> None:
         named = Named(later(5.0))
-        call = stack([Retry(), Admission()], named, site())
+        call = stack([RetryPolicy(), Admission()], named, site())
         refused = ask(call, "refused")
         while len(named.begun) < 3:  # noqa: ASYNC110 - time is simulated
             await asyncio.sleep(0.1)
@@ -132,7 +132,7 @@ def test_at_once_means_the_usual_back_off() -> None:
 
     async def main() -> None:
         named = Named(later(0.0))
-        call = stack([Retry(max_elapsed=60), Admission()], named, site())
+        call = stack([RetryPolicy(max_elapsed=60), Admission()], named, site())
         at = now()
         assert await results(ask(call, "busy")) == [named.error]
         assert now() - at > 20
@@ -147,7 +147,7 @@ def test_a_record_fails_after_ten_refusals_and_long_enough(error: CallError) -> 
 
     async def main() -> None:
         named = Named(error)
-        call = stack([Retry(max_delay=5), Admission()], named, site())
+        call = stack([RetryPolicy(max_delay=5), Admission()], named, site())
         at = now()
         assert await results(ask(call, "busy")) == [error]
         assert 300 - 25 <= now() - at <= 325
@@ -161,7 +161,7 @@ def test_few_refusals_are_not_too_many() -> None:
 
     async def main() -> None:
         named = Named(later(100.0))
-        call = stack([Retry(), Admission()], named, site())
+        call = stack([RetryPolicy(), Admission()], named, site())
         assert await results(ask(call, "busy")) == [named.error]
         assert len(named.begun) == 10
         assert 900 <= now() - 1000 <= 920
@@ -174,7 +174,7 @@ def test_many_refusals_are_not_too_many_before_their_time() -> None:
 
     async def main() -> None:
         named = Named(later(2.0))
-        call = stack([Retry(attempts=1), Admission()], named, site())
+        call = stack([RetryPolicy(attempts=1), Admission()], named, site())
         tasks = ask(call, "busy")
         await asyncio.sleep(60)
         assert len(named.begun) >= 25

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from simulated import OUTAGE, Asked, Named, now, settle, workshop
 
-from streamproc.counters import CallTally
+from streamproc.counters import StageMetrics
 from streamproc.engines.workshop import Forked, Workshop
 from streamproc.interfaces import Site
 from streamproc.policies.admission import Admission
@@ -24,7 +24,7 @@ class Records:
     def __init__(self, shop: Workshop, named: Named, *outer: Any) -> None:
         self.shop = shop
         self.named = named
-        self.site = Site("s", 30.0, CallTally())
+        self.site = Site("s", 30.0, StageMetrics())
         self._cache = Caching(Cache())
         self.call = stack([*outer, self._cache, Admission()], named, self.site)
 

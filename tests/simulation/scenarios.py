@@ -14,13 +14,13 @@ from streamproc.assembly import windows
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.config.load import resolve
 from streamproc.engines import headroom, sweeper
-from streamproc.engines.places import Places
+from streamproc.engines.capacity import CapacityLimiter
 from streamproc.enrichers import http
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.http import choice
 from streamproc.memory import SMALL_BYTES, Memory
+from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.shutdown import Shutdown
-from streamproc.pipeline.window import Window
 from streamproc.testing import MemorySink, MemorySource
 from streamproc.trials.clock import simulate
 
@@ -61,7 +61,7 @@ class Outcome:
     error: BaseException | None
     summary: Any
     seconds: float
-    places: Places
+    places: CapacityLimiter
     memory: Memory
 
 
@@ -99,18 +99,18 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
     monkeypatch.setattr(sweeper, "_TICK_S", (0.25, 0.25))  # an hour has 14,400 of them
     monkeypatch.setattr(headroom, "_TICK_S", 0.25)
     monkeypatch.setattr(http, "LARGE_BYTES", SMALL_BYTES)
-    made: list[Places] = []
-    init = Places.__init__
+    made: list[CapacityLimiter] = []
+    init = CapacityLimiter.__init__
 
-    def note(self: Places, count: int) -> None:
+    def note(self: CapacityLimiter, count: int) -> None:
         init(self, count)
         made.append(self)
 
-    monkeypatch.setattr(Places, "__init__", note)
-    opened: list[Window] = []
+    monkeypatch.setattr(CapacityLimiter, "__init__", note)
+    opened: list[CreditLimit] = []
 
-    def open_window(*limits: int) -> Window:
-        opened.append(Window(*limits))
+    def open_window(*limits: int) -> CreditLimit:
+        opened.append(CreditLimit(*limits))
         return opened[-1]
 
     monkeypatch.setattr(windows, "Window", open_window)

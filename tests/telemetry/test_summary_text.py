@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from streamproc.counters import CallTally, Tally
+from streamproc.counters import RunCounters, StageMetrics
 from streamproc.telemetry.summary import Summary
 
 
-def text(**calls: CallTally) -> str:
-    return Summary.of(Tally(), 1.0, 0, calls).text()
+def text(**calls: StageMetrics) -> str:
+    return Summary.of(RunCounters(), 1.0, 0, calls).text()
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,10 @@ def text(**calls: CallTally) -> str:
     ],
 )
 def test_stages_are_compared(seconds: float, shown: str) -> None:
-    of_one, of_other = CallTally(calls=1000, total_s=1000 * seconds), CallTally(calls=1, total_s=2)
+    of_one, of_other = (
+        StageMetrics(calls=1000, total_s=1000 * seconds),
+        StageMetrics(calls=1, total_s=2),
+    )
     assert text(a=of_one, b=of_other).endswith(
         f"; a: 1,000 calls, {shown} each; b: 1 call, 2 s each"
     )
@@ -31,5 +34,5 @@ def test_stages_are_compared(seconds: float, shown: str) -> None:
 
 def test_one_stage_is_not() -> None:
     """The records per second say it; what it had nothing for is told."""
-    called = CallTally(has_policies=True, calls=2, total_s=1.0, not_found=1)
-    assert text(a=called, b=CallTally()).endswith("; a: 1 not found (404)")
+    called = StageMetrics(has_policies=True, calls=2, total_s=1.0, not_found=1)
+    assert text(a=called, b=StageMetrics()).endswith("; a: 1 not found (404)")

@@ -10,7 +10,7 @@ from streamproc.memory import COPIES, Memory
 _LANE_SHARE = 4
 
 
-class Window:
+class CreditLimit:
     """Bounds the lines admitted to stages and not yet written.
 
     A reorder buffer behind a stuck head would grow without end if flight were bounded

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from streamproc.engines.framing import Kind, Wire, pack_work, unpack_run, unpack_scattered
+from streamproc.engines.framing import FrameProtocol, Kind, pack_work, unpack_run, unpack_scattered
 from streamproc.interfaces import Audience, Finished
 from streamproc.memory import Hold
 from streamproc.record import Batch
@@ -36,7 +36,7 @@ _QUIET_S = 0.05  # nothing more comes of a dead worker when nothing has come for
 _END_S = 2.0  # what a worker gets to end, once it has closed its wire
 
 
-class Crew:
+class WorkerPool:
     """What a process engine is told of its workers.
 
     `setup(k)` is what worker k is started with, `audience` hears of what happens in them.
@@ -64,7 +64,7 @@ class Crew:
         self.max_restarts = max_restarts
 
 
-class Span:
+class WorkItem:
     """The lines `start` to `stop` of a batch, given to a worker.
 
     `alone`: it is under suspicion to have killed a worker, `tries` times so far.
@@ -94,14 +94,14 @@ class Span:
         return runs
 
 
-class Worker:
+class WorkerProcess:
     """Started by `start`, ended by `end` or `kill`; `gone` is done when the process has ended."""
 
     def __init__(
         self,
         place: int,
-        on_frame: Callable[[Worker, Kind, memoryview], None],
-        on_gone: Callable[[Worker], None],
+        on_frame: Callable[[WorkerProcess, Kind, memoryview], None],
+        on_gone: Callable[[WorkerProcess], None],
     ) -> None:
         self._on_frame = on_frame
         self._on_gone = on_gone
@@ -111,9 +111,9 @@ class Worker:
         self._pidfd: int | None = None
         self._is_wire_lost = False
         self._has_waited = False  # for what it had sent
-        self._wire = Wire(self._framed, self._lost)
+        self._wire = FrameProtocol(self._framed, self._lost)
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.spans: dict[int, Span] = {}  # by number, in the order in which they were given
+        self.spans: dict[int, WorkItem] = {}  # by number, in the order in which they were given
         self.wants = False
         self.is_done = False  # it was wound down, or is ending
         self._hold = Hold.NONE
@@ -146,7 +146,7 @@ class Worker:
         """Whether it has a span that is under suspicion, and must not get another one."""
         return any(span.alone for span in self.spans.values())
 
-    def give(self, span: Span) -> None:
+    def give(self, span: WorkItem) -> None:
         """One more span."""
         if not self.spans:
             self.heard_s = self.done_s = time.monotonic()
@@ -155,7 +155,7 @@ class Worker:
         self.spans[self._next] = span
         self._wire.send(Kind.WORK, *pack_work(self._next, span.batch, span.start, span.stop))
 
-    def take_results(self, kind: Kind, body: memoryview, finished: Finished) -> Span | None:
+    def take_results(self, kind: Kind, body: memoryview, finished: Finished) -> WorkItem | None:
         """What RUN or SCATTERED says is finished; returns the span if all of it is."""
         if kind is Kind.RUN:
             number, start, count, lines, notes = unpack_run(body)

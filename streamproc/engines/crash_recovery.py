@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from streamproc.engines.crew import Crew, Span, Worker
+from streamproc.engines.worker_pool import WorkerPool, WorkerProcess, WorkItem
 from streamproc.errors import RestartsError
 from streamproc.record import Batch, Failed
 
@@ -19,19 +19,19 @@ _KILLS = 3  # by SIGKILL, before a record is blamed for it
 _PARTS = 8  # that suspects are divided into: more than halves, for deaths cost more than spans
 
 
-class Casualties:
+class CrashRecovery:
     """Lines that a dead worker had are done again; which of them killed it is found out.
 
     Suspects go to a worker that has nothing else: in parts, then singly. A single one
     whose worker dies again is to blame. `blame` gets it.
     """
 
-    def __init__(self, crew: Crew, blame: Callable[[Failed, Batch, int], None]) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, blame: Callable[[Failed, Batch, int], None]) -> None:
+        self._pool = pool
         self._blame = blame
         self._deaths: deque[float] = deque()
-        self.suspects: deque[Span] = deque()
-        self.again: deque[Span] = deque()
+        self.suspects: deque[WorkItem] = deque()
+        self.again: deque[WorkItem] = deque()
         self.restarts = 0
 
     @property
@@ -39,59 +39,59 @@ class Casualties:
         """Whether nothing is left to be done again."""
         return not (self.suspects or self.again)
 
-    def next_for(self, worker: Worker) -> Span | None:
+    def next_for(self, worker: WorkerProcess) -> WorkItem | None:
         """What `worker` should do before all else: it is at the head of the line."""
         if self.suspects:
             return None if worker.spans else self.suspects.popleft()
         return self.again.popleft() if self.again else None
 
-    def take_back(self, worker: Worker) -> None:
+    def take_back(self, worker: WorkerProcess) -> None:
         """`worker` is dead: sort what it had."""
         is_begun = True  # what comes after the first open span, of a worker that does one by one
         for span in worker.spans.values():
             runs = span.open_runs()
             is_one = len(runs) == 1 and runs[0][1] - runs[0][0] == 1
-            is_found = is_one and (span.alone or (is_begun and self._crew.is_inline))
+            is_found = is_one and (span.alone or (is_begun and self._pool.is_inline))
             for start, stop in runs:
                 if is_found and not self._may_be_chance(worker, span):
                     self._blame(self._failed(worker, span.tries + 1), span.batch, start)
-                elif is_begun or not self._crew.is_inline:
+                elif is_begun or not self._pool.is_inline:
                     self._suspect(span, start, stop)
                 else:
-                    self.again.append(Span(span.batch, start, stop))
+                    self.again.append(WorkItem(span.batch, start, stop))
             is_begun = is_begun and not runs
         worker.spans.clear()
 
-    def count(self, worker: Worker) -> float:
+    def count(self, worker: WorkerProcess) -> float:
         """One death more; returns the back-off before the next start. Raises `RestartsError`."""
         now = time.monotonic()
         self._deaths.append(now)
         while self._deaths[0] < now - _MINUTE_S:
             self._deaths.popleft()
         count = len(self._deaths)
-        if count > self._crew.max_restarts:
+        if count > self._pool.max_restarts:
             raise RestartsError(
                 f"deaths of workers within a minute: {count} (--max-restarts is "
-                f"{self._crew.max_restarts}), the last: {worker.how_it_ended()}"
+                f"{self._pool.max_restarts}), the last: {worker.how_it_ended()}"
             )
         self.restarts += 1
         log.warning("%s; another one is started", worker.how_it_ended())
         return 0.0 if count == 1 else min(_SECOND_S * 2.0 ** (count - 2), _LONGEST_S)
 
-    def _may_be_chance(self, worker: Worker, span: Span) -> bool:
+    def _may_be_chance(self, worker: WorkerProcess, span: WorkItem) -> bool:
         """Anybody can send SIGKILL, at any moment; not so often in the same one."""
         return worker.was_killed and not worker.is_hung and span.tries < _KILLS
 
-    def _suspect(self, span: Span, start: int, stop: int) -> None:
+    def _suspect(self, span: WorkItem, start: int, stop: int) -> None:
         count = stop - start
-        size = 1 if self._crew.is_inline else -(-count // _PARTS)
+        size = 1 if self._pool.is_inline else -(-count // _PARTS)
         self.suspects += [
-            Span(span.batch, at, min(at + size, stop), alone=True, tries=span.tries + 1)
+            WorkItem(span.batch, at, min(at + size, stop), alone=True, tries=span.tries + 1)
             for at in range(start, stop, size)
         ]
 
-    def _failed(self, worker: Worker, tries: int) -> Failed:
+    def _failed(self, worker: WorkerProcess, tries: int) -> Failed:
         if worker.is_hung:
-            message = f"no result within {self._crew.hang_s:g} s; its worker was killed"
-            return Failed(self._crew.stage, "timeout", message, tries)
-        return Failed(self._crew.stage, "worker_crash", worker.how_it_ended(), tries)
+            message = f"no result within {self._pool.hang_s:g} s; its worker was killed"
+            return Failed(self._pool.stage, "timeout", message, tries)
+        return Failed(self._pool.stage, "worker_crash", worker.how_it_ended(), tries)

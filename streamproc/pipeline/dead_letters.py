@@ -10,7 +10,7 @@ from streamproc.interfaces import Sink
 _TIMEOUT_S = 2.0  # what an abort grants to a file or topic that does not answer
 
 
-class Burial:
+class DeadLetterWriter:
     """Writes letters as long as somebody takes them."""
 
     def __init__(self, sink: Sink | None, errors: list[BaseException]) -> None:

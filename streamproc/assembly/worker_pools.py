@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 from streamproc.config.settings import Settings
 from streamproc.config.shares import share_of
-from streamproc.engines.crew import Crew
+from streamproc.engines.worker_pool import WorkerPool
 from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Audience, Stage
 from streamproc.secrets import hidden
 
 
-def crew_of(
+def pool_of(
     settings: Settings,
     stages: Sequence[Stage],
     count: int,
     audience: Audience,
     *,
     is_inline: bool,
-) -> Crew:
+) -> WorkerPool:
     """`count` workers for `stages`; `audience` hears of what happens in them.
 
     Raises `ConfigError` before any process is started.
@@ -34,7 +34,7 @@ def crew_of(
                 "into a module"
             )
     limits_s = [limit for stage in stages for limit in stage.limits_s]
-    return Crew(
+    return WorkerPool(
         count,
         lambda k: pickle.dumps(
             (share_of(settings, k, count), hidden(), for_workers(), audience.wanted)

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 from streamproc.interfaces import Door
-from streamproc.waiting import Line
+from streamproc.waiting import WaitQueue
 
 
-class Places:
+class CapacityLimiter:
     """`-j` bounds the calls that are executed, not the records that wait.
 
     `on_free` hears of a place that nobody waits for.
@@ -30,7 +30,7 @@ class Places:
         self.wanting: list[tuple[int, int, Door]] = []  # doors with a call that lacks a place only
         self.is_closed = False
         self._asked = 0  # orders doors whose calls are of one age
-        self._newcomers = Line()
+        self._newcomers = WaitQueue()
 
     @property
     def taken(self) -> int:

@@ -10,7 +10,7 @@ from streamproc.codec import OnError
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import (
-    Keeper,
+    ProgressTracker,
     Sink,
     SinkRecipe,
     SinkScope,
@@ -24,7 +24,7 @@ from streamproc.sinks.recipes import File, Stdout
 from streamproc.sources.recipes import Files
 
 
-class Ends:
+class Endpoints:
     """Source, sink and dead letters of one run."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Ends:
         *,
         stdin_fd: int = 0,
         stdout_fd: int = 1,
-    ) -> Ends:
+    ) -> Endpoints:
         """As the settings say; `inputs` and `output` are files, where no other end is set."""
         sink: SinkRecipe = Stdout(fd=stdout_fd) if output is None else File(path=output)
         if settings.sink is not None:
@@ -85,7 +85,7 @@ class Ends:
         """What the window should hold at least."""
         return self._recipe.least_records
 
-    def join(self, run: Run, keeper: Keeper | None) -> None:
+    def join(self, run: Run, keeper: ProgressTracker | None) -> None:
         """Let the source know the run that it feeds."""
         self._recipe.join(self.source, _Stream(run, keeper))
 
@@ -93,7 +93,7 @@ class Ends:
 class _Stream:
     """See `Stream`."""
 
-    def __init__(self, run: Run, keeper: Keeper | None) -> None:
+    def __init__(self, run: Run, keeper: ProgressTracker | None) -> None:
         self._run = run
         self.keeper = keeper
 

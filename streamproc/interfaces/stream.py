@@ -1,4 +1,4 @@
-"""What walks along the corridor: sources, sinks, keepers, engines."""
+"""What a stream is made of: sources, sinks, engines, and who tracks its progress."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class MessageSink(Sink, Protocol):
         """Acknowledge what was taken as soon as that is possible."""
 
 
-class Keeper(Protocol):
+class ProgressTracker(Protocol):
     """Remembers how far the input is done, and tells those who want to know."""
 
     @property
