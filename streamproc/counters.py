@@ -25,7 +25,8 @@ class StageMetrics(Struct):
     `calls` came back, in `total_s` all together; of calls with policies each attempt is one, and
     `requests` are those that began. `buckets` count calls that were waited for by duration.
     `recent` are durations of such calls that are nowhere counted yet, and `untimed` how many there
-    were beside them, which took as long as the others do: see `settled`. `others` are
+    are beside them, which take as long as the others do: see `settled`. Of those, `ahead` are still
+    to be made. `others` are
     what policies of plugins count, by name. `has_policies`: what they do is counted.
     """
 
@@ -42,6 +43,7 @@ class StageMetrics(Struct):
     not_found: int = 0
     fallbacks: int = 0
     untimed: int = 0
+    ahead: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
     recent: list[float] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -58,10 +60,10 @@ class StageMetrics(Struct):
         self.recent.clear()
         self.calls += len(recent)
         self.total_s += sum(recent)
-        if self.calls and self.untimed:
-            self.total_s *= 1 + self.untimed / self.calls
-            self.calls += self.untimed
-            self.untimed = 0
+        if self.calls and (made := self.untimed - self.ahead):
+            self.total_s *= 1 + made / self.calls
+            self.calls += made
+            self.untimed = self.ahead
         highest = array("H", recent.tobytes())[_HIGHEST::4]
         for bits, count in Counter(highest).items():
             self.buckets[min(max(bits - _FIRST, 0), _BUCKETS - 1)] += count
@@ -96,7 +98,7 @@ class StageMetrics(Struct):
         return None
 
 
-_NUMBERS = StageMetrics.__struct_fields__[1:-3]
+_NUMBERS = StageMetrics.__struct_fields__[1:-5]
 
 
 class RunCounters(Struct):

@@ -27,34 +27,35 @@ class Executor:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._call = stage.enricher.call
+        self.call = stage.enricher.call
         self._observer = stage.observer
         self.mode = stage.enricher.mode
         self.is_heard = stage.observer.is_heard
         self.counts = stage.observer.counts
-        self._timed_from = 0  # calls, timed or not
         # what takes a visit itself is awaited without a frame of ours
-        self.awaited = self._call if self.mode == "layered" else self._awaited
+        self.awaited = self.call if self.mode == "layered" else self._awaited
 
     def inline(self, fields: dict[str, Any]) -> Any:
         """The result for one record."""
-        counts = self.counts
-        made = counts.calls + counts.untimed
-        if made >= self._timed_from or self.is_heard:
-            self._timed_from = made + 1 + (UNTIMED if made >= _ALL_TIMED else 0)
-            return self._timed(fields)
-        counts.untimed += 1
+        if not self.counts.ahead:
+            return self.timed(fields)
+        self.counts.ahead -= 1
         try:
-            value = self._call(fields)
+            value = self.call(fields)
         except BaseException:
-            counts.failed_calls += 1
+            self.counts.failed_calls += 1
             raise
         return NO_RESULT if value is None else value
 
-    def _timed(self, fields: dict[str, Any]) -> Any:
+    def timed(self, fields: dict[str, Any]) -> Any:
+        """The same, by the clock; the next ones may be without: `counts` has how many."""
+        counts = self.counts
+        if not self.is_heard and counts.calls + counts.untimed >= _ALL_TIMED:
+            counts.untimed += UNTIMED
+            counts.ahead = UNTIMED
         begun_s = perf_counter()
         try:
-            value = self._call(fields)
+            value = self.call(fields)
         except BaseException as error:
             self._observer.called(1, perf_counter() - begun_s, users(error))
             raise
@@ -66,7 +67,7 @@ class Executor:
         begun_s = perf_counter()
         error: BaseException | None = None
         try:
-            values.extend(map(self._call, records))
+            values.extend(map(self.call, records))
         except StreamprocError as raised:
             error = raised
         except BaseException as raised:
@@ -80,7 +81,7 @@ class Executor:
         slot.begin(self._stage)
         begun_s = self._observer.started(self._stage.name, 1)
         try:
-            value = await self._call(fields)
+            value = await self.call(fields)
             slot.end()
         except BaseException as error:
             failure = self.failure(begun_s, slot, error)

@@ -102,7 +102,18 @@ class Program:
             try:
                 if stage.when is not None and not stage.when(document.fields):
                     continue
-                made = _apply(stage, document, executor.inline(document.fields))
+                counts = executor.counts
+                if counts.ahead:  # as `Executor.inline`, without its frame
+                    counts.ahead -= 1
+                    try:
+                        value = executor.call(document.fields)
+                    except BaseException:
+                        counts.failed_calls += 1
+                        raise
+                    value = NO_RESULT if value is None else value
+                else:
+                    value = executor.timed(document.fields)
+                made = _apply(stage, document, value)
             except BaseException as error:
                 return self._failed(stage, users(error), document, batch, i)
             if made is not None:
