@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 import click
 
 from streamproc.cli.leave import say
-from streamproc.codec import encode
 from streamproc.secrets import HIDDEN
 from streamproc.shown import as_json, one_line
 
@@ -34,6 +32,7 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
     from streamproc.config.masking import masked
+    from streamproc.config.toml import pipeline_file
     from streamproc.enrichers.imports import look_in_working_directory
 
     look_in_working_directory()
@@ -42,7 +41,8 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])
-    for line in _toml(masked(_unfilled(shown, written), lambda _: HIDDEN)):
+    text = pipeline_file(masked(_unfilled(shown, written), lambda _: HIDDEN))
+    for line in text.rstrip("\n").split("\n"):
         click.echo(as_json(line))
     for note in pipeline.notes:
         click.echo(f"# {one_line(note)}")
@@ -79,28 +79,3 @@ def _unfilled(value: Any, written: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(written, list | tuple):
         return [_unfilled(v, w) for v, w in zip(value, written, strict=False)]
     return value
-
-
-def _toml(settings: dict[str, Any]) -> list[str]:
-    """The settings as TOML; what has no value is left out."""
-    stages = settings.pop("stage")
-    out = _members(settings)
-    for stage in stages:
-        out += ["", "[[stage]]", *_members(stage)]
-    return out
-
-
-def _members(table: dict[str, Any]) -> list[str]:
-    return [f"{_key(k)} = {_value(v)}" for k, v in table.items() if v not in (None, {}, [])]
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else encode(name).decode()
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(_members(value)) + " }" if _members(value) else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return encode(value).decode()

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.executor import Executor
+from streamproc.engines.results import apply
 from streamproc.engines.slot import Slot
 from streamproc.engines.users import failed_of, users
 from streamproc.errors import (
@@ -31,7 +32,6 @@ from streamproc.record import (
     WHITESPACE,
     Batch,
     Failed,
-    FanOutResult,
     Note,
 )
 
@@ -91,7 +91,7 @@ class Program:
         if error is not None:
             return self._failed(stage, error, document, batch, i, attempts)
         try:
-            made = _apply(stage, document, value)
+            made = apply(stage, document, value)
         except BaseException as raised:
             return self._failed(stage, users(raised), document, batch, i, attempts)
         return document.line if made is None else _combined([each.line for each in made])
@@ -113,7 +113,7 @@ class Program:
                     value = NO_RESULT if value is None else value
                 else:
                     value = executor.timed(document.fields)
-                made = _apply(stage, document, value)
+                made = apply(stage, document, value)
             except BaseException as error:
                 return self._failed(stage, users(error), document, batch, i)
             if made is not None:
@@ -149,7 +149,7 @@ class Program:
                 else:
                     slot.arrive(stage, document)
                     value = await executor.awaited(document.fields, slot)
-                made = _apply(stage, document, value)
+                made = apply(stage, document, value)
             except BaseException as error:
                 failure = slot.end_failed(users(error, awaited=True))
                 return self._failed(stage, failure, document, batch, i, slot.attempts)
@@ -218,44 +218,11 @@ class Program:
         attempts: int = 1,
     ) -> Note:
         if isinstance(error, SourcesError):
-            _apply(stage, document, error.kept)
+            apply(stage, document, error.kept)
         elif not isinstance(error, RecordError):
             log.debug("stage %s failed", stage.name, exc_info=error)
         failed = failed_of(error, stage.name, attempts)
         return self.on_error.refuse(failed, batch, i, document)
-
-
-def _apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] | None:
-    """Put `value` where the stage's result goes; returns what the record was replaced by."""
-    if stage.replaces:
-        if isinstance(value, list):
-            return [document.replace(_expect_dict(stage, each)) for each in value]
-        return () if value is NO_RESULT else (document.replace(_expect_dict(stage, value)),)
-    if type(value) is FanOutResult:
-        for into, part in value.parts:
-            _put(stage, document, into, part)
-    else:
-        _put(stage, document, stage.into, value)
-    return None
-
-
-def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: Any) -> None:
-    if value is NO_RESULT:
-        return
-    if into is not None:
-        document.put(into, value)
-    elif value is not None:
-        document.merge(_expect_dict(stage, value, document))
-
-
-def _expect_dict(stage: Stage, value: Any, document: Document | None = None) -> dict[str, Any]:
-    if isinstance(value, dict):
-        if "_error" in value and document is not None and not document.had_already(value):
-            raise RecordError("exception", "returned the key _error, which is reserved")
-        return value
-    kind = type(value).__name__
-    hint = "" if stage.replaces else "; to keep any JSON value give the stage a name: -e NAME=SPEC"
-    raise RecordError("exception", f"returned {kind}, expected a dict or None{hint}")
 
 
 def _combined(outcomes: list[Outcome]) -> Outcome:

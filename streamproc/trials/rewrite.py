@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamproc.codec import encode
+from streamproc.config.toml import inline
 from streamproc.errors import OutputError
 from streamproc.trials.cases import Case
 from streamproc.trials.running import Result, updated
@@ -49,7 +50,7 @@ def _item(record: Mapping[str, Any]) -> Any:
     if not _is_toml(record):
         text = encode(record).decode()
         return tomlkit.string(text, literal="'" not in text)
-    return _inline(record)
+    return inline(record)
 
 
 def _is_toml(value: Any) -> bool:
@@ -58,18 +59,3 @@ def _is_toml(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_toml, value))
     return value is not None and not (isinstance(value, int) and value.bit_length() > 63)
-
-
-def _inline(value: Any) -> Any:
-    import tomlkit
-
-    if isinstance(value, dict):
-        table = tomlkit.inline_table()
-        for name, each in value.items():
-            table.append(name, _inline(each))
-        return table
-    if isinstance(value, list):
-        array = tomlkit.array()
-        array.extend(map(_inline, value))
-        return array
-    return tomlkit.item(value)
