@@ -1,7 +1,9 @@
 """What this instance holds of the topics: how it gets partitions, pauses them, gives them back.
 
-All of it runs in the Kafka thread, half of it in librdkafka's callbacks: nothing may be raised
-there, because confluent_kafka makes of it what no `except` catches.
+All of it runs in the Kafka thread, half of it in librdkafka's callbacks. Nothing may be raised
+there, because confluent_kafka makes of it what no `except` catches; and `poll`, `consume`, `close`
+and `list_topics` may not be called there: the callback after that one would abort the process,
+as confluent_kafka keeps the state of one such call only (`CallState_end` in its 2.16).
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ class Assignment:
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
         self.lag: int | None = None  # messages that are there and not fetched
         self.has_begun = False
+        self._is_count_due = False
         self._has_taken = False
 
     def connect(self, timeout_s: float) -> None:
@@ -82,8 +85,21 @@ class Assignment:
                 self._host.consumer, self._settings.brokers, topic, timeout_s
             )
 
+    def count_if_due(self) -> None:
+        """Topics grow; whoever gets an assignment may be told so by that. Not in a callback."""
+        while self._is_count_due and not self._host.is_closing:
+            try:
+                self._count_again()
+            except self._kafka.KafkaException as raised:  # the broker may just be away
+                if not self._host.is_passing(raised.args[0]):
+                    self._host.fail(raised.args[0])
+                    return
+                client.log.debug("kafka: %s", raised.args[0].str())
+                self._host.wait_for_job(_AGAIN_S)
+            else:
+                self._is_count_due = False
+
     def _count_again(self) -> None:
-        """Topics grow; whoever gets an assignment may be told so by that."""
         for topic in self._settings.topics:
             found = self._host.consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
             if found.error is not None:
@@ -174,7 +190,7 @@ class Assignment:
 
     def is_group_at_end(self) -> bool:
         """Whether others have done all there is; False also when nobody answers."""
-        if self._settings.group is None or not self._has_taken:
+        if self._settings.group is None or not self._has_taken or self._is_count_due:
             return False
         consumer, kind = self._host.consumer, self._kafka.TopicPartition
         places = [kind(topic, each) for topic, all_ in self.partitions.items() for each in all_]
@@ -210,10 +226,10 @@ class Assignment:
 
     def _on_assign(self, partitions: list[Any]) -> None:
         consumer = self._host.consumer
+        self._is_count_due = True
         self.look()
         while not self._host.is_closing:  # the broker may just be away
             try:
-                self._count_again()
                 # what was lost without a word, and is ours in this generation again
                 lost = set(self._lost)
                 again = [self._kafka.TopicPartition(*place) for place in lost]

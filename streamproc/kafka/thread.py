@@ -128,6 +128,7 @@ class KafkaThread(threading.Thread):
         self.assignment.look_around()
         self.assignment.pause_only(set(self._listener.full_partitions()))
         first = self.consumer.poll(_IDLE_S)
+        self.assignment.count_if_due()
         if first is not None:
             self._deliver([first, *self.consumer.consume(MOST_MESSAGES, 0)])
 
@@ -140,6 +141,7 @@ class KafkaThread(threading.Thread):
             return
         self.assignment.pause_only()
         message = self.consumer.poll(_IDLE_S)  # stay in the group
+        self.assignment.count_if_due()
         if message is not None:
             self._deliver([message])
 

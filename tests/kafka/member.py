@@ -114,6 +114,7 @@ class Member:
 
     async def fetch(self) -> None:
         while True:
+            self.assignment.count_if_due()
             if messages := self.consumer.consume(self.dice.randrange(1, 4)):
                 self.thread.loop.call_soon(self.source.received, messages, [])
             await asyncio.sleep(0.1 + self.dice.random() * 0.2)
@@ -180,7 +181,8 @@ class Member:
         kept, self.silent = self.silent, set()
         for p in [*partitions, *kept]:
             world.owner[p] = "us"
-        self.assignment._on_assign([TopicPartition(IN, p) for p in partitions])
+        with self.consumer.callback():
+            self.assignment._on_assign([TopicPartition(IN, p) for p in partitions])
 
     async def revoke(self, partitions: Sequence[int]) -> None:
         """These go elsewhere; meanwhile anything may happen."""
@@ -211,7 +213,8 @@ class Member:
     def lose(self) -> None:
         """We are told that all is lost."""
         held = list(self.consumer.positions)
-        self.assignment._on_revoke([TopicPartition(IN, p) for p in held], is_lost=True)
+        with self.consumer.callback():
+            self.assignment._on_revoke([TopicPartition(IN, p) for p in held], is_lost=True)
         self.consumer.positions.clear()
         self.consumer.member = b""
 
@@ -222,7 +225,8 @@ class Member:
         self.silent = set(self.consumer.positions) & set(partitions)
         if gone:
             places = [TopicPartition(IN, p) for p in gone]
-            self.assignment._on_revoke(places, is_lost=False)
+            with self.consumer.callback():
+                self.assignment._on_revoke(places, is_lost=False)
             self.consumer.positions = {
                 p: at for p, at in self.consumer.positions.items() if p not in gone
             }

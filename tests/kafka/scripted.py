@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -223,6 +224,16 @@ class ScriptedConsumer:
         self.world = world
         self.member, self.generation = b"", -1
         self.positions: dict[int, int] = {}
+        self.is_called_back = False
+
+    @contextmanager
+    def callback(self) -> Iterator[None]:
+        """While it lasts, some calls would abort the process (`kafka/assignment.py`)."""
+        self.is_called_back = True
+        try:
+            yield
+        finally:
+            self.is_called_back = False
 
     def consumer_group_metadata(self) -> bytes:
         return metadata_of(self.member, self.generation)
@@ -236,6 +247,7 @@ class ScriptedConsumer:
         return 0, len(self.world.logs[place.partition])
 
     def list_topics(self, topic: str, **_: Any) -> Any:
+        assert not self.is_called_back
         found = SimpleNamespace(error=None, partitions=dict.fromkeys(self.world.logs))
         return SimpleNamespace(topics={topic: found})
 
