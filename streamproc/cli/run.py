@@ -65,6 +65,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
         log_json()
     enrich, is_dry_run = given.pop("enrich"), given.pop("dry_run")
     overrides = {name: value for name, value in given.items() if value is not None}
+    _set_aside_tables(inputs, overrides)
     if enrich:
         overrides["stage"] = [stage_of(spec) for spec in enrich]
     apply_http_flags(overrides.get("stage", ()), overrides)
@@ -123,6 +124,14 @@ def _try(stage: StageSettings) -> Sequence[str]:
 
     look_in_working_directory()
     return problems_of(stage)
+
+
+def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+    """INPUT and -o win over [source] and [sink] of the pipeline file, as every flag does."""
+    if inputs:
+        overrides["source"] = None
+    if "output" in overrides:
+        overrides["sink"] = None
 
 
 def _name_ends(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:

@@ -72,6 +72,9 @@ FILES = {
         "stage[0].http.auth.bearer", "EMPTY is empty", "set it"
     ),
     '[[stage]]\nfilter = "x"\ninto = "y"': ("stage[0].into", "a filter", "it replaces it"),
+    'output = "x"\n[sink]\nkafka = { brokers = "h:9", topic = "t" }': (
+        "output", "there is a [sink] too", "leave one of them out"
+    ),
 }  # fmt: skip
 
 USAGE = {
@@ -185,6 +188,21 @@ def test_stages_that_are_replaced(run: Any, folder: Path) -> None:
     assert b"-e replaces the stages of p.toml" in done.stderr
     (folder / "p.toml").write_text("ordered = false\n")
     assert run("-c", "p.toml", "-e", "none", stdin=b"{}\n").stderr == b""
+
+
+def test_ends_that_are_replaced(run: Any, folder: Path) -> None:
+    """INPUT and -o win over [source] and [sink] of the file: the pipeline is tried on a file."""
+    (folder / "p.toml").write_text(
+        '[source]\nkafka = { brokers = "127.0.0.1:1", topics = ["in"] }\n'
+        '[sink]\nkafka = { brokers = "127.0.0.1:1", topic = "out" }\n'
+        '[[stage]]\nbuiltin = "none"\n'
+    )
+    (folder / "in.jsonl").write_bytes(b'{"a":1}\n')
+    done = run("-c", "p.toml", "in.jsonl", "-o", "out.jsonl")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (folder / "out.jsonl").read_bytes() == b'{"a":1}\n'
+    done = run("-c", "p.toml", "-", "-o", "-", stdin=b'{"a":2}\n')
+    assert (done.returncode, done.stdout, done.stderr) == (0, b'{"a":2}\n', b"")
 
 
 def test_a_text_in_double_quotes(run: Any) -> None:
