@@ -29,7 +29,7 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
-from streamproc.http.head import check_size
+from streamproc.http.head import BODILESS, announces_body, check_size
 
 MAX_HEADERS = MAX_HEADER_BYTES // 4  # the shortest takes four bytes
 _WITHOUT_BODY = ("GET", "DELETE", "HEAD")
@@ -115,6 +115,8 @@ class Protocol(ResponseHandler):
         message, _ = data
         if message.code >= 200:
             self.has_begun_answer = True
+            if message.code in BODILESS and announces_body(message.raw_headers):
+                self.force_close()  # a body that must not come would be the next one's answer
             if self.received_bytes > MAX_HEADER_BYTES:
                 try:
                     check_size(message.raw_headers)

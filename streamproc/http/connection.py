@@ -22,12 +22,11 @@ from streamproc.http.contract import (
     reset,
     too_large,
 )
-from streamproc.http.head import Head, check_size
+from streamproc.http.head import BODILESS, Head, announces_body, check_size
 from streamproc.http.intake import Intake
 from streamproc.memory import LARGE_BYTES
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
-_FRAMING = (b"content-length", b"transfer-encoding")
 _FRAMING_SHARE = 16  # chunk headers and extensions: at most so many bytes for one of the body
 
 
@@ -157,7 +156,7 @@ class Connection(asyncio.Protocol):
 
     def _end_early(self, answer: Answer, reason: str) -> None:
         self._answer = None
-        if self._in_body and not reason and not self._has_framing():
+        if self._in_body and not reason and not announces_body(Head(self._head)):
             try:
                 answer.set_result(self._made_response(self._parser.get_status_code()))
             except CallError as error:
@@ -209,7 +208,10 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= 200:
             self._response = self._made_response(status)
-            self._until_close = not self._parser.should_keep_alive()  # known in this callback
+            # both known in this callback; a body that must not come would be the next one's answer
+            self._until_close = not self._parser.should_keep_alive() or (
+                status in BODILESS and announces_body(Head(self._head))
+            )
         elif status == 101:
             raise bad_answer("it switched protocols, which nobody asked for")
         else:
@@ -244,10 +246,6 @@ class Connection(asyncio.Protocol):
         if share is not None and len(inflated) > LARGE_BYTES:
             share.hold(len(inflated))
         return Response(status, head, inflated)
-
-    def _has_framing(self) -> bool:
-        """Whether the answer says where it ends; else it ends with the connection."""
-        return any(name.lower() in _FRAMING for name, _ in Head(self._head))
 
     def _finish(self, response: Response) -> None:
         answer = self._answer

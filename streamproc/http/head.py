@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from streamproc.http.contract import MAX_HEADER_BYTES, Headers, too_large
 
+BODILESS = (204, 304)  # an answer with one of these has no body, whatever its headers say
+_FRAMING = (b"content-length", b"transfer-encoding")
+
 
 class Head(Struct, frozen=True, gc=False):
     """Headers as they came, in their order, trailers and interim answers (1xx) apart.
@@ -26,6 +29,11 @@ class Head(Struct, frozen=True, gc=False):
     def may_have(self, name: bytes) -> bool:
         """False if there is no header `name` (lower case)."""
         return self.data.lower().find(name) >= 0
+
+
+def announces_body(headers: Headers) -> bool:
+    """Whether they say where a body ends that is not empty; without that its connection ends it."""
+    return any(name.lower() in _FRAMING and value != b"0" for name, value in headers)
 
 
 def check_size(headers: Headers) -> None:

@@ -176,6 +176,31 @@ def test_the_rest_of_a_request_does_not_follow_its_answer(world: World) -> None:
     assert sum(received) < 30_000_000
 
 
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_a_body_that_must_not_come_is_not_the_next_answer(world: World, status: bytes) -> None:
+    """An answer without one that announces one: what follows on its connection is nobody's."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await head(reader)
+        if connections > 1:
+            writer.write(OK)
+        else:
+            writer.write(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\n" % status)
+            await head(reader)
+            writer.write(b"hello" + OK)
+
+    async def main() -> None:
+        async with asking(world, serve) as (client, request):
+            assert (await outcome(client, request()))[:2] == (int(status[:3]), b"")
+            assert (await outcome(client, request()))[:2] == (200, b"ok")
+
+    world.run(main())
+    assert connections == 2
+
+
 def test_a_cancelled_upload_is_over_at_once(world: World) -> None:
     """Even if the other side never reads it."""
     has_come, is_over = asyncio.Event(), asyncio.Event()
