@@ -19,6 +19,10 @@ def start() -> None:
         if sys.path[:1] == [folder]:
             del sys.path[0]
 
+    from streamproc.cli.early import leave_on_signals
+
+    leave_on_signals()
+
     from streamproc.cli.main import main
 
     main()

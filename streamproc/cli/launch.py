@@ -18,6 +18,7 @@ from streamproc.assembly import Endpoints, Pipeline
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
+from streamproc.counters import RunCounters
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import Interrupted, OutputError
 from streamproc.pipeline.run import Run
@@ -36,7 +37,7 @@ _UNBLOCK_S = 1.0  # how long a busy loop may ignore the second signal before it 
 def launch(
     settings: Settings, inputs: list[str], output: str | None, notes: Sequence[str] = ()
 ) -> int:
-    """Run the pipeline of `settings` and return the exit code. Raises `ConfigError`.
+    """Run the pipeline of `settings` and return the exit code; an error is told.
 
     `notes` are told once all is open.
     """
@@ -44,6 +45,18 @@ def launch(
     if settings.progress:
         write_beside_progress()
     configure(settings.log_level, settings.log_format, sys.stderr)
+    try:
+        return _open_and_run(settings, inputs, output, notes)
+    except Exception as error:
+        code = report(error)
+    if settings.summary is not None:  # a person sees why there was no run
+        _say_summary(settings, Summary.of(RunCounters(), 0.0, code))
+    return code
+
+
+def _open_and_run(
+    settings: Settings, inputs: list[str], output: str | None, notes: Sequence[str]
+) -> int:
     data_in, data_out = _take_descriptors("-" in inputs, output is None and settings.sink is None)
     look_in_working_directory()
     settings = within_limit(settings)
@@ -71,7 +84,7 @@ class _Session:
         self._progress: Any = None
 
     async def run(self, ends: Endpoints) -> int:
-        """Returns the exit code, whatever happens."""
+        """Returns the exit code. Raises what kept the run from beginning."""
         task = asyncio.current_task()
         assert task is not None
         # until the run listens itself, a signal ends whatever is being opened
@@ -85,13 +98,13 @@ class _Session:
                 on_start=lambda run, engine: self._begin(run, engine, ends),
             )
         except asyncio.CancelledError:
-            return 128 + (self._shutdown.signal or signal.SIGINT)
+            code = 128 + (self._shutdown.signal or signal.SIGINT)
+            summary = Summary.of(RunCounters(), 0.0, code)
         except Exception as error:
             self._end()
-            code = report(error)
-            account = getattr(error, "summary", None)
-            if account is None:
-                return code
+            if (account := getattr(error, "summary", None)) is None:
+                raise
+            report(error)
             summary = account
         self._end()
         self._last_words(summary)
@@ -149,11 +162,15 @@ class _Session:
                 remark(each)
             if digest := run.failures.digest():
                 remark(*digest)
-        form = self._settings.summary or ("text" if _stderr_is_terminal() else "none")
-        if form == "json":
-            say(summary.json(), most=sys.maxsize)
-        elif form == "text":
-            say(summary.text())
+        _say_summary(self._settings, summary)
+
+
+def _say_summary(settings: Settings, summary: Summary) -> None:
+    form = settings.summary or ("text" if _stderr_is_terminal() else "none")
+    if form == "json":
+        say(summary.json(), most=sys.maxsize)
+    elif form == "text":
+        say(summary.text())
 
 
 class _Signals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
 
@@ -80,9 +79,6 @@ def _wants_json(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda n, _: os._exit(128 + n))  # nothing was read yet
     _hide_secrets(sys.argv[1:])
     if _wants_json(sys.argv[1:]):
         log_json()
