@@ -11,17 +11,31 @@ from streamproc.errors import InputError
 _HEAD_BYTES = 16 * 1024
 _LINES = 20  # of the head that are looked at
 
-_MAGIC = (
+_MAGIC = (  # what it begins with, what that is, what makes lines of it
     (b"\x1f\x8b", "compressed with gzip", "zcat"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "zstd -dc"),
     (b"BZh", "compressed with bzip2", "bzcat"),
     (b"\xfd7zXZ\x00", "compressed with xz", "xzcat"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", "lz4 -dc"),
     (b"PK\x03\x04", "a zip archive", "unzip -p"),
     (b"\xff\xfe", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
     (b"{\x00", "UTF-16", "iconv -f UTF-16LE -t UTF-8"),
     (b"\x00{", "UTF-16", "iconv -f UTF-16BE -t UTF-8"),
 )
+_ON_STDIN = {"unzip -p": "funzip", "tar -xOf": "tar -xOf -"}
+_TABLES = (  # what has to be read as a file, and with what
+    (b"PAR1", "Parquet", """duckdb -jsonlines -c "FROM '{name}'\""""),
+    (b"Obj\x01", "Avro", "avro-tools tojson {name}"),
+    (b"ARROW1\x00\x00", "an Arrow file", ""),
+    (b"SQLite format 3\x00", "an SQLite database",
+     "sqlite3 -json {name} 'SELECT * FROM t' | jq -c '.[]'"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document", ""),
+    (b"%PDF-", "a PDF document", ""),
+)  # fmt: skip
+_OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")  # in a zip archive
+_TAR_AT = 257  # of a tar archive's magic
+_YAML = re.compile(rb"\s*(?:-(?:\s|$)|#|[\w.-]+:(?:\s|$))|---(?:\s|$)|%YAML ")
 _OR_FLAG = ", or read it with --input-format json"
 
 
@@ -40,9 +54,7 @@ def refuse_others(name: str, head: bytes) -> None:
     record and no reason: all that is seen has to look like the other format.
     """
     head = head[:_HEAD_BYTES]
-    for magic, what, program in _MAGIC:
-        if head.startswith(magic):
-            raise _refusal(name, what, program)
+    _refuse_binary(name, head)
     lines = [line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:_LINES]]
     first, *rest = [line for line in lines if line] or [b""]
     if _is_array(first, rest):
@@ -53,6 +65,25 @@ def refuse_others(name: str, head: bytes) -> None:
         if _is_table(first, rest, separator):
             flags = f"--i{flag}" if flag else "--icsv --ifs ';'"
             raise _refusal(name, what, f"mlr {flags} --ojsonl cat")
+    if re.match(rb"(?i)<(?:!doctype html|html)\b", first):
+        raise InputError(f"{_place(name)} is HTML, maybe the page of an error: expected JSON Lines")
+    if _is_xml(first, rest):
+        raise _table(name, "XML", "yq -p xml -o json -I 0 '.path.to.records[]' {name}")
+    if rest and all(_YAML.match(line) for line in (first, *(rest[:-1] or rest))):
+        raise _refusal(name, "YAML", "yq -o json -I 0 '.[]'")
+
+
+def _refuse_binary(name: str, head: bytes) -> None:
+    if head.startswith(b"PK\x03\x04") and head.startswith(_OFFICE, 30):
+        raise _table(name, "an Office document", "")
+    if head.startswith(b"ustar", _TAR_AT):
+        raise _refusal(name, "a tar archive", "tar -xOf")
+    for magic, what, program in _MAGIC:
+        if head.startswith(magic):
+            raise _refusal(name, what, program)
+    for magic, what, program in _TABLES:
+        if head.startswith(magic):
+            raise _table(name, what, program)
 
 
 def _is_array(first: bytes, rest: Sequence[bytes]) -> bool:
@@ -69,8 +100,26 @@ def _is_table(first: bytes, rest: Sequence[bytes], separator: bytes) -> bool:
     return all(line.count(separator) >= count for line in whole)
 
 
+def _is_xml(first: bytes, rest: Sequence[bytes]) -> bool:
+    if any(line[:1] in (b"{", b"[") for line in rest):
+        return False
+    return first.startswith(b"<?xml") or (
+        len(rest) > 0 and re.match(rb"<[A-Za-z!]", first) is not None
+    )
+
+
 def _refusal(name: str, what: str, program: str, more: str = "") -> InputError:
-    place = "stdin" if name == "<stdin>" else name
-    if place == "stdin":
-        return InputError(f"stdin is {what}: pipe it through {program} before streamproc{more}")
+    if name == "<stdin>":
+        through = _ON_STDIN.get(program, program)
+        return InputError(f"stdin is {what}: pipe it through {through} before streamproc{more}")
     return InputError(f"{name} is {what}: {program} {name} | streamproc ...{more}")
+
+
+def _table(name: str, what: str, program: str) -> InputError:
+    file = "FILE" if name == "<stdin>" else name
+    how = f", for instance with {program.format(name=file)}" if program else ""
+    return InputError(f"{_place(name)} is {what}: make JSON Lines of it first{how}")
+
+
+def _place(name: str) -> str:
+    return "stdin" if name == "<stdin>" else name

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,34 @@ from tests.conftest import records
 LINES = b'{"id":1,"x":19.90}\n{"id":2,"x":1e3}\n'
 RECORDS = [json.loads(line) for line in LINES.splitlines()]
 PRETTY = b"\n".join(json.dumps(record, indent=2).encode() for record in RECORDS)
+
+
+def tar(data: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo("a.jsonl")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return made.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(name, "<a/>")
+    return made.getvalue()
+
+
 OTHERS = {
     "a.gz": (gzip.compress(LINES), "compressed with gzip", "zcat"),
     "a.zst": (b"\x28\xb5\x2f\xfd" + LINES, "compressed with zstd", "zstd -dc"),
     "a.bz2": (bz2.compress(LINES), "compressed with bzip2", "bzcat"),
     "a.xz": (lzma.compress(LINES), "compressed with xz", "xzcat"),
     "a.zip": (b"PK\x03\x04" + LINES, "a zip archive", "unzip -p"),
+    "a.lz4": (b"\x04\x22\x4d\x18" + LINES, "compressed with lz4", "lz4 -dc"),
+    "a.tar": (tar(LINES), "a tar archive", "tar -xOf"),
+    "a.yaml": (b"---\n- id: 1\n  name: a\n- id: 2\n", "YAML", "yq -o json -I 0"),
+    "b.yaml": (b"# leads\nid: 1\ntags:\n  - x\n", "YAML", "yq -o json -I 0"),
     "array": (json.dumps(RECORDS).encode(), "one JSON array", "jq -c '.[]'"),
     "array2": (json.dumps(RECORDS, indent=1).encode(), "one JSON array", "--input-format json"),
     "pretty": (PRETTY, "JSON over several lines", "jq -c ."),
@@ -37,6 +62,35 @@ OTHERS = {
     "utf16le": (LINES.decode().encode("utf-16-le"), "UTF-16", "iconv -f UTF-16LE"),
     "utf16be": (LINES.decode().encode("utf-16-be"), "UTF-16", "iconv -f UTF-16BE"),
 }
+NO_LINES = {
+    "a.xml": (b'<?xml version="1.0"?>\n<a><b/></a>\n', "XML", "yq -p xml"),
+    "b.xml": (b"<leads>\n<lead/>\n</leads>\n", "XML", "yq -p xml"),
+    "a.parquet": (b"PAR1\x15\x04" + LINES, "Parquet", "duckdb"),
+    "a.avro": (b"Obj\x01\x02" + LINES, "Avro", "avro-tools tojson"),
+    "a.arrow": (b"ARROW1\0\0" + LINES, "an Arrow file", ""),
+    "a.db": (b"SQLite format 3\0" + LINES, "an SQLite database", "sqlite3 -json"),
+    "a.pdf": (b"%PDF-1.4\n" + LINES, "a PDF document", ""),
+    "a.xlsx": (zipped("[Content_Types].xml"), "an Office document", ""),
+    "a.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + LINES, "an Office document", ""),
+}
+
+
+@pytest.mark.parametrize("name", NO_LINES)
+def test_what_is_no_text_is_told(name: str) -> None:
+    """There is no filter for it: a file has to be made of it first, and with what."""
+    data, what, program = NO_LINES[name]
+    for place in (name, "stdin"):
+        with pytest.raises(InputError) as raised:
+            refuse_others("<stdin>" if place == "stdin" else place, data)
+        assert str(raised.value).startswith(f"{place} is {what}: make JSON Lines of it first")
+        assert program in str(raised.value)
+
+
+def test_a_page_is_told() -> None:
+    """What a service says instead of the data that was asked for."""
+    for page in (b"<!DOCTYPE html><title>Sorry</title>", b"<html>\n<body>no</body>\n</html>\n"):
+        with pytest.raises(InputError, match=r"^stdin is HTML, maybe the page"):
+            refuse_others("<stdin>", page)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -56,7 +110,9 @@ def test_another_format_is_told(name: str) -> None:
     [
         b"", b"\n", b"{", b"{}", b"bad\n", b"bad, worse\n", LINES, b"\xef\xbb\xbf" + LINES,
         b"[1]\n" + LINES, b'[{"a":1}]\n' + LINES, b"[]\n", b"bad, line\n" + LINES,
-        b"{\n" + LINES, b'"a,b"\n' + LINES, b"not, json\nno comma\n",
+        b"<oops>\n", b"<oops>\n" + LINES, b"<13>Oct 11 su: failed\n" * 3,
+        b"a: 1\n", b"a: 1\n" + LINES,
+        b"ORCHID\n", b"{\n" + LINES, b'"a,b"\n' + LINES, b"not, json\nno comma\n",
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_no_other_format(data: bytes) -> None:
