@@ -36,7 +36,7 @@ from typing import Any
 # What the command returns, of errors and of runs that went to an end.
 EXIT_CODES = {
     "0": "end of input, no record failed",
-    "1": "a bug in streamproc; or more calls than `-j` ignored their cancellation",
+    "1": "a bug in streamproc; or out of memory; or over `-j` calls ignored their cancellation",
     "2": "usage",
     "3": "finished; some records failed, or none has a field that a stage names; or a test failed",
     "4": "stopped by `--max-errors` or `--on-error stop`",
@@ -269,6 +269,7 @@ class Unfinished(BaseException):
 def described(error: BaseException) -> str:
     """Type and message of an error in user code."""
     try:
-        return f"{type(error).__name__}: {error}"
+        message = str(error)
     except Exception:  # its __str__ is broken, too
-        return type(error).__name__
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

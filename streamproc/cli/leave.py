@@ -20,6 +20,10 @@ from streamproc.errors import (
 )
 from streamproc.shown import MOST, one_line, traceback_lines
 
+_OUT_OF_MEMORY = (
+    "out of memory: let it have more (ulimit -v), or hold less at once "
+    "(--max-memory, -j, --max-line-bytes)"
+)
 _TRUSTED = 5000  # characters of what the command line and the pipeline file say
 
 
@@ -85,6 +89,9 @@ def report(error: BaseException) -> int:
         for line in lines_of(error):
             tell(line, most=_TRUSTED)
         return error.exit_code
+    if isinstance(error, MemoryError):
+        tell(_OUT_OF_MEMORY)
+        return 1
     trace = traceback_lines(error)
     if _logs_json:
         tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
