@@ -84,7 +84,7 @@ class Attendance(Struct):
     """Counts of one stage's records.
 
     `wanted` are those for which its `when` was true. `asked_for` is what that looks at, `used`
-    what the stage itself does.
+    what the stage itself does, `answered` what its `select` looks at in answers.
     """
 
     wanted: int = 0
@@ -92,6 +92,7 @@ class Attendance(Struct):
     skipped_missing_field: int = 0
     asked_for: Watch = field(default_factory=Watch)
     used: Watch = field(default_factory=Watch)
+    answered: Watch = field(default_factory=Watch)
 
     @property
     def skipped(self) -> int:
@@ -105,9 +106,11 @@ class Attendance(Struct):
         self.skipped_missing_field += other.skipped_missing_field
         self.asked_for.add(other.asked_for)
         self.used.add(other.used)
+        self.answered.add(other.answered)
 
     def reset(self) -> None:
         """Begin again."""
         self.wanted = self.skipped_when = self.skipped_missing_field = 0
         self.asked_for.begin()
         self.used.begin()
+        self.answered.begin()

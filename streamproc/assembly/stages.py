@@ -262,12 +262,22 @@ class StageBuilder:
             self.targets[name] = (builder.url.target, options)
         if options.tls.dangerously_accept_any_certificate:
             log.warning("stage %s: any certificate is accepted, so anybody can answer", name)
+        answers = self._answers(name, http.select)
         repeat_when = retry_of(settings).when
         if settings.batch is None:
-            return HttpEnricher(builder, client, repeat_when=repeat_when)
-        bulk = HttpBulkEnricher(builder, client, repeat_when=repeat_when)
+            return HttpEnricher(builder, client, answers, repeat_when=repeat_when)
+        bulk = HttpBulkEnricher(builder, client, answers, repeat_when=repeat_when)
         bulk.key = getattr(settings.batch, "key", None)
         return bulk
+
+    def _answers(self, name: str, select: str | None) -> Watch:
+        """What watches for the fields of `select`; those of a fallback are not told."""
+        if select is None:
+            return Watch()
+        answers, records = Watch(fields_in(select), quoted=quoted_in(select)).begin(), self.records
+        if not records[name].answered.fields:
+            records[name].answered = answers
+        return answers
 
     def _connections(self, settings: StageSettings) -> int:
         most = getattr(settings.concurrency, "max", None)

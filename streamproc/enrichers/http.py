@@ -8,6 +8,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
+from streamproc.attendance import Watch
 from streamproc.codec import decode_finite, decoded_bytes
 from streamproc.enrichers.conditions import condition, expression
 from streamproc.enrichers.http_request import HttpCall, RequestBuilder
@@ -29,10 +30,18 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class HttpEnricher:
-    """Asks a service. `repeat_when`: JMESPath over status and body, true asks again."""
+    """Asks a service. `repeat_when`: JMESPath over status and body, true asks again.
+
+    `answers` watches what its `select` looks at.
+    """
 
     def __init__(
-        self, builder: RequestBuilder, client: Client, *, repeat_when: str | None = None
+        self,
+        builder: RequestBuilder,
+        client: Client,
+        answers: Watch,
+        *,
+        repeat_when: str | None = None,
     ) -> None:
         """Raises `ConfigError` for an expression that is none."""
         settings = builder.settings
@@ -40,6 +49,7 @@ class HttpEnricher:
         self._client = client
         self._ok = frozenset(range(200, 300) if settings.ok is None else settings.ok)
         self._missing = settings.missing
+        self._answers = answers
         self._select = expression("http.select", settings.select)
         self._repeat_when = condition("retry.when", repeat_when)
         self.prepare = builder.build
@@ -91,7 +101,11 @@ class HttpEnricher:
                 again=request.is_idempotent or not request.is_redirected,
                 status=response.status,
             )
-        return value if self._select is None else self._select(value)
+        if self._select is None:
+            return value
+        if self._answers.absent:
+            self._answers.look(value)
+        return self._select(value)
 
 
 def refused(request: Request, response: Response) -> CallError:

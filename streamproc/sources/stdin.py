@@ -48,7 +48,10 @@ class Descriptor:
         self._epoll: select.epoll | None = None
 
     async def read(self) -> bytes:
-        """The next bytes, empty at the end. Cancelling it loses nothing. Raises OSError."""
+        """The next bytes, empty at the end. Raises OSError.
+
+        Cancelled, it has taken nothing of a pipe; of a file a thread may still read a chunk.
+        """
         if self._is_file:
             if self._file is None:
                 from aiofiles.threadpool import wrap

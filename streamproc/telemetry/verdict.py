@@ -14,11 +14,15 @@ _SHOWN = 5  # names of fields
 
 
 def mistakes(records: Mapping[str, Attendance]) -> list[str]:
-    """Fields that a stage names and no record has: an error of the person, not of the records."""
+    """Fields that a stage names and that are never there: an error of the person."""
     return [
-        f"stage {name}: {_absent(path, absence, watch)}"
+        f"stage {name}: no {who} has {_absent(path, absence, watch)}"
         for name, each in records.items()
-        for watch in (each.used, each.asked_for)
+        for who, watch in (
+            ("record", each.used),
+            ("record", each.asked_for),
+            ("answer", each.answered),
+        )
         for path, absence in watch.absent.items()
         if absence.records >= ENOUGH
     ]
@@ -51,7 +55,7 @@ def untouched(summary: Summary, incoming_errors: str) -> Iterator[str]:
 
 
 def _absent(path: Path, absence: Absence, watch: Watch) -> str:
-    said = f'no record has the field "{".".join(path)}"'
+    said = f'the field "{".".join(path)}"'
     if len(path) == 1 and path[0] in watch.quoted:
         return f"{said}; a text stands in single quotes: '{path[0]}'"
     beside = sorted(absence.names)

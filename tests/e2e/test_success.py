@@ -103,3 +103,17 @@ def test_what_was_skipped_stands_in_both_summaries(run: Any, folder: Any, worker
     assert done.stderr.decode().endswith(
         "; who: 21 skipped by `when`; company: 31 skipped for want of a field\n"
     )
+
+
+@WORKERS
+def test_a_field_that_no_answer_has_is_a_mistake(run: Any, url: str, workers: str) -> None:
+    """As of records; an alternative and one answer that has it are enough."""
+    lines = b"".join(b'{"d":"a%d.example.org"}\n' % n for n in range(60))
+    stage = ("-w", workers, "-e", f"company={url}/v1/companies/{{d}}", "--set")
+    done = run(*stage, "company.http.select=nmae", stdin=lines)
+    line = 'stage company: no answer has the field "nmae", did you mean "name"?'
+    assert (done.returncode, said(done)) == (3, [line])
+    done = run(*stage, "company.http.select=nmae", "--allow-empty", stdin=lines)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = run(*stage, "company.http.select=nmae || name", stdin=lines)
+    assert (done.returncode, done.stderr) == (0, b"")
