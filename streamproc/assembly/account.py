@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.attendance import Attendance
 from streamproc.counters import StageMetrics
-from streamproc.engines.local import LocalEngine
+from streamproc.interfaces import Engine
 from streamproc.pipeline.run import Run
 from streamproc.telemetry.summary import Summary
-
-if TYPE_CHECKING:
-    from streamproc.engines.processes import ProcessEngine
 
 
 def account_of(
     run: Run,
-    engine: LocalEngine | ProcessEngine,
+    engine: Engine,
     ends: Endpoints,
     calls: Mapping[str, StageMetrics],
     records: Mapping[str, Attendance],
     *,
-    workers: int,
     begun_s: float,
 ) -> Summary:
     """The summary so far; `begun_s` by the monotonic clock."""
@@ -35,7 +30,7 @@ def account_of(
         run.exit_code,
         calls,
         records,
-        workers=workers,
+        workers=engine.workers,
         restarts=engine.restarts,
         lag=ends.source.lag,
     )

@@ -13,8 +13,8 @@ from uuid import uuid4
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
 from streamproc.counters import RunCounters
-from streamproc.engines.local import LocalEngine
 from streamproc.errors import CreateError
+from streamproc.interfaces import Engine
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
 from streamproc.telemetry.monitor_settings import MonitorSettings
@@ -24,7 +24,6 @@ from streamproc.version import __version__
 from streamproc.waits import summed
 
 if TYPE_CHECKING:
-    from streamproc.engines.processes import ProcessEngine
     from streamproc.telemetry.reading import Reading
     from streamproc.telemetry.vitals import Vitals
 
@@ -42,7 +41,7 @@ class Monitoring:
         self._calls = calls
         self._shutdown = shutdown
         self._run: Run | None = None
-        self._engine: LocalEngine | ProcessEngine | None = None
+        self._engine: Engine | None = None
         self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
         self._vitals: Vitals | None = None
         self._stack = ExitStack()
@@ -81,9 +80,7 @@ class Monitoring:
         if self._vitals is not None:
             self._vitals.open.append(part)
 
-    def begin(
-        self, run: Run, engine: LocalEngine | ProcessEngine, account: Callable[[], Summary]
-    ) -> None:
+    def begin(self, run: Run, engine: Engine, account: Callable[[], Summary]) -> None:
         """All is open. `account` is the summary so far."""
         self._run, self._engine, self._account = run, engine, account
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
 from streamproc.assembly.endpoints import Endpoints, on_error_of, selection_of
+from streamproc.assembly.engines import engine_of
 from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
@@ -27,7 +28,7 @@ from streamproc.assembly.given import (
 from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.stages import StageBuilder
-from streamproc.assembly.windows import window_of, window_records
+from streamproc.assembly.windows import bounds_of, window_records
 from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
@@ -36,15 +37,15 @@ from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
-from streamproc.interfaces import Audience
+from streamproc.interfaces import Audience, Engine
+from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.telemetry.observers import Observers
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 
-if TYPE_CHECKING:
-    from streamproc.engines.processes import ProcessEngine
+_IN_PYTHON = {"workers": 1}  # nobody's program starts processes without having been told to
 
 
 class Pipeline:
@@ -64,7 +65,7 @@ class Pipeline:
     def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: Any) -> None:
         tables, targets = tables_of(stages)
         try:
-            resolved = resolve({"stage": tables, **settings}, try_stage=problems_of)
+            resolved = resolve({"stage": tables, **_IN_PYTHON, **settings}, try_stage=problems_of)
             self._assemble(resolved, targets)
         except ConfigError as error:
             raise ConfigError(*map(in_python, error.problems)) from None
@@ -72,7 +73,8 @@ class Pipeline:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """The pipeline that a pipeline file describes. Raises `ConfigError`."""
-        return cls.from_settings(resolve(read_file(os.fspath(path)), try_stage=problems_of))
+        table = _IN_PYTHON | read_file(os.fspath(path))
+        return cls.from_settings(resolve(table, try_stage=problems_of))
 
     @classmethod
     def from_settings(
@@ -133,7 +135,7 @@ class Pipeline:
         sink: SinkLike,
         *,
         shutdown: Shutdown | None = None,
-        on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
+        on_start: Callable[[Run, Engine], None] = lambda run, engine: None,
     ) -> Summary:
         """Process `source` into `sink` to the end.
 
@@ -153,14 +155,17 @@ class Pipeline:
         ends: Endpoints,
         *,
         shutdown: Shutdown | None = None,
-        on_start: Callable[[Run, LocalEngine | ProcessEngine], None] = lambda run, engine: None,
+        on_start: Callable[[Run, Engine], None] = lambda run, engine: None,
     ) -> Summary:
         """The same, with source, sink and dead letters as `ends`."""
         settings = self.settings
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
-        count = worker_count(settings)
-        engine = self.local_engine() if count == 1 else self._process_engine(count)
+        window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
+        engine = engine_of(
+            settings, self._stages, self.local_engine(), self._process_engine, window,
+            ends.least_records,
+        )  # fmt: skip
         durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
         run: Run | None = None
@@ -191,7 +196,7 @@ class Pipeline:
                     sink=sink,
                     dead_letters=dead_letters,
                     forms=on_error_of(settings),
-                    window=window_of(settings, count, ends.least_records),
+                    window=window,
                     shutdown=shutdown,
                     ordered=settings.ordered,
                     max_errors=1 if settings.on_error == "stop" else settings.max_errors,
@@ -201,7 +206,7 @@ class Pipeline:
                 )
                 ends.join(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
-                account = partial(account_of, *parts, workers=count, begun_s=begun_s)
+                account = partial(account_of, *parts, begun_s=begun_s)
                 monitoring.begin(run, engine, account)
                 on_start(run, engine)
                 await run.run()
@@ -225,7 +230,7 @@ class Pipeline:
         places = CapacityLimiter(self.settings.concurrency)
         return LocalEngine(self._program(), places, records, self._waits, self._allowances)
 
-    def _process_engine(self, count: int) -> ProcessEngine:
+    def _process_engine(self, count: int) -> Engine:
         from streamproc.assembly.worker_pools import pool_of
         from streamproc.engines.processes import ProcessEngine
 

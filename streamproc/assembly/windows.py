@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from streamproc.config.settings import Settings
 from streamproc.memory import COPIES
-from streamproc.pipeline.credits import CreditLimit
 
 WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
 
@@ -14,9 +13,9 @@ def window_records(concurrency: int) -> int:
     return max(16 * concurrency, 1024)
 
 
-def window_of(settings: Settings, workers: int, least_records: int) -> CreditLimit:
-    """That of a run; with workers half of the memory is theirs."""
+def bounds_of(settings: Settings, workers: int, least_records: int) -> tuple[int, int]:
+    """Records and bytes in the window of a run; with workers half of the memory is theirs."""
     ahead = 0 if workers == 1 else workers * WORKER_RECORDS
     records = max(window_records(settings.concurrency), least_records, ahead)
     max_memory = settings.max_memory if workers == 1 else settings.max_memory // 2
-    return CreditLimit(records, max_memory // COPIES)
+    return records, max_memory // COPIES

@@ -22,6 +22,7 @@ from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import FrameProtocol, Kind, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import EventRelay, Inbox, Outbox
+from streamproc.engines.worker_pool import SIGNALS
 from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
 from streamproc.memory import Hold, Memory
@@ -138,9 +139,10 @@ class _Worker:
 def main() -> None:
     """Work for the parent at the other end of the descriptor."""
     _die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         # meant for the parent, which ends us; a handler and not SIG_IGN, which is inherited
         signal.signal(number, lambda n, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     asyncio.set_event_loop(loop := new_loop(None))
     wire = socket.socket(fileno=int(sys.argv[1]))
     wire.set_inheritable(False)  # it came through exec, and goes no further

@@ -244,7 +244,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow_empty: bool = False
     keep_going: bool = False
     connect_timeout: PositiveSeconds = cast("PositiveSeconds", 10.0)
-    workers: Literal["auto"] | Count = 1
+    workers: Literal["auto"] | Count | None = None
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
     observers: ObserverSettings | None = None

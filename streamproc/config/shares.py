@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from streamproc.config.settings import Settings, StageSettings, all_sources, policies_of
+from streamproc.engines.cores import usable_cores
 from streamproc.errors import ConfigError
 from streamproc.interfaces import part_of
 from streamproc.units import ByteSize
 
 
 def worker_count(settings: Settings) -> int:
-    """`workers`, "auto" being the CPUs that this process may use."""
-    if settings.workers == "auto":
-        return (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-    return settings.workers
+    """`workers` from the start, "auto" being the CPUs that this process may use."""
+    return usable_cores() if settings.workers == "auto" else settings.workers or 1
 
 
 def share_of(settings: Settings, place: int, count: int) -> Settings:

@@ -39,7 +39,7 @@ class LocalEngine:
     `allowances` are those of `Engine`.
     """
 
-    restarts = 0  # of processes: there are none
+    workers, restarts = 1, 0
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class ProcessEngine:
         self._counts = counts
         self._workers: list[WorkerProcess] = []
         self._holds = Holds(self._workers)
-        self._past: list[Counts] = []  # what workers counted that are gone
+        self._past: list[Counts] = []  # what was counted by those that are gone
         self._proven: set[int] = set()  # places of which a worker was ready, if it lives or not
         self._crash_recovery = CrashRecovery(pool, self._refuse)
         self._lines_per_s = 0.0
@@ -78,6 +78,11 @@ class ProcessEngine:
             self._failed.result()
 
     @property
+    def workers(self) -> int:
+        """How many there are, but for the moment after a death."""
+        return self._pool.count
+
+    @property
     def restarts(self) -> int:
         """How many workers were started in the place of one that died."""
         return self._crash_recovery.restarts
@@ -106,6 +111,7 @@ class ProcessEngine:
         assert self._failed is not None
         assert self._done is not None
         self._finished = finished
+        self._past.append(pickle.loads(pickle.dumps(self._counts)))  # of an engine before
         self._holds.begin(finished.memory)
         feeding = asyncio.create_task(self._feed(work))
         watching = asyncio.create_task(self._watch())
@@ -197,7 +203,9 @@ class ProcessEngine:
                 list(map(self._pool.audience.tell, pickle.loads(body)))
             case Kind.BEAT:
                 worker.hear(body)
-                add_up(self._counts, (*self._past, *(each.counts for each in self._workers)))
+                if self._finished is not None:
+                    counted = (*self._past, *(each.counts for each in self._workers))
+                    add_up(self._counts, counted)
             case Kind.DONE:
                 worker.is_done = True
                 self._look_whether_done()

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from streamproc.interfaces import Audience, Finished
 from streamproc.memory import Hold
 from streamproc.record import Batch
 from streamproc.waits import Allowance, Wait
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""To a whole process group: the parent ends, and then its workers."""
 
 Counts = dict[Hashable, Any]
 """What is counted by stage, each with `add` and `reset`."""
@@ -131,7 +134,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
         command = [sys.executable, *_flags(), "-c", _PROGRAM, str(fd), _ROOT]
-        with theirs:
+        with theirs, _signals_wait():
             self._process = subprocess.Popen(  # noqa: ASYNC220 - `_watch` sees its end
                 command, pass_fds=(fd,), stdin=subprocess.DEVNULL
             )
@@ -273,6 +276,16 @@ def add_up(totals: Counts, parts: Iterable[Counts]) -> None:
         for key, total in totals.items():
             if key in counts:
                 total.add(counts[key])
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """A process started meanwhile gets them when it asks for them: a Ctrl-C is meant for us."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _flags() -> list[str]:

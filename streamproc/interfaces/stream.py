@@ -180,6 +180,17 @@ class Engine(Opens, Protocol):
     def allowances(self) -> list[Allowance]:
         """What targets let through now, where a monitor shows it."""
 
+    def thaw(self) -> None:
+        """The process was stopped (SIGTSTP) and goes on."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes do the work."""
+
+    @property
+    def restarts(self) -> int:
+        """How many workers were started in the place of one that died."""
+
     @property
     def busy_since_s(self) -> float | None:
         """When the oldest call in flight began (monotonic clock), None if there is none."""

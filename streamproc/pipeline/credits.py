@@ -30,6 +30,13 @@ class CreditLimit:
         self._of_lane: dict[int, int] = {}
         self.on_room: Callable[[], None] | None = None
 
+    def resize(self, records: int, n_bytes: int) -> None:
+        """Other bounds; what is admitted stays."""
+        self.limit_records = records
+        self.limit_bytes = n_bytes
+        self.memory.resize(n_bytes * COPIES)
+        self._wake()
+
     @property
     def written_bytes(self) -> int:
         """Bytes of lines whose credits came back; all lines count as long as the mean one."""

@@ -240,7 +240,7 @@ _KEPT = (
 def _alone(settings: Settings) -> Settings:
     """The settings without what reaches beyond the process: all records of a test are taken."""
     kept = {name: getattr(settings, name) for name in _KEPT}
-    return Settings(stage=tuple(map(_uncached, settings.stage)), **kept)
+    return Settings(stage=tuple(map(_uncached, settings.stage)), workers=1, **kept)
 
 
 def _uncached(stage: StageSettings) -> StageSettings:
