@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from streamproc.assembly.traits import is_users
 from streamproc.assembly.windows import bounds_of
-from streamproc.config.settings import Settings
-from streamproc.config.shares import worker_count
+from streamproc.config.settings import Settings, all_sources
+from streamproc.config.shares import share_of, worker_count
 from streamproc.engines.cores import usable_cores
 from streamproc.engines.local import LocalEngine
+from streamproc.errors import ConfigError
 from streamproc.interfaces import Engine, Stage
 from streamproc.pipeline.credits import CreditLimit
 
@@ -37,6 +39,18 @@ def engine_of(
     return GrowingEngine(local, partial(hire, most), lambda: window.resize(*bounds))
 
 
+def cores_unused(settings: Settings) -> int:
+    """How many cores workers would use that nobody thought of, for code of users; else 1."""
+    cores = usable_cores()
+    if settings.workers is not None or not any(map(is_users, all_sources(settings.stage))):
+        return 1
+    try:
+        share_of(settings, 0, cores)
+    except ConfigError:  # a limit cannot be shared
+        return 1
+    return cores
+
+
 def _may_grow(settings: Settings, stages: Sequence[Stage]) -> bool:
     """Whether nobody asked for a number of workers, and nobody could tell it by the output.
 
@@ -44,5 +58,5 @@ def _may_grow(settings: Settings, stages: Sequence[Stage]) -> bool:
     on who was how far.
     """
     counts_failures = settings.on_error == "stop" or settings.max_errors is not None
-    is_users = any(stage.is_users for stage in stages)
-    return settings.workers is None and not is_users and not counts_failures
+    is_ours = not any(stage.is_users for stage in stages)
+    return settings.workers is None and is_ours and not counts_failures

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import structs
 
 from streamproc.assembly import Endpoints, Pipeline
+from streamproc.assembly.engines import cores_unused
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
@@ -82,6 +83,7 @@ class _Session:
         self._shutdown = shutdown
         self._run: Run | None = None
         self._progress: Any = None
+        self._one_core: Any = None
 
     async def run(self, ends: Endpoints) -> int:
         """Returns the exit code. Raises what kept the run from beginning."""
@@ -139,8 +141,16 @@ class _Session:
                 calls=self._pipeline.calls.values(),
             )
             self._progress.start()
+            if (cores := cores_unused(self._settings)) > 1:
+                from streamproc.telemetry.one_core import OneCore
+
+                hint = f"one core is busy: -w auto would use {cores} cores"
+                self._one_core = OneCore(lambda: note(hint))
+                self._one_core.start()
 
     def _end(self) -> None:
+        if self._one_core is not None:
+            self._one_core.close()
         if self._progress is not None:
             self._progress.close()
             self._progress = None

@@ -92,7 +92,8 @@ _OPTIONS = [
     _option("-j", "--concurrency", type=_COUNT, metavar="N",
             help="Records that execute a call at once. [default: 64]"),
     _option("-w", "--workers", type=_Parsed("workers", _workers), metavar="N|auto",
-            help="Processes that share the work; auto: one for each CPU. [default: 1]"),
+            help="Processes that share the work; auto: one for each CPU. [default: 1, and more "
+                 "for leads, select and filter alone while one CPU is not enough]"),
     _option("--max-restarts", type=click.IntRange(min=0), metavar="N",
             help="Workers that may die within a minute. [default: 20]"),
     _option("--ordered/--unordered", default=None,

@@ -79,6 +79,7 @@ class GrowingEngine:
             return False
         self._engine = workers
         self._on_hand_over()
+        log.info("one core was not enough: %d workers go on", workers.workers)
         return True
 
     def wind_down(self) -> None:
