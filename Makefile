@@ -8,10 +8,10 @@ TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest torture docs check fix bench peers demo-server build
+.PHONY: help install run test test-lowest torture docs check fix bench bench-compare bench-all peers demo-server build
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## .venv with .venv/bin/streamproc in it
 
@@ -61,7 +61,13 @@ fix: install  ## let ruff repair and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## measure against the raw loop and the peers; writes benchmarks/results.md
+bench: install  ## measure a few jobs of every kind, in minutes; adds to benchmarks/history.jsonl
+	$(BIN)/python -m benchmarks.rows
+
+bench-compare: install  ## the same jobs with this checkout and with REF=..., in turns
+	$(BIN)/python -m benchmarks.compare $(or $(REF),main)
+
+bench-all: install  ## measure against the raw loop and the peers; writes benchmarks/results.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 

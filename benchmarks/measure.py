@@ -63,6 +63,14 @@ class Samples:
         return median(run.cpu for run in self.runs)
 
     @property
+    def least_seconds(self) -> float:
+        return min(run.seconds for run in self.runs)
+
+    @property
+    def least_cpu(self) -> float:
+        return min(run.cpu for run in self.runs)
+
+    @property
     def own_share(self) -> float:
         return median(run.own_cpu / run.cpu for run in self.runs)
 
@@ -82,11 +90,13 @@ def run(
     *,
     inspect: bool = False,
     stall: Stall | None = None,
+    path: str | None = None,
 ) -> Sample:
     """Run `command` with its output in a pipe that is read at once (or with a `stall`).
 
     `stdin`: a regular file, redirected; or bytes, or files one after another, through a pipe.
     `inspect` counts lines and hashes the output: for warm-ups, for it takes CPU time.
+    `path`: where Python looks for modules first.
 
     The peak is that of the kernel (`ru_maxrss`). It never falls below the size of the
     process that started the command, so this one stays small: no plotting library here.
@@ -94,7 +104,9 @@ def run(
     with tempfile.TemporaryFile() as stderr:
         source, feeder = _source(stdin)
         begin = time.perf_counter()
-        process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=stderr)
+        pipe = subprocess.PIPE
+        env = None if path is None else os.environ | {"PYTHONPATH": path}
+        process = subprocess.Popen(command, stdin=source, stdout=pipe, stderr=stderr, env=env)
         os.close(source)
         assert process.stdout is not None
         sample = _drain(process.stdout.fileno(), begin, inspect, stall)

@@ -1,0 +1,81 @@
+"""What is said of two checkouts, and what is kept of a measurement."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import compare, rows
+from benchmarks.jobs import Job
+from benchmarks.measure import Sample, Samples
+
+
+def samples(*cpu_s: float) -> Samples:
+    return Samples(runs=[Sample(each * 2, 0.0, each, 0.0, 0) for each in cpu_s])
+
+
+@pytest.mark.parametrize(
+    ("here", "other", "more"),
+    [((1.0, 1.3), (1.0, 1.1), 0), ((1.1, 1.2), (1.0, 9.0), 10), ((0.5, 3.0), (1.0, 1.0), -50)],
+)
+def test_the_least_decides(here: tuple[float, ...], other: tuple[float, ...], more: float) -> None:
+    """What else the machine did in the other runs says nothing."""
+    assert compare.more_percent(samples(*here), samples(*other)) == pytest.approx(more)
+
+
+TREE = """
+import sys, time
+
+until_s = time.process_time() + {cpu_s}
+while time.process_time() < until_s:
+    pass
+sys.stdout.write(sys.stdin.read())
+"""
+
+
+@pytest.mark.parametrize(("here_s", "code"), [(0.02, 0), (0.4, 1)])
+def test_a_slower_checkout_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    here_s: float,
+    code: int,
+) -> None:
+    """Each tree runs its own code, and 5% decide over the exit code."""
+    for name, cpu_s in (("here", here_s), ("there", 0.1)):
+        (tmp_path / name / "streamproc").mkdir(parents=True)
+        (tmp_path / name / "streamproc" / "__main__.py").write_text(TREE.format(cpu_s=cpu_s))
+
+    def check_out(ref: str, folder: Path) -> None:
+        (folder / "streamproc").symlink_to(tmp_path / ref / "streamproc")
+
+    class Jobs:
+        def __enter__(self) -> list[Job]:
+            return [Job("one", 1, []), Job("two", 1, [])]
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    monkeypatch.setattr(compare, "jobs", Jobs)
+    monkeypatch.setattr(compare, "check_out", check_out)
+    monkeypatch.setattr(compare, "HERE", tmp_path / "here" / "benchmarks")
+    monkeypatch.setattr(sys, "argv", ["compare", "there", "--rounds", "2", "--only", "one"])
+    assert compare.main() == code
+    out, err = capsys.readouterr()
+    assert "one" in out
+    assert "two" not in out
+    assert ("slower: one" in err) == bool(code)
+
+
+def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine is compared with the last run of its class."""
+    history = tmp_path / "history.jsonl"
+    assert rows.last(history, "small") == {}
+    for machine, cpu_s in (("small", 1.0), ("small", 2.0), ("large", 3.0)):
+        monkeypatch.setattr(rows, "machine", lambda machine=machine: machine)
+        rows.keep(history, {"none": {"records": 10, **rows.seconds(samples(cpu_s, cpu_s + 1))}})
+    before = rows.last(history, "small")["none"]
+    assert before == {"records": 10, "wall_s": [4.0, 5.0], "cpu_s": [2.0, 2.5]}
+    assert rows.line("none", before | {"limit": before}, before).split()[-2:] == ["1.00", "1.00"]
