@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from streamproc.assembly.traits import is_users
-from streamproc.assembly.windows import bounds_of
-from streamproc.config.settings import Settings, all_sources
-from streamproc.config.shares import share_of, worker_count
-from streamproc.engines.cores import usable_cores
+from streamproc.config.settings import Settings
+from streamproc.config.shares import worker_count
 from streamproc.engines.local import LocalEngine
-from streamproc.errors import ConfigError
 from streamproc.interfaces import Engine, Stage
 from streamproc.pipeline.credits import CreditLimit
-
-_MOST_UNASKED = 8
 
 
 def engine_of(
@@ -30,25 +23,11 @@ def engine_of(
     count = worker_count(settings)
     if count > 1:
         return hire(count)
-    most = min(_MOST_UNASKED, settings.concurrency, usable_cores())
-    if most == 1 or not stages or not (local.is_inline and _may_grow(settings, stages)):
+    if not (stages and local.is_inline and _may_grow(settings, stages)):
         return local
-    from streamproc.engines.growing import GrowingEngine
+    from streamproc.assembly.growth import growing
 
-    bounds = bounds_of(settings, most, least_records)
-    return GrowingEngine(local, partial(hire, most), lambda: window.resize(*bounds))
-
-
-def cores_unused(settings: Settings) -> int:
-    """How many cores workers would use that nobody thought of, for code of users; else 1."""
-    cores = usable_cores()
-    if settings.workers is not None or not any(map(is_users, all_sources(settings.stage))):
-        return 1
-    try:
-        share_of(settings, 0, cores)
-    except ConfigError:  # a limit cannot be shared
-        return 1
-    return cores
+    return growing(settings, local, hire, window, least_records)
 
 
 def _may_grow(settings: Settings, stages: Sequence[Stage]) -> bool:

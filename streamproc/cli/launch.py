@@ -15,7 +15,6 @@ from typing import Any
 from msgspec import structs
 
 from streamproc.assembly import Endpoints, Pipeline
-from streamproc.assembly.engines import cores_unused
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.config.settings import Settings
@@ -141,6 +140,8 @@ class _Session:
                 calls=self._pipeline.calls.values(),
             )
             self._progress.start()
+            from streamproc.assembly.growth import cores_unused
+
             if (cores := cores_unused(self._settings)) > 1:
                 from streamproc.telemetry.one_core import OneCore
 

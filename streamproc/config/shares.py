@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from streamproc.config.settings import Settings, StageSettings, all_sources, policies_of
-from streamproc.engines.cores import usable_cores
 from streamproc.errors import ConfigError
 from streamproc.interfaces import part_of
 from streamproc.units import ByteSize
@@ -15,7 +14,11 @@ from streamproc.units import ByteSize
 
 def worker_count(settings: Settings) -> int:
     """`workers` from the start, "auto" being the CPUs that this process may use."""
-    return usable_cores() if settings.workers == "auto" else settings.workers or 1
+    if settings.workers == "auto":
+        from streamproc.engines.cores import usable_cores
+
+        return usable_cores()
+    return settings.workers or 1
 
 
 def share_of(settings: Settings, place: int, count: int) -> Settings:

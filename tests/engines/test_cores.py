@@ -1,4 +1,4 @@
-"""How many CPUs there are to be used."""
+"""How many CPUs there are to be used, and how much memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamproc.engines.cores import usable_cores
+from streamproc.engines.free_memory import free_memory_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,33 @@ def test_affinity_is_the_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
     files = {"proc/self/cgroup": V2, "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n"}
     assert usable_cores(lay(tmp_path, files)) == 1
+
+
+MACHINE = {"proc/meminfo": "MemTotal:       16000 kB\nMemAvailable:    8000 kB\n"}
+V2_USED = {"proc/self/cgroup": V2, "sys/fs/cgroup/a/memory.current": "3000000\n"}
+V2_STAT = {"sys/fs/cgroup/a/memory.stat": "anon 5\ninactive_file 1000000\nactive_file 7\n"}
+V1_USED = {
+    "proc/self/cgroup": V1,
+    "sys/fs/cgroup/memory/a/b/memory.usage_in_bytes": "3000000\n",
+    "sys/fs/cgroup/memory/a/b/memory.stat": "inactive_file 1\ntotal_inactive_file 500000\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, float("inf")),
+        (MACHINE, 8_192_000),
+        (MACHINE | V2_USED | {"sys/fs/cgroup/a/memory.max": "max\n"}, 8_192_000),
+        (MACHINE | V2_USED | {"sys/fs/cgroup/a/memory.max": "4000000\n"}, 1_000_000),
+        (MACHINE | V2_USED | V2_STAT | {"sys/fs/cgroup/a/memory.max": "4000000\n"}, 2_000_000),
+        (MACHINE | V2_USED | {"sys/fs/cgroup/a/memory.max": "99000000\n"}, 8_192_000),
+        (
+            MACHINE | V1_USED | {"sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "4000000\n"},
+            1_500_000,
+        ),
+    ],
+)
+def test_free_memory(tmp_path: Path, files: dict[str, str], free: float) -> None:
+    """What the machine has, unless a group around the process allows less."""
+    assert free_memory_bytes(lay(tmp_path, files)) == free

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from streamproc import Pipeline
-from streamproc.assembly import engines
+from streamproc.assembly import growth
+from streamproc.assembly.engines import engine_of
 from streamproc.config.load import resolve
 from streamproc.engines.growing import GrowingEngine
 from streamproc.engines.load import Load
@@ -21,13 +22,14 @@ WEB = {"name": "x", "http": {"url": "http://127.0.0.1:9/{n}"}}
 def grows(pipeline: Pipeline) -> bool:
     window, local = CreditLimit(1, 1), pipeline.local_engine()
     settings, stages = pipeline.settings, pipeline._stages
-    engine = engines.engine_of(settings, stages, local, lambda count: local, window, 1)
+    engine = engine_of(settings, stages, local, lambda count: local, window, 1)
     return isinstance(engine, GrowingEngine)
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "usable_cores", lambda: 2)
+    monkeypatch.setattr(growth, "usable_cores", lambda: 2)
+    monkeypatch.setattr(growth, "free_memory_bytes", lambda: 1 << 30)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,13 @@ def test_which_pipelines(table: dict[str, Any], may: bool) -> None:
 
 def test_not_on_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes would do what one does."""
-    monkeypatch.setattr(engines, "usable_cores", lambda: 1)
+    monkeypatch.setattr(growth, "usable_cores", lambda: 1)
+    assert not grows(Pipeline.from_settings(resolve(LEADS)))
+
+
+def test_not_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that has just enough for one process is not filled."""
+    monkeypatch.setattr(growth, "free_memory_bytes", lambda: 400 << 20)
     assert not grows(Pipeline.from_settings(resolve(LEADS)))
 
 
@@ -113,4 +121,4 @@ USERS = {"stage": [{"python": "math:sqrt"}]}
 )
 def test_whom_more_cores_would_help(table: dict[str, Any], cores: int) -> None:
     """Code of users, of which nobody has said how many processes run it."""
-    assert engines.cores_unused(resolve(table)) == cores
+    assert growth.cores_unused(resolve(table)) == cores
