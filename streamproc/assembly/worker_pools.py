@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from math import inf
 
 from streamproc.config.settings import Settings
 from streamproc.config.shares import share_of
@@ -33,6 +34,8 @@ def pool_of(
                 f"stage {stage.name}: with workers a function has to be importable: put it "
                 "into a module"
             )
+    # what is ours and inline has no timeout, and always ends
+    may_hang = not is_inline or any(stage.is_users for stage in stages)
     limits_s = [limit for stage in stages for limit in stage.limits_s]
     return WorkerPool(
         count,
@@ -41,7 +44,7 @@ def pool_of(
         ),
         audience,
         is_inline=is_inline,
-        hang_s=max(limits_s, default=settings.timeout),
+        hang_s=max(limits_s, default=settings.timeout) if may_hang else inf,
         stage=stages[0].name if len(stages) == 1 else "worker",
         max_restarts=settings.max_restarts,
     )

@@ -101,7 +101,8 @@ def counts_of(stderr: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("order", ["--ordered", "--unordered"])
 def test_the_same_comes_out(fed: Any, run: Any, folder: Path, order: str) -> None:
     """Output, dead letters and account are those of one process."""
-    one = fed(order, "--dead-letter", "letters", "--checkpoint", "cp", "-o", "out", "--skip", "7")
+    more = ("--checkpoint", "cp", "--timeout", "0.001")  # for calls that can be cancelled
+    one = fed(order, "--dead-letter", "letters", "-o", "out", "--skip", "7", *more)
     one.until(one.has_grown)
     one.feed_more()
     assert one.end() == 3
