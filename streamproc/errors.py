@@ -31,6 +31,7 @@ A record that fails is a value, a stream that fails is an exception: a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 # What the command returns, of errors and of runs that went to an end.
@@ -53,6 +54,14 @@ EXIT_CODES = {
     "129, 130, 143": "SIGHUP, SIGINT, SIGTERM, after a clean drain",
     "141": "the reader of stdout went away: silent",
 }
+
+# When several apply, the first of these is the exit code.
+_SEVERITY = (1, 74, 65, 66, 69, 70, 73, 77, 78, 75, 141, 4, 129, 130, 143, 3, 0)
+
+
+def worst_of(codes: Collection[int]) -> int:
+    """The exit code that is told; 0 if there is none."""
+    return next((code for code in _SEVERITY if code in codes), 0)
 
 
 class StreamprocError(Exception):

@@ -36,6 +36,11 @@ class Cursor(NamedTuple):
     part: int = 0
 
 
+def id_of(run_id: str, cursor: Cursor, i: int) -> str:
+    """What a record is called in `_error`, logs and events: line i of a batch that begins there."""
+    return f"{run_id}:{cursor.file}:{cursor.line + i}"
+
+
 class Progress(Struct, frozen=True):
     """How far an input is done: `lines` from its beginning on, `blank` ones among them.
 

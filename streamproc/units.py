@@ -22,6 +22,7 @@ _PERIODS = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
 _SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?")
 _ADDRESS = re.compile(r"(?:(?:\[([\w:.%]+)\]|([^\s:/@\[\]]+)):)?(\d{1,5})")
+_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -143,6 +144,19 @@ class Address(str):
         self = cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         self.host, self.port = host, port
         return self
+
+
+class RunId(str):
+    """What a run is called: letters, digits, `.`, `_` and `-`, 64 at most."""
+
+    schema = {"type": "string"}  # noqa: RUF012
+
+    @classmethod
+    def parse(cls, value: Any) -> RunId:
+        """Raises ValueError: what was expected."""
+        if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
+            raise ValueError("expected letters, digits, '.', '_' and '-', 1 to 64 of them")
+        return cls(value)
 
 
 def decode_hook(kind: Any, value: Any) -> Any:

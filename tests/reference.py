@@ -29,6 +29,7 @@ OWN = {
     "Sample": "number or share",
     "Template": "template",
     "Address": "address",
+    "RunId": "text",
 }
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MADE = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

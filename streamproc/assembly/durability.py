@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from streamproc.config.identity import identity
 from streamproc.config.settings import Settings
 from streamproc.errors import ConfigError, ResumeError, UsageError
-from streamproc.interfaces import ProgressTracker, ResumableSource, Sink, Source
+from streamproc.interfaces import ProgressTracker, ResumableSource, RunObserver, Sink, Source
 from streamproc.record import Progress
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Durability:
             await self._resumption.rewind(self._entry)
         return Progress() if self._entry is None else self._entry.progress
 
-    def keeper(self, progress: Progress) -> ProgressTracker | None:
+    def keeper(self, progress: Progress, observer: RunObserver) -> ProgressTracker | None:
         """Who remembers this run, None if nobody has to. Raises `UsageError`."""
         settings = self._settings
         if self._file is None and settings.ack_fd is None and not settings.durable:
@@ -95,6 +95,7 @@ class Durability:
             progress=progress,
             durable=settings.durable,
             acknowledger=acknowledger,
+            observer=observer,
         )
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
-from streamproc.codec import OnError
+from streamproc.assembly.programs import on_error_of
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import (
@@ -18,8 +18,9 @@ from streamproc.interfaces import (
     SourceRecipe,
     SourceScope,
 )
-from streamproc.pipeline.run import Run
+from streamproc.pipeline.run import ErrorPolicy, Run
 from streamproc.pipeline.selection import Selection
+from streamproc.record import Batch, Failed, Note
 from streamproc.sinks.recipes import File, Stdout
 from streamproc.sources.recipes import Files
 
@@ -39,6 +40,7 @@ class Endpoints:
         `dead_letters`: instead of what the settings say.
         """
         is_resumable = settings.checkpoint is not None
+        self._forms: ErrorPolicy = on_error_of(settings)
         self._recipe = source if isinstance(source, SourceRecipe) else SourceRecipe()
         scope = source_scope(settings, sink)
         self.source = source.opened(scope) if isinstance(source, SourceRecipe) else source
@@ -51,7 +53,7 @@ class Endpoints:
             )
         of_sinks = SinkScope(
             source=self.source,
-            refuse=on_error_of(settings).refuse,
+            refuse=self._refuse,
             # who counts acknowledgements, and a source that remembers, go on where they were
             goes_on=self._recipe.remembers or (counts and not is_resumable),
             is_resumable=is_resumable,
@@ -86,8 +88,12 @@ class Endpoints:
         return self._recipe.least_records
 
     def join(self, run: Run, keeper: ProgressTracker | None) -> None:
-        """Let the source know the run that it feeds."""
+        """Let the source know the run that it feeds, and the sinks its id."""
+        self._forms = run.forms
         self._recipe.join(self.source, _Stream(run, keeper))
+
+    def _refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
+        return self._forms.refuse(failed, batch, i)
 
 
 class _Stream:
@@ -138,12 +144,6 @@ def dead_letters_of(settings: Settings) -> SinkRecipe | None:
     if isinstance(settings.dead_letter, str):
         return File(path=settings.dead_letter)
     return None if settings.dead_letter is None else settings.dead_letter.recipe
-
-
-def on_error_of(settings: Settings) -> OnError:
-    """What becomes of records that fail."""
-    mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    return OnError(mode, dead_letters=settings.dead_letter is not None)
 
 
 def selection_of(settings: Settings) -> Selection | None:

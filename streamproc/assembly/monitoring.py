@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
-from uuid import uuid4
 
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
@@ -68,7 +67,9 @@ class Monitoring:
             host, port = settings.place.host, listener.getsockname()[1]
             log.warning("the monitor is at http://%s", Address.of(host, port))
         stages = ", ".join(stage.name or "?" for stage in self._settings.stage)
-        exposition = Exposition(__version__, {"run_id": uuid4().hex, "pipeline": stages})
+        exposition = Exposition(
+            __version__, {"run_id": self._settings.run_id or "", "pipeline": stages}
+        )
         self._vitals = Vitals(self._read)
         monitor = Monitor(listener, self._vitals, exposition, settings.token)
         stack.enter_context(Background(monitor.serve))

@@ -14,7 +14,7 @@ from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
-from streamproc.assembly.endpoints import Endpoints, on_error_of, selection_of
+from streamproc.assembly.endpoints import Endpoints, selection_of
 from streamproc.assembly.engines import engine_of
 from streamproc.assembly.given import (
     SinkLike,
@@ -25,8 +25,11 @@ from streamproc.assembly.given import (
     source_of,
     tables_of,
 )
+from streamproc.assembly.listeners import Listeners
 from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
+from streamproc.assembly.programs import on_error_of, program_of
+from streamproc.assembly.run_course import Course, with_run_id
 from streamproc.assembly.stages import StageBuilder
 from streamproc.assembly.windows import bounds_of, window_records
 from streamproc.codec import decode
@@ -35,13 +38,13 @@ from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
 from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
-from streamproc.engines.program import Program
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Audience, Engine
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
-from streamproc.telemetry.observers import Observers
+from streamproc.telemetry.hook_events import ALL
+from streamproc.telemetry.hook_line import Handle
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 
@@ -97,7 +100,8 @@ class Pipeline:
         doubles: Doubles | None = None,
     ) -> None:
         self.settings = settings
-        self._observers = Observers(settings.observers.recipes if settings.observers else {})
+        self._listeners = Listeners(settings, with_hooks=audience is None and doubles is None)
+        self._observers = self._listeners.observers
         builder = StageBuilder(settings, audience or self._observers, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
@@ -113,6 +117,13 @@ class Pipeline:
         self.targets = builder.targets
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
         self._waits, self._allowances = builder.waits, builder.allowances
+
+    def subscribe(self, handler: Handle, events: Sequence[str] = (ALL,)) -> None:
+        """Call `handler` with each of these events, a dict; `*` is all of them. See `Hook`.
+
+        Raises `ConfigError` for an event that there is not.
+        """
+        self._listeners.subscribe(handler, events)
 
     @property
     def counts(self) -> dict[Hashable, Any]:
@@ -158,13 +169,14 @@ class Pipeline:
         on_start: Callable[[Run, Engine], None] = lambda run, engine: None,
     ) -> Summary:
         """The same, with source, sink and dead letters as `ends`."""
-        settings = self.settings
+        settings = with_run_id(self.settings)
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
         window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
+        observer = self._listeners.begin(settings.run_id or "")
         engine = engine_of(
-            settings, self._stages, self.local_engine(), self._process_engine, window,
-            ends.least_records,
+            settings, self._stages, self.local_engine(settings),
+            partial(self._process_engine, settings), window, ends.least_records,
         )  # fmt: skip
         durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
@@ -175,6 +187,7 @@ class Pipeline:
                 await stack.enter_async_context(monitoring)
                 # what may fail comes first; an output is truncated only when nothing else can
                 await stack.enter_async_context(self._observers)
+                course = stack.enter_context(Course(self._observers, settings, shutdown))
                 stack.callback(durability.close)
                 await durability.open()
                 await stack.enter_async_context(source)
@@ -183,7 +196,7 @@ class Pipeline:
                 await stack.enter_async_context(engine)
                 monitoring.opened("stages")
                 progress = await durability.rewind()
-                keeper = ends.keeper or durability.keeper(progress)
+                keeper = ends.keeper or durability.keeper(progress, observer)
                 if dead_letters is not None:
                     await stack.enter_async_context(dead_letters)
                 await stack.enter_async_context(sink)
@@ -203,11 +216,13 @@ class Pipeline:
                     keeper=keeper,
                     progress=progress,
                     selection=selection_of(settings),
+                    observer=observer,
                 )
                 ends.join(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
                 account = partial(account_of, *parts, begun_s=begun_s)
                 monitoring.begin(run, engine, account)
+                course.begin(run, account, lambda: self.mistakes)
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:
@@ -216,7 +231,6 @@ class Pipeline:
             # user code that could not be left, a worker that failed: the account stands
             if raised not in run.errors:
                 run.errors.append(raised)
-        run.is_mistaken = bool(self.mistakes)
         summary = account()
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
@@ -224,22 +238,16 @@ class Pipeline:
             raise error
         return summary
 
-    def local_engine(self) -> LocalEngine:
-        """The engine of this process."""
-        records = window_records(self.settings.concurrency)
-        places = CapacityLimiter(self.settings.concurrency)
-        return LocalEngine(self._program(), places, records, self._waits, self._allowances)
+    def local_engine(self, settings: Settings) -> LocalEngine:
+        """The engine of this process; `settings` are those of one run, with its id."""
+        records = window_records(settings.concurrency)
+        program, places = program_of(self._stages, settings), CapacityLimiter(settings.concurrency)
+        return LocalEngine(program, places, records, self._waits, self._allowances)
 
-    def _process_engine(self, count: int) -> Engine:
-        from streamproc.assembly.worker_pools import pool_of
-        from streamproc.engines.processes import ProcessEngine
+    def _process_engine(self, settings: Settings, count: int) -> Engine:
+        from streamproc.assembly.worker_pools import process_engine
 
-        is_inline = self._program().is_inline
-        pool = pool_of(self.settings, self._stages, count, self._observers, is_inline=is_inline)
-        return ProcessEngine(pool, on_error_of(self.settings), self.counts)
-
-    def _program(self) -> Program:
-        return Program(self._stages, on_error_of(self.settings), self.settings.incoming_errors)
+        return process_engine(settings, self._stages, count, self._observers, self.counts)
 
     async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).

@@ -6,13 +6,28 @@ import pickle
 from collections.abc import Sequence
 from math import inf
 
+from streamproc.assembly.programs import on_error_of, program_of
 from streamproc.config.settings import Settings
 from streamproc.config.shares import share_of
-from streamproc.engines.worker_pool import WorkerPool
+from streamproc.engines.processes import ProcessEngine
+from streamproc.engines.worker_pool import Counts, WorkerPool
 from streamproc.enrichers.imports import for_workers
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Audience, Stage
 from streamproc.secrets import hidden
+
+
+def process_engine(
+    settings: Settings,
+    stages: Sequence[Stage],
+    count: int,
+    audience: Audience,
+    counts: Counts,
+) -> ProcessEngine:
+    """The engine of `count` workers, which adds to `counts`. Raises `ConfigError`."""
+    is_inline = program_of(stages, settings).is_inline
+    pool = pool_of(settings, stages, count, audience, is_inline=is_inline)
+    return ProcessEngine(pool, on_error_of(settings), counts)
 
 
 def pool_of(

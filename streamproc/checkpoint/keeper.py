@@ -17,7 +17,7 @@ from typing import Any
 from streamproc.checkpoint.acknowledge import Acknowledger
 from streamproc.checkpoint.entry import CheckpointFile, Entry
 from streamproc.frontier import Frontier
-from streamproc.interfaces import ResumableSource, Sink
+from streamproc.interfaces import UNOBSERVED, ResumableSource, RunObserver, Sink
 from streamproc.record import Batch, Cursor, Progress
 from streamproc.threads import to_the_end
 
@@ -40,12 +40,14 @@ class CheckpointKeeper:
         progress: Progress,
         durable: bool = False,
         acknowledger: Acknowledger | None = None,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         self._file = file
         self._pipeline = pipeline
         self._source = source
         self._durable = durable
         self._acknowledger = acknowledger
+        self._observer = observer
         self._frontier = Frontier(progress)
         self._sinks: Sequence[Any] = ()  # those with a place are resumable ones
         self._places: list[Any] = []
@@ -135,6 +137,8 @@ class CheckpointKeeper:
         # whoever cancels us closes what it needs
         ends = {"closed": closed, "finished": finished}
         await to_the_end(asyncio.ensure_future(self._store(cursor, progress, places, **ends)))
+        if self._file is not None:
+            self._observer.saved(progress.lines)
         if self._acknowledger is not None and self._durable:
             self._acknowledger.acknowledge(contiguous)
 

@@ -10,7 +10,7 @@ import click
 
 from streamproc import __version__
 from streamproc.nearest import nearest
-from streamproc.units import Address, ByteSize, PositiveSeconds, Rate, Sample, Seconds
+from streamproc.units import Address, ByteSize, PositiveSeconds, Rate, RunId, Sample, Seconds
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -149,6 +149,8 @@ _OPTIONS = [
             help="[default: on when stderr is a terminal, and stdout another one or none]"),
     _option("--summary", type=click.Choice(["text", "json", "none"]),
             help="On stderr at the end. [default: text on a terminal, else none]"),
+    _option("--run-id", metavar="ID", type=_Parsed("id", RunId.parse),
+            help="What this run is called in logs, _error, events and metrics. [default: made up]"),
     _option("--monitor", metavar="ADDR", type=_Parsed("address", Address.parse),
             help="While it runs, /metrics, /health, /ready and /stats at http://ADDR: HOST:PORT, "
                  "or a PORT of this machine only; 0 picks one. [default: off]"),

@@ -18,6 +18,7 @@ from streamproc.record import (
     Batch,
     Failed,
     Note,
+    id_of,
 )
 from streamproc.secrets import redact
 
@@ -28,10 +29,14 @@ _SHOWN_NAME = 100  # of a kind, which user code chooses
 
 
 class OnError:
-    """Makes notes of failures. `dead_letters`: whether there is a dead-letter file."""
+    """Makes notes of failures. `dead_letters`: whether there is a dead-letter file.
 
-    def __init__(self, mode: Mode, dead_letters: bool) -> None:
+    `run_id`: what the ids of records begin with.
+    """
+
+    def __init__(self, mode: Mode, dead_letters: bool, run_id: str = "") -> None:
         self.mode = mode
+        self._run_id = run_id
         self._dead_letters = dead_letters
 
     def refuse(
@@ -70,7 +75,8 @@ class OnError:
         return Note(UNPROCESSED, as_annotated(failed, raw, outline), lines_out=1)
 
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
-        where = {"file": batch.cursor.file, "line": batch.cursor.line + i}
+        cursor = batch.cursor
+        where = {"file": cursor.file, "line": cursor.line + i, "id": id_of(self._run_id, cursor, i)}
         return replace(failed, details=failed.details | where)
 
 

@@ -234,16 +234,21 @@ def reworded(message: str, value: Any, kind: Any) -> str:
         near = name_of(getattr(value, "written", value))
         return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
     if message.startswith("invalid enum value"):
-        return f"expected {_choices(kind)}, got {value!r}"
+        near = nearest(str(value), _literals(kind)) or ""
+        return f"expected {_choices(kind)}, got {value!r}{near}"
     message = re.sub(r", got \w+$", "", message)
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
 
 def _choices(kind: Any) -> str:
+    known = _literals(kind)
+    return f"one of {', '.join(known)}" if known else "a member of its enum"
+
+
+def _literals(kind: Any) -> list[str]:
     literals = [each for each in (kind, *typing.get_args(kind))
                 if typing.get_origin(each) is typing.Literal]  # fmt: skip
-    known = [str(value) for each in literals for value in typing.get_args(each)]
-    return f"one of {', '.join(known)}" if known else "a member of its enum"
+    return [str(value) for each in literals for value in typing.get_args(each)]
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

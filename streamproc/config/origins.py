@@ -72,12 +72,12 @@ class _Located(str):
 
 
 def locate(value: Any, folder: str) -> Any:
-    """`value` with every `python = SPEC` of a stage as one of `folder`."""
+    """`value` with every `python = SPEC` as one of `folder`."""
     if isinstance(value, list):
         return [locate(each, folder) for each in value]
     if not isinstance(value, dict):
         return value
-    inner = {key: locate(value[key], folder) for key in ("stage", "all", "fallback")
+    inner = {key: locate(value[key], folder) for key in ("stage", "all", "fallback", "on")
              if key in value}  # fmt: skip
     spec = value.get("python")
     return value | inner | ({"python": _Located(spec, folder)} if isinstance(spec, str) else {})

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, defstruct
 
+from streamproc.config.hook_settings import HookSettings
 from streamproc.config.registry import SCHEMES, connector, observer, plugin
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.interfaces import ObserverKind, Policy, Recipe
@@ -19,7 +20,7 @@ from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
-from streamproc.units import ByteSize, PositiveSeconds, Sample, Seconds
+from streamproc.units import ByteSize, PositiveSeconds, RunId, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -247,6 +248,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Literal["auto"] | Count | None = None
     max_restarts: Annotated[int, Meta(ge=0)] = 20
     drain_timeout: Seconds = cast("Seconds", 25.0)
+    run_id: RunId | None = None
+    on: tuple[HookSettings, ...] = ()
     observers: ObserverSettings | None = None
     monitor: MonitorSettings | str | None = None
     progress: bool | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from streamproc.engines.worker_pool import WorkerPool, WorkerProcess, WorkItem
 from streamproc.errors import RestartsError
+from streamproc.interfaces import WorkerDied
 from streamproc.record import Batch, Failed
 
 log = logging.getLogger("streamproc")
@@ -69,6 +70,8 @@ class CrashRecovery:
         while self._deaths[0] < now - _MINUTE_S:
             self._deaths.popleft()
         count = len(self._deaths)
+        if WorkerDied in self._pool.audience.wanted:
+            self._pool.audience.tell(WorkerDied(worker.place, worker.how_it_ended()))
         if count > self._pool.max_restarts:
             raise RestartsError(
                 f"deaths of workers within a minute: {count} (--max-restarts is "

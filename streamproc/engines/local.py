@@ -151,6 +151,7 @@ class LocalEngine:
         names = ", ".join(stage.name for stage in self._program.stages if stage.is_users)
         if names:
             self._warned_slow = True
+            self._program.stages[0].observer.was_slow(names, busy_s)
             log.warning(
                 "stage %s kept the event loop busy for %.0f ms; blocking code cannot be timed "
                 "out or run side by side: mark it @streamproc.enricher(blocking=True), "

@@ -17,7 +17,7 @@ from streamproc.engines.framing import Kind
 from streamproc.engines.holds import Holds
 from streamproc.engines.worker_pool import Counts, WorkerPool, WorkerProcess, WorkItem, add_up
 from streamproc.errors import DecodeError, PassedOnError, RestartsError
-from streamproc.interfaces import Finished, Work
+from streamproc.interfaces import Finished, Work, WorkerRestarted
 from streamproc.record import Batch, Failed
 from streamproc.waits import Allowance, Wait, merged
 
@@ -285,6 +285,8 @@ class ProcessEngine:
         await asyncio.sleep(wait_s)
         if not self._is_ending:
             await self._start(place)
+            if WorkerRestarted in self._pool.audience.wanted:
+                self._pool.audience.tell(WorkerRestarted(place))
 
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():

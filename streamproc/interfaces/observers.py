@@ -1,7 +1,7 @@
 """Who hears of a run, and of what: observers, and events as values.
 
 Where nothing waits, some calls at once are one event; where calls are waited for, each attempt is
-one. There is none per record.
+one. Of a record there is one only where it is no plain success.
 """
 
 from __future__ import annotations
@@ -9,6 +9,20 @@ from __future__ import annotations
 from typing import Protocol
 
 from msgspec import Struct
+
+from streamproc.interfaces.run_events import (
+    BatchRead,
+    BatchWritten,
+    CheckpointSaved,
+    Draining,
+    RecordEnded,
+    RunEnded,
+    RunStarted,
+    RunState,
+    StageSlow,
+    WorkerDied,
+    WorkerRestarted,
+)
 
 
 class CallStarted(Struct, frozen=True):
@@ -96,8 +110,11 @@ class Observer:
 
     They are called in the loop, so that they return at once; one that raises is told once, and
     its observer hears no more. The observers of a run are in the command's own process; what
-    happens in worker processes is told there when their answers come.
+    happens in worker processes is told there when their answers come. `wanted` are the events that
+    it wants of those that it has a method for; None: all of them.
     """
+
+    wanted: frozenset[type[Struct]] | None = None
 
     def call_started(self, event: CallStarted) -> None:
         """See `CallStarted`."""
@@ -117,8 +134,17 @@ class Observer:
     def call_retried(self, event: CallRetried) -> None:
         """See `CallRetried`."""
 
-    def state_changed(self, event: CircuitChanged | TargetPaused) -> None:
-        """What all calls of a target have to do with has changed."""
+    def batch_read(self, event: BatchRead) -> None:
+        """See `BatchRead`."""
+
+    def batch_written(self, event: BatchWritten) -> None:
+        """See `BatchWritten`."""
+
+    def record_ended(self, event: RecordEnded) -> None:
+        """See `RecordEnded`."""
+
+    def state_changed(self, event: CircuitChanged | TargetPaused | RunState) -> None:
+        """What all calls of a target, or all records of the run have to do with has changed."""
 
 
 HEARD_BY: dict[type[Struct], str] = {
@@ -128,8 +154,23 @@ HEARD_BY: dict[type[Struct], str] = {
     CallFailed: "call_failed",
     CallWaited: "call_waited",
     CallRetried: "call_retried",
-    CircuitChanged: "state_changed",
-    TargetPaused: "state_changed",
+    BatchRead: "batch_read",
+    BatchWritten: "batch_written",
+    RecordEnded: "record_ended",
+    **dict.fromkeys(
+        (
+            CircuitChanged,
+            TargetPaused,
+            RunStarted,
+            Draining,
+            RunEnded,
+            StageSlow,
+            WorkerDied,
+            WorkerRestarted,
+            CheckpointSaved,
+        ),
+        "state_changed",
+    ),
 }
 """Every event, and the method that hears of it."""
 

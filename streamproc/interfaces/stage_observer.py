@@ -20,6 +20,7 @@ from streamproc.interfaces.observers import (
     CircuitChanged,
     TargetPaused,
 )
+from streamproc.interfaces.run_events import StageSlow
 from streamproc.secrets import redact
 from streamproc.waits import Wait
 
@@ -178,6 +179,11 @@ class StageObserver:
         """`target` asked to be called later."""
         if TargetPaused in self._audience.wanted:
             self._audience.tell(TargetPaused(self._stage, str(target), seconds))
+
+    def was_slow(self, stages: str, seconds: float) -> None:
+        """Plain code of one of these kept the loop for so long."""
+        if StageSlow in self._audience.wanted:
+            self._audience.tell(StageSlow(stages, seconds))
 
     def fell_back(self) -> None:
         """Another source is asked, as this one has no answer."""

@@ -121,6 +121,16 @@ class ProgressTracker(Protocol):
         """Keep it a last time, after `run`. Raises `OutputError`."""
 
 
+class Forms(Protocol):
+    """What failed and unfinished records are written as."""
+
+    def refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
+        """Line i of `batch` failed."""
+
+    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
+        """Line i of `batch` was read and will not be finished."""
+
+
 class Finished(Protocol):
     """Where engines put what they have finished."""
 

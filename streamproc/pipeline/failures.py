@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import groupby
 
 from streamproc.call_metrics import kind_of
-from streamproc.record import Batch, Failed
+from streamproc.record import Batch, Failed, id_of
 from streamproc.shown import one_line
 
 log = logging.getLogger("streamproc")
@@ -25,7 +25,8 @@ Place = tuple[str, int]
 class Failures:
     """Failures with the same stage, kind and status (or type of exception) are one group."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str = "") -> None:
+        self._run_id = run_id
         self._told: set[tuple[str, str, str]] = set()
         self._groups: dict[tuple[str, str, str], Alike] = {}
         self.ends: Counter[tuple[str, str, str]] = Counter()  # by status, stage and kind
@@ -35,8 +36,9 @@ class Failures:
         key = failed.stage, failed.kind, failed.group
         if key not in self._told and len(self._told) < _MOST:
             self._told.add(key)
-            file, line = _place(batch, i)
-            log.warning("%s:%d: %s (the first of its kind)", file, line, failed)
+            log.warning(
+                "%s: %s (the first of its kind)", id_of(self._run_id, batch.cursor, i), failed
+            )
 
     @property
     def total(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Container, Iterator
 
 from streamproc.counters import RunCounters
-from streamproc.interfaces import MessageSink, ProgressTracker, Sink
+from streamproc.interfaces import UNOBSERVED, MessageSink, ProgressTracker, RunObserver, Sink
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.reorder import ReorderBuffer, Span
 from streamproc.pipeline.writer import Writer
@@ -26,8 +26,9 @@ class MessageWriter(Writer):
         dead_letters: Sink | None,
         tally: RunCounters,
         keeper: ProgressTracker | None = None,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
-        super().__init__(reorder, window, sink, dead_letters, tally, keeper)
+        super().__init__(reorder, window, sink, dead_letters, tally, keeper, observer)
         self._messages = sink
         self._sending: list[Span] = []
         self._sent: dict[asyncio.Future[None], list[Span]] = {}
@@ -70,8 +71,11 @@ class MessageWriter(Writer):
                 self._failed.exception()  # it may come after the end
                 self._reorder.interrupt(error)
             return
-        for span in self._sent.pop(receipt, ()):  # it may come too late: see `leftovers`
+        spans = self._sent.pop(receipt, [])  # it may come too late: see `leftovers`
+        for span in spans:
             self._count(span)
+        if self._observer.is_told_of_writes:
+            self._tell_written(spans)
         if self._keeper is not None:
             self._keeper.flushed()
         if self._room is not None and not self._room.done():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 from streamproc.counters import RunCounters
-from streamproc.interfaces import ProgressTracker, Source
+from streamproc.interfaces import UNOBSERVED, ProgressTracker, RunObserver, Source
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.reorder import ReorderBuffer
@@ -45,6 +45,7 @@ class Producer:
         keeper: ProgressTracker | None = None,
         done: Iterable[tuple[int, int]] = (),
         selection: Selection | None = None,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         self._source = source
         self._window = window
@@ -55,6 +56,7 @@ class Producer:
         self._keeper = keeper
         self._done = Done(done)
         self._selection = selection
+        self._observer = observer
         self._stopping = False
         self._receiving: asyncio.Task[None] | None = None
         self._rest: deque[Received] = deque()  # received of one lane, and not admitted yet
@@ -117,6 +119,7 @@ class Producer:
         self._rest.append(Received(batch, failed, passed))
         self._tally.lines += len(batch)
         self._tally.bytes_in += batch.n_bytes
+        self._observer.read(batch)
 
     async def _admit(self) -> None:
         while self._rest:

@@ -26,14 +26,15 @@ class ReorderBuffer:
     It counts as `memory` what results hold more than their lines do, until they are written.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, run_id: str = "") -> None:
+        """`run_id`: for what is said of failures."""
         self.memory = memory
         self._lanes: dict[int, deque[Batch]] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
         self._interruption: BaseException | None = None
         self.unseen = 0
-        self.failures = Failures()
+        self.failures = Failures(run_id)
         self._failures_left = 0
         self._on_last_failure: Callable[[Batch, int, Note], None] = lambda batch, i, note: None
 
@@ -189,8 +190,8 @@ class ReorderBuffer:
 class UnorderedBuffer(ReorderBuffer):
     """The same without order: a line is handed out as soon as it is done."""
 
-    def __init__(self, memory: Memory) -> None:
-        super().__init__(memory)
+    def __init__(self, memory: Memory, run_id: str = "") -> None:
+        super().__init__(memory, run_id)
         self._done: list[Span] = []
         self._open: dict[int, Batch] = {}
 

@@ -6,11 +6,19 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from streamproc.counters import RunCounters
-from streamproc.errors import AccountingError, ReaderGoneError, StreamprocError
-from streamproc.interfaces import Engine, ProgressTracker, Sink, Source
+from streamproc.errors import AccountingError, ReaderGoneError, StreamprocError, worst_of
+from streamproc.interfaces import (
+    UNOBSERVED,
+    Engine,
+    Forms,
+    ProgressTracker,
+    RunObserver,
+    Sink,
+    Source,
+)
 from streamproc.pipeline.channel import Channel
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.dead_letters import DeadLetterWriter
@@ -40,19 +48,6 @@ log = logging.getLogger("streamproc")
 QUEUE_BATCHES = 64  # the window is the real bound; this one keeps single lines from piling up
 FLUSH_TIMEOUT_S = 2.0  # what an abort grants to a reader that does not read
 
-# When several apply, the first of these is the exit code.
-_SEVERITY = (1, 74, 65, 66, 69, 70, 73, 77, 78, 75, 141, 4, 129, 130, 143, 3, 0)
-
-
-class ErrorPolicy(Protocol):
-    """What failed and unfinished records are written as."""
-
-    def refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
-        """Line i of `batch` failed."""
-
-    def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
-        """Line i of `batch` was read and will not be finished."""
-
 
 class Run:
     """Producer, engine and writer as three tasks, and what happens when one of them ends badly.
@@ -69,7 +64,7 @@ class Run:
         engine: Engine,
         sink: Sink,
         dead_letters: Sink | None,
-        forms: ErrorPolicy,
+        forms: Forms,
         window: CreditLimit,
         shutdown: Shutdown,
         ordered: bool = True,
@@ -77,6 +72,7 @@ class Run:
         keeper: ProgressTracker | None = None,
         progress: Progress | None = None,
         selection: Selection | None = None,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         """`progress` is that of an earlier run, after which the source goes on."""
         before = progress or Progress()
@@ -99,14 +95,18 @@ class Run:
         self.is_mistaken = False  # it did not do what was meant, whatever the records did
         self._letters = DeadLetterWriter(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
-        self.reorder = ReorderBuffer(window.memory) if ordered else UnorderedBuffer(window.memory)
+        self._observer = observer
+        buffer = ReorderBuffer if ordered else UnorderedBuffer
+        self.reorder = buffer(window.memory, observer.run_id)
         self.failures = self.reorder.failures
         self._producer = Producer(
             source, window, self._channel, self.reorder, self.tally, forms.refuse, keeper,
-            before.done, selection,
+            before.done, selection, observer,
         )  # fmt: skip
         kind: Any = MessageWriter if sink.takes_messages else Writer
-        self._writer: Writer = kind(self.reorder, window, sink, dead_letters, self.tally, keeper)
+        self._writer: Writer = kind(
+            self.reorder, window, sink, dead_letters, self.tally, keeper, observer
+        )
         if max_errors is not None:
             self.reorder.count_failures(max_errors, self._last_failure)
         self.lanes = Lanes(
@@ -119,7 +119,7 @@ class Run:
         producer = asyncio.create_task(self._producer.run(), name="producer")
         engine = asyncio.create_task(self.engine.run(self._channel, self.reorder), name="engine")
         writer = asyncio.create_task(self._writer.run(), name="writer")
-        self._shutdown.listen(self._producer.stop, lambda: _resolve(aborted), self.engine.wind_down)
+        self._shutdown.listen(self._drain, lambda: _resolve(aborted), self.engine.wind_down)
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
         keeping: asyncio.Task[None] | None = None
         if self._keeper is not None:
@@ -155,7 +155,11 @@ class Run:
             codes.add(4)
         if self.tally.errors or self.is_mistaken:
             codes.add(3)
-        return next((code for code in _SEVERITY if code in codes), 0)
+        return worst_of(codes)
+
+    def _drain(self) -> None:
+        self._observer.draining(self.window.used_records)
+        self._producer.stop()
 
     async def _flow(
         self,
@@ -271,6 +275,7 @@ class Run:
                 self.tally.count(note)
                 continue
             self.tally.unprocessed += 1
+            self._observer.ended(batch, i, Note(UNPROCESSED))
             if earlier is not None and earlier.dead_letter is None:
                 note = self._abandon(failed, batch, i, to_stdout=False)
             if note.dead_letter is not None and not await self._letters.take(note.dead_letter):

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 from typing import cast
 
 from streamproc.counters import RunCounters
-from streamproc.interfaces import MessageSink, ProgressTracker, Sink
+from streamproc.interfaces import UNOBSERVED, MessageSink, ProgressTracker, RunObserver, Sink
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.reorder import ReorderBuffer, Span
 from streamproc.record import Batch, dead_letters
@@ -29,6 +29,7 @@ class Writer:
         dead_letters: Sink | None,
         tally: RunCounters,
         keeper: ProgressTracker | None = None,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         self._reorder = reorder
         self._window = window
@@ -36,6 +37,8 @@ class Writer:
         self._dead_letters = dead_letters
         self._tally = tally
         self._keeper = keeper
+        self._observer = observer
+        self._told_bytes = 0  # of the output, to the observers
         self._group: list[Span] = []
         self._queue: list[Span] = []
         self._begun_bytes = (0, 0)
@@ -114,9 +117,16 @@ class Writer:
             await self._sink.write(b"\n".join(pieces))
         for run in self._group:
             self._count(run)
+        if self._observer.is_told_of_writes:
+            self._tell_written(self._group)
         self._group = []
         if self._keeper is not None:
             self._keeper.flushed()
+
+    def _tell_written(self, spans: list[Span]) -> None:
+        before, self._told_bytes = self._told_bytes, self._sink.written_bytes
+        if lines := sum(stop - start for _, start, stop in spans):
+            self._observer.written(lines, self._told_bytes - before)
 
     def _count(self, run: Span) -> None:
         batch, start, stop = run
@@ -125,9 +135,12 @@ class Writer:
         count = stop - start
         plain = count
         if batch.notes:
+            is_told = self._observer.is_told_of_ends
             for i in range(start, stop):
                 if (note := batch.notes.get(i)) is not None:
                     plain -= 1
+                    if is_told:
+                        self._observer.ended(batch, i, note)
                     self._tally.count(note)
                     if note.failed is not None:
                         self._reorder.failures.count(batch, i, note.failed, note.status)

@@ -22,9 +22,14 @@ class Observers:
     """The audience of a run, made of `recipes` by name; entering it opens them."""
 
     def __init__(self, recipes: Mapping[str, ObserverKind]) -> None:
-        self._recipes = recipes
+        self._recipes = dict(recipes)
         self._hear: dict[type[Struct], dict[str, Hear]] = {}
         self._stack = AsyncExitStack()
+        self.wanted: frozenset[type[Struct]] = frozenset()  # see `Audience`
+
+    def add(self, name: str, recipe: ObserverKind) -> None:
+        """One more, or another one of this name, from the next run on."""
+        self._recipes[name] = recipe
 
     async def __aenter__(self) -> Self:
         """Raises `CreateError`, `ConfigError`."""
@@ -41,15 +46,11 @@ class Observers:
         traceback: TracebackType | None,
     ) -> None:
         self._hear.clear()
+        self.wanted = frozenset()
         try:
             await self._stack.__aexit__(None, None, None)
         except Exception as raised:  # the run is over, and its account stands
             log.warning("an observer could not be closed: %s", described(raised))
-
-    @property
-    def wanted(self) -> frozenset[type[Struct]]:
-        """See `Audience`."""
-        return frozenset(self._hear)
 
     def tell(self, event: Struct) -> None:
         """See `Audience`."""
@@ -65,14 +66,18 @@ class Observers:
 
     def _listen(self, name: str, observer: Observer) -> None:
         for event, method in HEARD_BY.items():
+            if observer.wanted is not None and event not in observer.wanted:
+                continue
             if getattr(type(observer), method) is not getattr(Observer, method):
                 self._hear.setdefault(event, {})[name] = getattr(observer, method)
+        self.wanted = frozenset(self._hear)
 
     def _forget(self, name: str) -> None:
         for event in list(self._hear):
             self._hear[event].pop(name, None)
             if not self._hear[event]:
                 del self._hear[event]
+        self.wanted = frozenset(self._hear)
 
 
 async def _entered(name: str, recipe: ObserverKind, stack: AsyncExitStack) -> Observer:

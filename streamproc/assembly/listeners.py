@@ -1,0 +1,32 @@
+"""Who hears of the runs of a pipeline: observers, hooks, subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamproc.assembly.hooks import hooks_of, subscription
+from streamproc.config.settings import Settings
+from streamproc.interfaces import RunObserver
+from streamproc.telemetry.observers import Observers
+
+
+class Listeners:
+    """`observers` are those of all runs; hooks are among them from `begin` on."""
+
+    def __init__(self, settings: Settings, *, with_hooks: bool) -> None:
+        """Raises `ConfigError`. In workers and trials nobody calls hooks."""
+        self.observers = Observers(settings.observers.recipes if settings.observers else {})
+        self._hooks = hooks_of(settings.on) if with_hooks else []
+
+    def subscribe(self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> None:
+        """Raises `ConfigError` for an event that there is not."""
+        self._hooks.append(subscription(handler, events))
+
+    def begin(self, run_id: str) -> RunObserver:
+        """A run: who tells of it."""
+        if self._hooks:
+            from streamproc.telemetry.hooks import HooksKind
+
+            self.observers.add("hooks", HooksKind(run_id=run_id, hooks=list(self._hooks)))
+        return RunObserver(run_id, self.observers)

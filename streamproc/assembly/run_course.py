@@ -1,0 +1,84 @@
+"""The course of a run: its id, its verdict, and what observers are told of both its ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from msgspec import structs
+
+from streamproc.config.settings import Settings
+from streamproc.counters import RunCounters
+from streamproc.errors import StreamprocError, described, worst_of
+from streamproc.interfaces import Audience, RunEnded, RunStarted
+from streamproc.pipeline.run import Run
+from streamproc.pipeline.shutdown import Shutdown
+from streamproc.secrets import redact
+from streamproc.telemetry.summary import Summary
+
+
+class Course:
+    """Entered when the observers are, and left when all else is closed."""
+
+    def __init__(self, audience: Audience, settings: Settings, shutdown: Shutdown) -> None:
+        self._audience = audience
+        self._settings = settings
+        self._shutdown = shutdown
+        self._run: Run | None = None
+        self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
+        self._mistakes: Callable[[], Sequence[str]] = list
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(
+        self, run: Run, account: Callable[[], Summary], mistakes: Callable[[], Sequence[str]]
+    ) -> None:
+        """All is open. `account` is the summary so far, `mistakes` what was not meant so."""
+        self._run, self._account, self._mistakes = run, account, mistakes
+        if RunStarted in self._audience.wanted:
+            stages = ", ".join(stage.name or "?" for stage in self._settings.stage)
+            self._audience.tell(RunStarted(stages))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        errors: list[BaseException] = []
+        if self._run is not None:
+            self._run.is_mistaken = bool(self._mistakes())
+            errors += self._run.errors
+        if RunEnded not in self._audience.wanted:
+            return
+        summary = self._account()
+        codes = {summary.exit_code}
+        if isinstance(raised, asyncio.CancelledError):
+            codes.add(128 + (self._shutdown.signal or signal.SIGINT))
+        elif raised is not None and raised not in errors:
+            errors.append(raised)
+            codes.add(getattr(raised, "exit_code", 1))
+        code = worst_of(codes)
+        why = None if not errors else _said(min(errors, key=_is_ours))
+        counts = structs.asdict(summary) | {"exit_code": code}
+        self._audience.tell(RunEnded(code, why, counts))
+
+
+def with_run_id(settings: Settings) -> Settings:
+    """With an id that no other run has, if none was given."""
+    if settings.run_id is not None:
+        return settings
+    return structs.replace(settings, run_id=uuid4().hex[:12])
+
+
+def _is_ours(error: BaseException) -> bool:
+    return isinstance(error, StreamprocError)
+
+
+def _said(error: BaseException) -> str:
+    return redact(str(error) if _is_ours(error) else described(error))
