@@ -10,6 +10,7 @@ from streamproc.assembly.programs import on_error_of
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import (
+    ErrorPolicy,
     ProgressTracker,
     Sink,
     SinkRecipe,
@@ -18,7 +19,7 @@ from streamproc.interfaces import (
     SourceRecipe,
     SourceScope,
 )
-from streamproc.pipeline.run import ErrorPolicy, Run
+from streamproc.pipeline.run import Run
 from streamproc.pipeline.selection import Selection
 from streamproc.record import Batch, Failed, Note
 from streamproc.sinks.recipes import File, Stdout

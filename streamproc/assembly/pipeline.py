@@ -100,8 +100,8 @@ class Pipeline:
         doubles: Doubles | None = None,
     ) -> None:
         self.settings = settings
-        self._listeners = Listeners(settings, with_hooks=audience is None and doubles is None)
-        self._observers = self._listeners.observers
+        self.listeners = Listeners(settings, with_hooks=audience is None and doubles is None)
+        self._observers = self.listeners.observers
         builder = StageBuilder(settings, audience or self._observers, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
@@ -123,7 +123,7 @@ class Pipeline:
 
         Raises `ConfigError` for an event that there is not.
         """
-        self._listeners.subscribe(handler, events)
+        self.listeners.subscribe(handler, events)
 
     @property
     def counts(self) -> dict[Hashable, Any]:
@@ -173,7 +173,7 @@ class Pipeline:
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
         window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
-        observer = self._listeners.begin(settings.run_id or "")
+        observer = self.listeners.begin(settings.run_id or "")
         engine = engine_of(
             settings, self._stages, self.local_engine(settings),
             partial(self._process_engine, settings), window, ends.least_records,

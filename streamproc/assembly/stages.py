@@ -265,7 +265,8 @@ class StageBuilder:
         answers = self._answers(name, http.select)
         repeat_when = retry_of(settings).when
         if settings.batch is None:
-            return HttpEnricher(builder, client, answers, repeat_when=repeat_when)
+            with_id = bool(settings.request_id)
+            return HttpEnricher(builder, client, answers, repeat_when=repeat_when, with_id=with_id)
         bulk = HttpBulkEnricher(builder, client, answers, repeat_when=repeat_when)
         bulk.key = getattr(settings.batch, "key", None)
         return bulk
@@ -288,7 +289,11 @@ class StageBuilder:
         if entry.value is not UNSET:
             return Constant(entry.value)
         settings = StageSettings(
-            name=name, http=entry.http, python=entry.python, timeout=of.timeout
+            name=name,
+            http=entry.http,
+            python=entry.python,
+            timeout=of.timeout,
+            request_id=of.request_id,
         )
         function = None
         if entry.python is not None:

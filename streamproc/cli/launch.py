@@ -61,6 +61,11 @@ def _open_and_run(
     look_in_working_directory()
     settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
+    if "NOTIFY_SOCKET" in os.environ:
+        from streamproc.telemetry.systemd import SystemdUnit
+
+        if (unit := SystemdUnit.of(os.environ)) is not None:
+            pipeline.listeners.observers.add("systemd", unit)
     ends = Endpoints.of(settings, inputs, output, stdin_fd=data_in, stdout_fd=data_out)
     shutdown = Shutdown(settings.drain_timeout)
     loop = new_loop(settings.loop)

@@ -36,7 +36,7 @@ class OnError:
 
     def __init__(self, mode: Mode, dead_letters: bool, run_id: str = "") -> None:
         self.mode = mode
-        self._run_id = run_id
+        self.run_id = run_id
         self._dead_letters = dead_letters
 
     def refuse(
@@ -76,7 +76,7 @@ class OnError:
 
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
         cursor = batch.cursor
-        where = {"file": cursor.file, "line": cursor.line + i, "id": id_of(self._run_id, cursor, i)}
+        where = {"file": cursor.file, "line": cursor.line + i, "id": id_of(self.run_id, cursor, i)}
         return replace(failed, details=failed.details | where)
 
 

@@ -60,6 +60,13 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         for key in (*policies, *_OF_CALLS):
             if key in stage:
                 yield f"{where}.{key}: {what} has no such policy; http and python stages do"
+    if stage.get("request_id"):
+        if not isinstance(http := stage.get("http"), dict):
+            yield f"{where}.request_id: only an http stage sends it"
+        elif "x-request-id" in {str(name).lower() for name in http.get("headers") or ()}:
+            yield f"{where}.request_id: there is a header X-Request-Id already"
+        elif "batch" in stage:
+            yield f"{where}.request_id: a batch is one request for many records"
     if "options" in stage and "python" not in stage:
         yield f"{where}.options: only a python stage has options"
     into = stage.get("into")

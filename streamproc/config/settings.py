@@ -40,6 +40,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One stage. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
     says what it does. `options` are keyword arguments of the Python function or class.
 
+    `request_id = true` sends the id of the record as X-Request-Id with the calls of an http stage.
     `retry = false` and `breaker = false` switch off what an http stage has by default.
     """
 
@@ -66,6 +67,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     batch: Batching | int | None = None
     fallback: tuple[FallbackSettings, ...] | None = None
     mark: bool | None = None
+    request_id: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

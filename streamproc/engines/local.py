@@ -56,7 +56,7 @@ class LocalEngine:
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
         self._sweeper = Sweeper(timeouts_s, self._warn_slow)
-        self._shop = Workshop(places, self._sweeper)
+        self._shop = Workshop(places, self._sweeper, program.on_error.run_id)
         self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)
         self._consumers = 0
         self._idle = 0  # of them; also those that have not run yet

@@ -26,7 +26,7 @@ from streamproc.engines.state import (
 )
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
-from streamproc.record import Batch
+from streamproc.record import Batch, id_of
 
 if TYPE_CHECKING:
     from streamproc.engines.workshop import Workshop
@@ -77,6 +77,12 @@ class Slot:
         if self._age is not None:
             return self._age
         return self.batch.number + self.i if self.batch is not None else 0
+
+    @property
+    def record_id(self) -> str:
+        """See `Visit`."""
+        assert self.batch is not None
+        return id_of(self._shop.run_id, self.batch.cursor, self.i)
 
     @property
     def room(self) -> Room:

@@ -24,7 +24,8 @@ class Workshop:
     before some of those that are here are done.
     """
 
-    def __init__(self, places: CapacityLimiter, sweeper: Sweeper) -> None:
+    def __init__(self, places: CapacityLimiter, sweeper: Sweeper, run_id: str = "") -> None:
+        self.run_id = run_id
         self.places = places
         self.sweeper = sweeper
         self.door = PlainDoor(places)
@@ -144,6 +145,8 @@ class Forked:
         self.answer: asyncio.Future[Any] = loop.create_future()
         self._maker = maker
         self.slot = Slot(shop, self._abandon, age)
+        if maker is not None:
+            self.slot.batch, self.slot.i = maker.batch, maker.i
         self.slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
         shop.sweeper.slots.add(self.slot)  # before it begins: it may be about to join a list

@@ -11,7 +11,7 @@ from typing import Any, Self
 from streamproc.attendance import Watch
 from streamproc.codec import decode_finite, decoded_bytes
 from streamproc.enrichers.conditions import condition, expression
-from streamproc.enrichers.http_request import HttpCall, RequestBuilder
+from streamproc.enrichers.http_request import ID_HEADER, HttpCall, RequestBuilder, header
 from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
@@ -32,7 +32,8 @@ _BOM = b"\xef\xbb\xbf"
 class HttpEnricher:
     """Asks a service. `repeat_when`: JMESPath over status and body, true asks again.
 
-    `answers` watches what its `select` looks at.
+    `answers` watches what its `select` looks at. `with_id`: the service is told which record it
+    is asked for.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class HttpEnricher:
         answers: Watch,
         *,
         repeat_when: str | None = None,
+        with_id: bool = False,
     ) -> None:
         """Raises `ConfigError` for an expression that is none."""
         settings = builder.settings
@@ -52,6 +54,7 @@ class HttpEnricher:
         self._answers = answers
         self._select = expression("http.select", settings.select)
         self._repeat_when = condition("retry.when", repeat_when)
+        self._with_id = with_id
         self.prepare = builder.build
 
     async def __aenter__(self) -> Self:
@@ -68,6 +71,9 @@ class HttpEnricher:
 
     async def call(self, call: HttpCall, visit: Visit) -> Any:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
+        if self._with_id and not call.has_id:
+            call.headers += header(ID_HEADER, visit.record_id)
+            call.has_id = True
         try:
             response = await self._ask(call, visit)
             call.status = response.status

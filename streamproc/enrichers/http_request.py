@@ -25,6 +25,7 @@ Shares = Literal["credential", "credential-name"]
 
 _KEY_VERSION = 2  # of what is in a key
 _LONG_SECRET = 12  # of a header that is written out in the pipeline file: not a common word
+ID_HEADER = "X-Request-Id"
 USER_AGENT = f"streamproc/{__version__}"
 
 _IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
@@ -46,6 +47,7 @@ class HttpCall(Request):
     item: Any = None  # what it puts into the list of a bulk request
     varying: bytes = b""  # header lines that depend on the record, as they count for the key
     status: int | None = None
+    has_id: bool = False  # of its record, among the headers
 
     def __str__(self) -> str:
         return asked(self)
@@ -119,7 +121,7 @@ class RequestBuilder:
             constant[name] = value
             if len(value) >= _LONG_SECRET:
                 hide(value.removeprefix("Bearer "))
-        self._constant = b"".join(_header(name, value) for name, value in constant.items())
+        self._constant = b"".join(header(name, value) for name, value in constant.items())
         self._credentials = Credentials(settings) if self.url.target is None else None
         if self._credentials is not None:
             self.problems += self._credentials.problems(self.url)
@@ -206,10 +208,11 @@ def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
 
 
 def _lines(templates: dict[str, Template], fields: dict[str, Any]) -> bytes:
-    return b"".join([_header(name, each.fill(fields)) for name, each in templates.items()])
+    return b"".join([header(name, each.fill(fields)) for name, each in templates.items()])
 
 
-def _header(name: str, value: str) -> bytes:
+def header(name: str, value: str) -> bytes:
+    """Its line. Raises `RecordError`."""
     if _UNSAFE(value):
         raise RecordError(
             "missing_field", f"the header {name} would get a line break or control character"

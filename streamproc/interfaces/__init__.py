@@ -58,8 +58,8 @@ from streamproc.interfaces.run_observer import UNOBSERVED, RunObserver
 from streamproc.interfaces.stage_observer import StageObserver
 from streamproc.interfaces.stream import (
     Engine,
+    ErrorPolicy,
     Finished,
-    Forms,
     MessageSink,
     Opens,
     ProgressTracker,
@@ -90,9 +90,9 @@ __all__ = [
     "EndRecipe",
     "Engine",
     "Enricher",
+    "ErrorPolicy",
     "Finished",
     "Fork",
-    "Forms",
     "Inner",
     "Layer",
     "MessageSink",

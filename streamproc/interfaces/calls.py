@@ -170,6 +170,10 @@ class Visit(Protocol):
         """Smaller for records that came earlier."""
 
     @property
+    def record_id(self) -> str:
+        """What the record is called in `_error` and logs."""
+
+    @property
     def room(self) -> Room:
         """Where places come from."""
 

@@ -121,7 +121,7 @@ class ProgressTracker(Protocol):
         """Keep it a last time, after `run`. Raises `OutputError`."""
 
 
-class Forms(Protocol):
+class ErrorPolicy(Protocol):
     """What failed and unfinished records are written as."""
 
     def refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
