@@ -137,12 +137,13 @@ class _Session:
                 [each for each in (sys.stderr, sys.stdout) if isinstance(each, Beside)],
                 run.tally,
                 ends.source.size_bytes,
+                self._settings.progress_format,
                 written_bytes=lambda: run.window.written_bytes,
                 in_flight=lambda: engine.in_flight or run.window.used_records,
                 busy_since_s=lambda: engine.busy_since_s,
                 held_by=bottleneck.reading,
                 lag=lambda: ends.source.lag,
-                calls=self._pipeline.calls.values(),
+                calls=self._pipeline.calls,
             )
             self._progress.start()
             from streamproc.assembly.growth import cores_unused
@@ -242,7 +243,7 @@ class _Signals:
 
 
 def _wants_progress(settings: Settings, output: str | None) -> bool:
-    """As the person said; else where there is a terminal that can erase a line.
+    """As the person said; else where there is a terminal that can erase a line. A script asks.
 
     Never beside records: they would be written into the line.
     """
@@ -250,6 +251,8 @@ def _wants_progress(settings: Settings, output: str | None) -> bool:
         return False
     if settings.progress is not None:
         return settings.progress
+    if settings.progress_format == "json":
+        return True
     return _stderr_is_terminal() and os.environ.get("TERM") != "dumb"
 
 

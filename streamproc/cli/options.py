@@ -147,6 +147,9 @@ _OPTIONS = [
             help="After the first signal. [default: 25]"),
     _option("--progress/--no-progress", default=None,
             help="[default: on when stderr is a terminal, and stdout another one or none]"),
+    _option("--progress-format", type=click.Choice(["line", "full", "json"]),
+            help="full: with a line for each stage; json: a line of JSON each second, also without "
+                 "a terminal. [default: line]"),
     _option("--summary", type=click.Choice(["text", "json", "none"]),
             help="On stderr at the end. [default: text on a terminal, else none]"),
     _option("--run-id", metavar="ID", type=_Parsed("id", RunId.parse),

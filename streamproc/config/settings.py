@@ -255,6 +255,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     observers: ObserverSettings | None = None
     monitor: MonitorSettings | str | None = None
     progress: bool | None = None
+    progress_format: Literal["line", "full", "json"] = "line"
     summary: Literal["text", "json", "none"] | None = None
     loop: Literal["uvloop", "asyncio"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"

@@ -156,9 +156,13 @@ def _words(counts: dict[str, Any]) -> list[str]:
 def _timing(counts: dict[str, Any]) -> list[str]:
     if not counts.get("calls"):
         return []
-    mean_s = counts["mean_s"]
-    factor, unit = next((each for each in _UNITS if mean_s * each[0] >= 0.9995), _UNITS[-1])
-    return [f"{counted(counts['calls'], 'call')}, {mean_s * factor:.3g} {unit} each"]
+    return [f"{counted(counts['calls'], 'call')}, {duration_text(counts['mean_s'])} each"]
+
+
+def duration_text(seconds: float) -> str:
+    """As 1.23 ms."""
+    factor, unit = next((each for each in _UNITS if seconds * each[0] >= 0.9995), _UNITS[-1])
+    return f"{seconds * factor:.3g} {unit}"
 
 
 def _of_calls(calls: StageMetrics | None) -> dict[str, Any]:

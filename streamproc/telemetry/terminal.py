@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, TextIO
 
-ERASE = "\r\x1b[K"  # ECMA-48 8.3.41, erase in line; what is drawn again soon is no loss
+# ECMA-48 8.3.39, erase in page: the line, and what is drawn below it; it is drawn again soon
+ERASE = "\r\x1b[J"
 
 
 class Beside:
@@ -30,12 +31,18 @@ class Beside:
         return count
 
 
-def columns(stream: Any) -> int:
-    """How wide the terminal is now; 80 where nobody knows."""
+def up(lines: int) -> str:
+    """So many lines further up, at the beginning of that one."""
+    return f"\x1b[{lines}A\r" if lines else ""  # ECMA-48 8.3.22, cursor up
+
+
+def size_of(stream: Any) -> tuple[int, int]:
+    """Columns and lines of the terminal now; 80 and 24 where nobody knows."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
+        columns, lines = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return 80
+        return 80, 24
+    return columns or 80, lines or 24
 
 
 def same_terminal(one: int, other: int) -> bool:

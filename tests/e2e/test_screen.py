@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from servers.running import Server
 
-from tests.terminal import Terminal
+from tests.terminal import LINES, Terminal
 
 STAGES = """
 import asyncio, logging, os, sys
@@ -213,3 +214,75 @@ def test_a_terminal_that_is_gone(see: Any, tmp_path: Path) -> None:
     terminal.hang_up()
     assert terminal.process.wait(60) == 0
     assert (tmp_path / "out").read_bytes() == b'{"s":1,"ok":true}\n'
+
+
+# Other forms
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_line_for_each_stage(see: Any, tmp_path: Path, workers: str) -> None:
+    """Below the line of the run, drawn in place, and gone at the end."""
+    stages = ("-e", "one=stages.py:held", "-e", "two=stages.py:held")
+    terminal = see("in", *stages, "-w", workers, "--progress-format", "full",
+                   given=MORE + b'{"until":"go"}\n')  # fmt: skip
+    terminal.until(
+        lambda shown: (
+            len(shown) == 3
+            and shown[0].startswith("500 records")
+            and re.fullmatch(r"  one: 500 calls, [\d,.]+/s, mean \S+ .?s, p95 \S+ .?s", shown[1])
+            and shown[2].startswith("  two: 500 calls")
+        )
+    )
+    (tmp_path / "go").touch()
+    assert [each.partition("records")[0] for each in terminal.end()] == [SUMMARY + "501 "]
+
+
+def test_what_others_say_is_whole_above_the_stages(see: Any, tmp_path: Path) -> None:
+    """What is printed stands above, without remains of what was drawn there."""
+    terminal = see("-e", "talks=stages.py:talks", "-e", "s=stages.py:held", "--progress-format",
+                   "full")  # fmt: skip
+    terminal.until(lambda shown: len(shown) == 3 and shown[2].startswith("  s: 0 calls"))
+    terminal.process.stdin.write(b'{"say":"well","until":"go"}\n')
+    said = ["well", "well on stderr", "streamproc: warning: well in the log"]
+    terminal.until(lambda shown: len(shown) == 6 and shown[3].startswith("0 records"))
+    assert sorted(terminal.shown[:3]) == sorted(said)
+    (tmp_path / "go").touch()
+    *left, summary = terminal.end()
+    assert sorted(left) == sorted(said)
+    assert summary.startswith(SUMMARY + "1 record")
+
+
+def test_more_stages_than_the_window_has_lines(see: Any, tmp_path: Path) -> None:
+    """What does not fit is left out, and nothing scrolls away."""
+    stages = [each for i in range(20) for each in ("-e", f"s{i}=stages.py:held")]
+    arguments = "in", *stages, "--progress-format", "full", "--summary", "none"
+    terminal = see(*arguments, given=b'{"until":"go"}\n')
+    terminal.until(lambda shown: len(shown) == LINES - 1 and shown[-1].startswith("  s9:"))
+    terminal.until(last(r"s9: 0 calls"))
+    assert terminal.shown[0].startswith("0 records")
+    (tmp_path / "go").touch()
+    assert terminal.end() == []
+
+
+def test_lines_of_json_for_scripts(start: Any, folder: Path) -> None:
+    """One a second, no terminal needed, with what a person sees; the last one is the end."""
+    (folder / "stages.py").write_text(STAGES)
+    process = start("-e", "s=stages.py:held", "--progress-format", "json", "--summary", "json")
+    process.stdin.write(b'{"n":1}\n{"until":"go"}\n')
+    while (found := json.loads(process.stderr.readline())["progress"])["records"] < 1:
+        pass
+    assert found["in_flight"] == 1
+    assert found["stages"]["s"]["calls"] == 1
+    assert (found["failed"], found["held_by"], found["share"]) == (0, None, None)
+    before = found["seconds"]
+    assert json.loads(process.stderr.readline())["progress"]["seconds"] > before
+    (folder / "go").touch()
+    process.stdin.close()
+    assert process.wait() == 0
+    *_, progress, summary = map(json.loads, process.stderr.read().splitlines())
+    assert progress["progress"]["records"] == summary["ok"] == 2
+
+
+def test_no_progress_is_none_for_scripts_either(run: Any) -> None:
+    done = run("-e", "none", "--progress-format", "json", "--no-progress", stdin=MORE)
+    assert (done.returncode, done.stderr) == (0, b"")
