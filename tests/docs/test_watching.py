@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from configparser import ConfigParser
 
 from prometheus_client.core import Metric
 
 from streamproc.call_metrics import CallMetrics
+from streamproc.config.settings import Settings
 from streamproc.counters import RunCounters
+from streamproc.errors import EXIT_CODES
 from streamproc.telemetry.metrics import Exposition, families
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.summary import Summary
@@ -65,3 +68,16 @@ def test_who_asks_finds_it() -> None:
     asked = re.findall(r"streamproc_\w+", queries)
     assert asked
     assert {re.sub("_(total|bucket)$", "", each) for each in asked} <= known
+
+
+def test_the_unit_waits_for_what_the_command_says() -> None:
+    """A service of systemd that is ready when the run is, and may drain before it is killed."""
+    [text] = [each.text for each in blocks_of(PAGE) if each.language == "ini"]
+    unit = ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign] - keys have capitals
+    unit.read_string(text)
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert float(service["TimeoutStopSec"]) > Settings().drain_timeout
+    codes = f"{service['SuccessExitStatus']} {service['RestartPreventExitStatus']}".split()
+    assert set(codes) <= set(", ".join(EXIT_CODES).split(", "))
