@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamproc.assembly.brokers import listen_to_brokers
 from streamproc.assembly.hooks import hooks_of, subscription
 from streamproc.config.settings import Settings
-from streamproc.interfaces import RunObserver
+from streamproc.interfaces import RunObserver, Source
 from streamproc.telemetry.observers import Observers
 
 
@@ -18,15 +19,19 @@ class Listeners:
         """Raises `ConfigError`. In workers and trials nobody calls hooks."""
         self.observers = Observers(settings.observers.recipes if settings.observers else {})
         self._hooks = hooks_of(settings.on) if with_hooks else []
+        self._voices: list[Any] = []  # of brokers, which live as long as somebody holds them
 
     def subscribe(self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> None:
         """Raises `ConfigError` for an event that there is not."""
         self._hooks.append(subscription(handler, events))
 
-    def begin(self, run_id: str) -> RunObserver:
-        """A run: who tells of it."""
+    def begin(self, settings: Settings, source: Source) -> RunObserver:
+        """A run with these settings, its id among them: who tells of it."""
+        run_id = settings.run_id or ""
         if self._hooks:
             from streamproc.telemetry.hooks import HooksKind
 
             self.observers.add("hooks", HooksKind(run_id=run_id, hooks=list(self._hooks)))
-        return RunObserver(run_id, self.observers)
+        observer = RunObserver(run_id, self.observers)
+        self._voices = listen_to_brokers(settings, source, observer)
+        return observer

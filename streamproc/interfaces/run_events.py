@@ -91,6 +91,33 @@ class CheckpointSaved(Struct, frozen=True):
     lines: int
 
 
+class BrokersGone(Struct, frozen=True):
+    """None of these can be reached; the run waits for them."""
+
+    brokers: str
+
+
+class BrokersBack(Struct, frozen=True):
+    """One of them answers again."""
+
+    brokers: str
+
+
+class PartitionsChanged(Struct, frozen=True):
+    """These are read from here on, with commas: TOPIC/PARTITION."""
+
+    partitions: str
+
+
 RunState = (
-    RunStarted | Draining | RunEnded | StageSlow | WorkerDied | WorkerRestarted | CheckpointSaved
+    RunStarted
+    | Draining
+    | RunEnded
+    | StageSlow
+    | WorkerDied
+    | WorkerRestarted
+    | CheckpointSaved
+    | BrokersGone
+    | BrokersBack
+    | PartitionsChanged
 )

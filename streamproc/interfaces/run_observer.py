@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streamproc.interfaces.observers import NOBODY, Audience
 from streamproc.interfaces.run_events import (
     BatchRead,
     BatchWritten,
+    BrokersBack,
+    BrokersGone,
     CheckpointSaved,
     Draining,
+    PartitionsChanged,
     RecordEnded,
 )
 from streamproc.record import FAILURES, FILTERED, UNPROCESSED, Batch, Note, id_of
@@ -62,6 +67,18 @@ class RunObserver:
         """A checkpoint says that so many are done."""
         if CheckpointSaved in self._audience.wanted:
             self._audience.tell(CheckpointSaved(lines))
+
+    def brokers_changed(self, brokers: str, *, are_there: bool) -> None:
+        """None of them answers any more, or one does again."""
+        kind = BrokersBack if are_there else BrokersGone
+        if kind in self._audience.wanted:
+            self._audience.tell(kind(brokers))
+
+    def partitions_changed(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Which are read."""
+        if PartitionsChanged in self._audience.wanted:
+            names = [f"{topic}/{partition}" for topic, partition in sorted(partitions)]
+            self._audience.tell(PartitionsChanged(", ".join(names)))
 
 
 UNOBSERVED = RunObserver()

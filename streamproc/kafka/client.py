@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -76,11 +76,12 @@ def load() -> Any:
 class BrokerMonitor:
     """What librdkafka says: its log lines at debug, and one line when brokers go or are back.
 
-    One for all clients of a list of brokers, each with its threads.
+    One for all clients of a list of brokers, each with its threads, in which `on_change` is called.
     """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
+        self.on_change: Callable[[str, bool], None] = lambda brokers, are_there: None
         self.is_doubted = self._is_down = False
         self.outages = 0  # so often all of them were away
         self._lock = threading.Lock()
@@ -119,11 +120,13 @@ class BrokerMonitor:
                 if not self._is_down and self.refusal is None:
                     text = "kafka: no broker of %s can be reached; waiting for them"
                     log.warning(text, self._brokers)
+                    self.on_change(self._brokers, False)
                 self.outages += not self._is_down
                 self._is_down = True
             else:
                 if self._is_down:
                     log.warning("kafka: brokers of %s are back", self._brokers)
+                    self.on_change(self._brokers, True)
                 self._is_down = self.is_doubted = False
             self._asked_s = time.monotonic()
 

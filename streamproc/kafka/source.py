@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -68,6 +68,7 @@ class KafkaSource:
         self._ready_lines = 0
         self._wake: asyncio.Future[None] | None = None
         self.lane_control: LaneControl | None = None
+        self.on_partitions: Callable[[Iterable[tuple[str, int]]], None] = lambda partitions: None
         self.thread: KafkaThread | None = None
 
     async def __aenter__(self) -> Self:
@@ -209,6 +210,7 @@ class KafkaSource:
             lane = Lane(number, topic, partition, end)
             self._lanes[topic, partition] = self.numbered[lane.number] = lane
             self._turn.append(lane)
+        self.on_partitions(self._lanes)
         self._notify()
 
     def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
@@ -255,6 +257,7 @@ class KafkaSource:
                 self._turn.remove(lane)
                 self._ready_lines -= lane.ready_lines
                 lane.ready.clear()
+        self.on_partitions(self._lanes)
 
     async def drained(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Until what was begun of them is written; the rest is for the next owner."""

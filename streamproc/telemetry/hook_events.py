@@ -8,9 +8,12 @@ from typing import Any, Literal, get_args
 from msgspec import Struct, structs
 
 from streamproc.interfaces import (
+    BrokersBack,
+    BrokersGone,
     CheckpointSaved,
     CircuitChanged,
     Draining,
+    PartitionsChanged,
     RecordEnded,
     RunEnded,
     RunStarted,
@@ -25,6 +28,7 @@ from streamproc.telemetry.summary import Summary
 HookEvent = Literal[
     "run_started", "run_ended", "draining", "record_failed", "stage_slow", "circuit_opened",
     "circuit_closed", "target_paused", "worker_died", "worker_restarted", "checkpoint_saved",
+    "brokers_gone", "brokers_back", "partitions_changed",
 ]  # fmt: skip
 EVENTS: tuple[str, ...] = get_args(HookEvent)
 ALL = "*"
@@ -41,6 +45,9 @@ _STRUCTS: dict[str, type[Struct]] = {
     "worker_died": WorkerDied,
     "worker_restarted": WorkerRestarted,
     "checkpoint_saved": CheckpointSaved,
+    "brokers_gone": BrokersGone,
+    "brokers_back": BrokersBack,
+    "partitions_changed": PartitionsChanged,
 }
 _NAMES = {struct: name for name, struct in _STRUCTS.items()}
 _CIRCUITS = {"open": "circuit_opened", "closed": "circuit_closed"}

@@ -21,6 +21,13 @@ from tests.conftest import summary
 
 BIG = 50_000  # bytes, above LIMIT
 LIMIT = {"max.message.bytes": "10000"}
+ALERTS = """
+import json
+
+def note(event):
+    with open("heard", "a") as file:
+        file.write(json.dumps(event) + "\\n")
+"""
 
 
 def test_a_broker_that_is_away(run: Callable[..., Any]) -> None:
@@ -51,11 +58,14 @@ def test_topics_that_are_missing(
 def test_a_broker_that_goes_and_comes_back(
     copy: Any, produce: Any, start: Any, consume_all: Any, folder: Path, exactly_once: str
 ) -> None:
-    """Nothing is lost, nothing is doubled, and two lines are all that is said."""
+    """Nothing is lost, nothing is doubled, two lines are all that is said, and hooks hear of it."""
     it, count = copy(exactly_once), 400
+    (folder / "alerts.py").write_text(ALERTS)
+    (folder / "on.toml").write_text('[[on]]\nevent = "*"\npython = "alerts.py:note"\n')
     produce(it.source, [message(n, s=0.05) for n in range(count)])
     with (folder / "said").open("wb") as said:
-        process = start(*it.arguments("slow", "-j", "4", "--summary", "none"), stderr=said)
+        more = "-j", "4", "--summary", "none", "-c", "on.toml"
+        process = start(*it.arguments("slow", *more), stderr=said)
         until(lambda: len(consume_all(it.target)) > 20, "output")
         it.broker.stop()
         until(lambda: b"no broker" in (folder / "said").read_bytes(), "the warning")
@@ -68,6 +78,12 @@ def test_a_broker_that_goes_and_comes_back(
     gone, back = (folder / "said").read_text().splitlines()
     assert f"no broker of {it.broker.bootstrap} can be reached" in gone
     assert f"brokers of {it.broker.bootstrap} are back" in back
+    events = [json.loads(line) for line in (folder / "heard").read_text().splitlines()]
+    told = [each for each in events if each["event"].startswith("brokers")]
+    assert [each["event"] for each in told] == ["brokers_gone", "brokers_back"]
+    assert {each["brokers"] for each in told} == {it.broker.bootstrap}
+    parts = [each["partitions"] for each in events if each["event"] == "partitions_changed"]
+    assert ", ".join(f"{it.source}/{k}" for k in range(PARTITIONS)) in parts
     assert Counter(written(consume_all(it.target))) == Counter(range(count))
     assert Counter((folder / "calls").read_text().split()) == Counter(map(str, range(count)))
 
