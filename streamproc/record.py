@@ -70,6 +70,17 @@ class Failed(Struct, frozen=True):
         return f"{kind} in {self.stage}: {self.message}"
 
 
+class Example(NamedTuple):
+    """A record that failed, for people: the beginning of its `record`, and where it stands."""
+
+    file: str
+    line: int
+    stage: str
+    kind: str
+    message: str
+    record: bytes
+
+
 class Note(Struct, frozen=True):
     """What became of a record that did not simply turn into one line.
 

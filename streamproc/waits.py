@@ -16,7 +16,7 @@ class Wait(Struct, frozen=True):
     """`waiting` calls wait for `target`, for `left_s` more if that is known.
 
     A circuit opened after `failures`, the last one with this `symptom`: its status, or kind.
-    The reader of the output is no target.
+    The reader of the output is no target. `stage` is whose calls they are.
     """
 
     reason: Reason
@@ -25,13 +25,14 @@ class Wait(Struct, frozen=True):
     left_s: float | None = None
     symptom: str = ""
     failures: int = 0
+    stage: str = ""
 
 
 def merged(waits: Iterable[Wait]) -> list[Wait]:
-    """Those of several processes: one for each reason and target."""
-    found: dict[tuple[str, str], Wait] = {}
+    """Those of several processes: one for each reason, target and stage."""
+    found: dict[tuple[str, str, str], Wait] = {}
     for wait in waits:
-        key = wait.reason, wait.target
+        key = wait.reason, wait.target, wait.stage
         found[key] = _both(found[key], wait) if key in found else wait
     return list(found.values())
 

@@ -29,7 +29,7 @@ from streamproc.assembly.listeners import Listeners
 from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.programs import on_error_of, program_of
-from streamproc.assembly.run_course import Course, with_run_id
+from streamproc.assembly.run_lifecycle import RunLifecycle, with_run_id
 from streamproc.assembly.stages import StageBuilder
 from streamproc.assembly.windows import bounds_of, window_records
 from streamproc.codec import decode
@@ -183,11 +183,13 @@ class Pipeline:
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
-                monitoring = Monitoring(settings, self._metrics.get(""), shutdown)
+                monitoring = Monitoring(
+                    settings, self._metrics.get(""), self.calls, shutdown, self._observers
+                )
                 await stack.enter_async_context(monitoring)
                 # what may fail comes first; an output is truncated only when nothing else can
                 await stack.enter_async_context(self._observers)
-                course = stack.enter_context(Course(self._observers, settings, shutdown))
+                lifecycle = stack.enter_context(RunLifecycle(self._observers, settings, shutdown))
                 stack.callback(durability.close)
                 await durability.open()
                 await stack.enter_async_context(source)
@@ -221,8 +223,8 @@ class Pipeline:
                 ends.join(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
                 account = partial(account_of, *parts, begun_s=begun_s)
-                monitoring.begin(run, engine, account)
-                course.begin(run, account, lambda: self.mistakes)
+                monitoring.begin(run, engine, ends, account)
+                lifecycle.begin(run, account, lambda: self.mistakes)
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:

@@ -26,6 +26,7 @@ from streamproc.waits import Wait
 
 _SHOWN = 500  # characters of a message
 _SHOWN_NAME = 100  # of a kind, which user code chooses
+_OF_CALLS = frozenset({CallStarted, CallEnded, CallsEnded, CallFailed})
 
 
 class StageObserver:
@@ -50,8 +51,8 @@ class StageObserver:
 
     @property
     def is_heard(self) -> bool:
-        """Whether anybody listens, to whatever: known once the run begins."""
-        return bool(self._audience.wanted)
+        """Whether somebody hears of each call: known once the run begins."""
+        return not self._audience.wanted.isdisjoint(_OF_CALLS)
 
     # Plain code
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from itertools import groupby
 
 from streamproc.call_metrics import kind_of
-from streamproc.record import Batch, Failed, id_of
+from streamproc.record import Batch, Example, Failed, id_of
 from streamproc.shown import one_line
 
 log = logging.getLogger("streamproc")
@@ -17,6 +17,8 @@ _MOST = 100  # groups that are remembered: statuses and kinds come from outside
 _PLACES = 3  # of a group
 _WHY = 350  # characters
 _WHERE = 200
+_LATEST = 20  # records that are kept for who wants to see some, so much of each in bytes
+_RECORD_BYTES = 300
 
 Place = tuple[str, int]
 """File and line."""
@@ -30,9 +32,14 @@ class Failures:
         self._told: set[tuple[str, str, str]] = set()
         self._groups: dict[tuple[str, str, str], Alike] = {}
         self.ends: Counter[tuple[str, str, str]] = Counter()  # by status, stage and kind
+        self.latest: deque[Example] = deque(maxlen=_LATEST)
 
     def happened(self, batch: Batch, i: int, failed: Failed) -> None:
         """Line i of `batch` failed just now, and will be written."""
+        file, line = _place(batch, i)
+        record = batch.lines[i][:_RECORD_BYTES]
+        why = failed.stage, failed.kind, failed.message[:_WHY]
+        self.latest.append(Example(file, line, *why, record))
         key = failed.stage, failed.kind, failed.group
         if key not in self._told and len(self._told) < _MOST:
             self._told.add(key)

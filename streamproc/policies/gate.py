@@ -76,7 +76,8 @@ class Gate:
         if not self._line or self._is_wanting:
             return None
         wait = self._conditions.wait(self._now())
-        return wait and structs.replace(wait, target=str(self._target), waiting=len(self._line))
+        whose = {"stage": self._site.name, "target": str(self._target)}
+        return wait and structs.replace(wait, waiting=len(self._line), **whose)
 
     def retire(self) -> bool:
         """See `targets.Retires`."""

@@ -16,7 +16,11 @@ from msgspec import structs
 
 from streamproc.codec import encode
 from streamproc.errors import described
+from streamproc.telemetry.events import Events
+from streamproc.telemetry.figures import Figures
 from streamproc.telemetry.metrics import Exposition
+from streamproc.telemetry.page import page
+from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.vitals import Vitals
 
 log = logging.getLogger("streamproc")
@@ -25,12 +29,14 @@ _MOST_CONNECTIONS = 64
 _CONNECTION_S = 10.0  # a request that takes longer to come, or its answer to go, is given up
 _PAUSE_S = 0.005  # between two answers: who asks without end waits, and the run does not
 _END_S = 0.2  # what an answer under way gets when the run ends
-_OPEN = ("/health", "/ready")  # for those who know no token
+# for those who know no token: probes, and the page, which shows nothing before it has one
+_OPEN = ("/health", "/ready", "/")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d+)?")
+_POLICY = "Content-Security-Policy"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Connection": "close",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    _POLICY: "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Server": "streamproc",
@@ -54,7 +60,12 @@ class Monitor:
     """Answers at `listener`, a socket that listens, until `serve` is cancelled."""
 
     def __init__(
-        self, listener: socket.socket, vitals: Vitals, exposition: Exposition, token: str | None
+        self,
+        listener: socket.socket,
+        vitals: Vitals,
+        exposition: Exposition,
+        figures: Figures,
+        token: str | None,
     ) -> None:
         self._listener = listener
         self._vitals = vitals
@@ -62,6 +73,8 @@ class Monitor:
         self._wanted = None if token is None else f"Bearer {token}".encode()
         self._is_local = is_loopback(listener.getsockname()[0])
         self._turn = asyncio.Lock()
+        self._page = page("page.html", "page.js")
+        self._events = Events(vitals.reading, figures, self._state)
 
     async def serve(self) -> None:
         """Never raises but when it is cancelled: the run goes on without a monitor."""
@@ -69,6 +82,9 @@ class Monitor:
         app.on_response_prepare.append(_harden)
         for path in ("health", "ready", "metrics", "stats"):
             app.router.add_get(f"/{path}", getattr(self, f"_{path}"))
+        app.router.add_get("/", self._front)
+        app.router.add_get("/events", self._events.answer)
+        server: asyncio.Server | None = None
         quiet = logging.Logger("monitor", logging.CRITICAL + 1)  # requests that are none
         runner = web.AppRunner(
             app, access_log=None, logger=quiet, lingering_time=0, shutdown_timeout=_END_S
@@ -78,11 +94,14 @@ class Monitor:
             assert runner.server is not None
             door = _door(runner.server)
             loop = asyncio.get_running_loop()
-            async with await loop.create_server(door, sock=self._listener):
-                await _sweep(runner.server)
+            server = await loop.create_server(door, sock=self._listener)
+            await asyncio.gather(self._events.run(), self._sweep(runner.server))
         except Exception:
             log.exception("the monitor has ended, and the run goes on")
         finally:
+            if server is not None:
+                server.close()
+            await self._events.close()
             await runner.cleanup()
 
     @web.middleware
@@ -130,8 +149,29 @@ class Monitor:
         body, content_type = self._exposition.text(reading, accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
+    async def _front(self, request: web.Request) -> web.Response:
+        headers = {_POLICY: self._page.policy}
+        return web.Response(text=self._page.html, content_type="text/html", headers=headers)
+
+    def _state(self, reading: Reading) -> str:
+        if self._vitals.stuck_s:
+            return "stuck"
+        if self._vitals.missing:
+            return "opening"
+        return "draining" if reading.is_draining else "running"
+
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(structs.asdict((await self._vitals.reading()).summary))
+
+    async def _sweep(self, server: web.Server) -> None:
+        """Close, without end, what was there the last time already, and follows no events."""
+        before: set[web.RequestHandler] = set()
+        while True:
+            await asyncio.sleep(_CONNECTION_S)
+            found = set(server.connections) - self._events.followed
+            for late in before & found:
+                late.force_close()
+            before = found - before
 
 
 def _json(body: Any, status: int = 200) -> web.Response:
@@ -141,24 +181,14 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    policy = response.headers.get(_POLICY, _HEADERS[_POLICY])  # the page has one of its own
+    response.headers.update(_HEADERS | {_POLICY: policy})
     response.force_close()
 
 
 def _door(server: web.Server) -> Callable[[], asyncio.BaseProtocol]:
     """Lets so many connections in at once."""
     return lambda: server() if len(server.connections) < _MOST_CONNECTIONS else _Refused()
-
-
-async def _sweep(server: web.Server) -> None:
-    """Close, without end, what was there the last time already."""
-    before: set[web.RequestHandler] = set()
-    while True:
-        await asyncio.sleep(_CONNECTION_S)
-        found = set(server.connections)
-        for late in before & found:
-            late.force_close()
-        before = found - before
 
 
 class _Refused(asyncio.Protocol):

@@ -35,7 +35,7 @@ class Observers:
         """Raises `CreateError`, `ConfigError`."""
         async with AsyncExitStack() as stack:
             for name, recipe in self._recipes.items():
-                self._listen(name, await _entered(name, recipe, stack))
+                self.join(name, await _entered(name, recipe, stack))
             self._stack = stack.pop_all()
         return self
 
@@ -64,7 +64,8 @@ class Observers:
                 )  # fmt: skip
                 self._forget(name)
 
-    def _listen(self, name: str, observer: Observer) -> None:
+    def join(self, name: str, observer: Observer) -> None:
+        """It listens as well, under a name that messages call it by."""
         for event, method in HEARD_BY.items():
             if observer.wanted is not None and event not in observer.wanted:
                 continue

@@ -5,15 +5,18 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from streamproc.call_metrics import CallMetrics
+from streamproc.record import Example
 from streamproc.telemetry.summary import Summary
-from streamproc.waits import Allowance
+from streamproc.waits import Allowance, Wait
 
 
 class Reading(Struct, frozen=True):
     """Of one moment, and nothing in it changes afterwards.
 
     `failed` is by status, stage and kind. `reorder_buffer`: records that are done and not written.
-    `oldest_s`: for how long the oldest call has been in flight.
+    `oldest_s`: for how long the oldest call has been in flight. `waiting` are records that are
+    read, and no stage has them yet. `written_bytes` are those of the input whose records are done,
+    of `size_bytes` if that is known; `left_s` until all are. `examples` are the last that failed.
     """
 
     summary: Summary
@@ -24,6 +27,12 @@ class Reading(Struct, frozen=True):
     reorder_buffer: int = 0
     oldest_s: float = 0.0
     is_draining: bool = False
+    waiting: int = 0
+    written_bytes: int = 0
+    size_bytes: int | None = None
+    left_s: float | None = None
+    waits: list[Wait] = []
+    examples: list[Example] = []
 
     @property
     def degraded(self) -> list[dict[str, str]]:

@@ -102,7 +102,7 @@ def test_a_token(start: Any, folder: Path) -> None:
     ask = Asked(process)
     assert (ask("/health").status, ask("/ready").status) == (200, 200)
     wrong = ["", "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", TOKEN, f"Basic {TOKEN}", "é"]
-    for path in ("/metrics", "/stats", "/", "/no-such-page"):
+    for path in ("/metrics", "/stats", "/events", "/no-such-page"):
         for given in wrong:
             refused = ask(path, Authorization=given)
             assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -21,7 +21,7 @@ from streamproc.secrets import redact
 from streamproc.telemetry.summary import Summary
 
 
-class Course:
+class RunLifecycle:
     """Entered when the observers are, and left when all else is closed."""
 
     def __init__(self, audience: Audience, settings: Settings, shutdown: Shutdown) -> None:

@@ -1,0 +1,132 @@
+"""What is seen of a run from outside: a reading of it now, and how it went so far."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from streamproc.assembly.endpoints import Endpoints
+from streamproc.call_metrics import CallMetrics
+from streamproc.config.settings import Settings
+from streamproc.counters import RunCounters, StageMetrics
+from streamproc.interfaces import Engine
+from streamproc.pipeline.run import Run
+from streamproc.pipeline.shutdown import Level, Shutdown
+from streamproc.telemetry.averages import Averages, Position
+from streamproc.telemetry.bottleneck import Bottleneck
+from streamproc.telemetry.course import Course
+from streamproc.telemetry.figures import Box
+from streamproc.telemetry.history import Latencies, Point
+from streamproc.telemetry.narrowest import Judge
+from streamproc.telemetry.reading import Reading
+from streamproc.telemetry.summary import Summary
+from streamproc.waits import summed
+
+_EVERY_S = 1.0
+
+
+class Readings:
+    """Begins when all is open; before that it reads nothing but zeros. It writes the `course`.
+
+    `metrics` is what is counted for it alone, `calls` are the counts of each stage.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: CallMetrics,
+        calls: Mapping[str, StageMetrics],
+        shutdown: Shutdown,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._shutdown = shutdown
+        self._run: Run | None = None
+        self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
+        self._latencies = Latencies(calls)
+        self._timer: asyncio.TimerHandle | None = None
+        self.course = Course()
+
+    def begin(
+        self,
+        run: Run,
+        engine: Engine,
+        ends: Endpoints,
+        account: Callable[[], Summary],
+    ) -> None:
+        """All is open. `account` is the summary so far."""
+        self._run, self._engine, self._ends, self._account = run, engine, ends, account
+        settings = self._settings
+        names = [stage.name or "" for stage in settings.stage if stage.builtin != "none"]
+        bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
+        self._judge = Judge(bottleneck, names, settings.concurrency, run.window.limit_records)
+        self._averages = Averages(self._position(run))
+        self._take()
+
+    def close(self) -> None:
+        """The run is over, and this was its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._look()
+
+    def read(self) -> Reading:
+        """What is so now."""
+        summary, run = self._account(), self._run
+        is_draining = self._shutdown.level is not Level.NONE
+        if run is None:
+            return Reading(summary, is_draining=is_draining)
+        engine, source = self._engine, self._ends.source
+        since_s, used = engine.busy_since_s, run.window.used_records
+        in_flight, finished = engine.in_flight or used, run.reorder.finished_records
+        size, written = source.size_bytes, run.window.written_bytes
+        return Reading(
+            summary,
+            self._metrics.copy(),
+            dict(run.failures.ends),
+            summed(engine.allowances()),
+            in_flight=in_flight,
+            reorder_buffer=finished,
+            oldest_s=0.0 if since_s is None else time.monotonic() - since_s,
+            is_draining=is_draining,
+            waiting=max(0, used - in_flight - finished),
+            written_bytes=written,
+            size_bytes=size,
+            left_s=None if size is None else self._averages.left_s(max(0, size - written)),
+            waits=engine.waits(),
+            examples=list(run.failures.latest),
+        )
+
+    def _take(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._take)
+        self._look()
+
+    def _look(self) -> None:
+        run = self._run
+        assert run is not None
+        self._averages.add(self._position(run))
+        reading = self.read()
+        self.course.narrowest = self._judge.look(reading)
+        tally = run.tally
+        self.course.history.add(
+            Point(
+                reading.summary.seconds, tally.received - tally.skipped, self._ended(run),
+                tally.errors, reading.waiting, reading.in_flight, reading.reorder_buffer,
+                self._latencies.take(),
+            )
+        )  # fmt: skip
+
+    def _ended(self, run: Run) -> int:
+        return run.tally.ended - run.tally.unprocessed - run.tally.skipped
+
+    def _position(self, run: Run) -> Position:
+        return Position(time.monotonic(), self._ended(run), run.window.written_bytes)
+
+
+def boxes_of(settings: Settings) -> list[Box]:
+    """The stages that do something."""
+    return [
+        Box(stage.name or "", tuple(each.name or "" for each in stage.all or ()))
+        for stage in settings.stage
+        if stage.builtin != "none"
+    ]
