@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PLUGIN := $(VENV)/.plugin
+BROWSER := $(VENV)/.browser
 # most tests wait for processes and clocks: more workers than cores
 TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
@@ -26,10 +27,15 @@ $(PLUGIN): $(STAMP) $(wildcard tests/plugin/*.toml tests/plugin/*/*.py)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps ./tests/plugin
 	@touch $@
 
+# the browser that the tests of the page use, where it can be installed
+$(BROWSER): $(STAMP) tests/page/browser.sh tests/page/requirements.lock
+	@tests/page/browser.sh $(BIN)/python
+	@touch $@
+
 run: install  ## the bundled sample leads through the command
 	cat streamproc/data/leads.jsonl | $(BIN)/streamproc --summary text
 
-test: install $(PLUGIN)  ## all tests
+test: install $(PLUGIN) $(BROWSER)  ## all tests
 	$(BIN)/python -W error::ResourceWarning -m pytest $(call PARALLEL,$(BIN)/python)
 
 test-lowest:  ## the tests, with the lowest versions that pyproject.toml allows

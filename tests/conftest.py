@@ -19,11 +19,14 @@ from xdist.scheduler import LoadScopeScheduling
 COMMAND = [sys.executable, "-m", "streamproc"]
 ALONE = "TEST_IN_A_PROCESS_OF_ITS_OWN"
 PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
-NO_BROKER = "for a broker, install "  # why a test was skipped, before what is missing
+# why a test was skipped, before what is missing
+NO_BROKER = "for a broker, install "
+NO_BROWSER = "for a browser, install "
 # beginnings of node ids: the tests of a file share what starts slowly, such as a broker
 SHARED = (
     "tests/kafka/",
     "tests/servers/",
+    "tests/page/",
     "tests/http/test_tls.py",
     "tests/e2e/test_demo_server.py",
 )
@@ -167,17 +170,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was not run, and what to install; from reports, for workers have no terminal."""
-    skipped: dict[str, list[str]] = {}
-    for report in terminalreporter.getreports("skipped"):
-        _, is_one, needed = report.longrepr[2].partition(NO_BROKER)
-        if is_one:
-            skipped.setdefault(needed, []).append(report.nodeid)
-    for needed, names in skipped.items():
-        terminalreporter.section("Kafka")
-        terminalreporter.write_line(f"{len(names)} tests need a real broker and were not run:")
-        for name in names:
-            terminalreporter.write_line(f"  {name}")
-        terminalreporter.write_line(f"To run them, install {needed}.")
+    for title, what, why in (
+        ("Kafka", "a real broker", NO_BROKER),
+        ("The page", "a browser", NO_BROWSER),
+    ):
+        skipped: dict[str, list[str]] = {}
+        for report in terminalreporter.getreports("skipped"):
+            _, is_one, needed = report.longrepr[2].partition(why)
+            if is_one:
+                skipped.setdefault(needed, []).append(report.nodeid)
+        for needed, names in skipped.items():
+            terminalreporter.section(title)
+            terminalreporter.write_line(f"{len(names)} tests need {what} and were not run:")
+            for name in names:
+                terminalreporter.write_line(f"  {name}")
+            terminalreporter.write_line(f"To run them, install {needed}.")
 
 
 @pytest.fixture

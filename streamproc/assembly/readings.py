@@ -78,18 +78,19 @@ class Readings:
             return Reading(summary, is_draining=is_draining)
         engine, source = self._engine, self._ends.source
         since_s, used = engine.busy_since_s, run.window.used_records
-        in_flight, finished = engine.in_flight or used, run.reorder.finished_records
+        calling, finished = engine.in_flight, run.reorder.finished_records
         size, written = source.size_bytes, run.window.written_bytes
         return Reading(
             summary,
             self._metrics.copy(),
             dict(run.failures.ends),
             summed(engine.allowances()),
-            in_flight=in_flight,
+            in_flight=calling or used,
             reorder_buffer=finished,
             oldest_s=0.0 if since_s is None else time.monotonic() - since_s,
             is_draining=is_draining,
-            waiting=max(0, used - in_flight - finished),
+            calling=calling,
+            waiting=max(0, used - calling - finished),
             written_bytes=written,
             size_bytes=size,
             left_s=None if size is None else self._averages.left_s(max(0, size - written)),
@@ -111,7 +112,7 @@ class Readings:
         self.course.history.add(
             Point(
                 reading.summary.seconds, tally.received - tally.skipped, self._ended(run),
-                tally.errors, reading.waiting, reading.in_flight, reading.reorder_buffer,
+                tally.errors, reading.waiting, reading.calling, reading.reorder_buffer,
                 self._latencies.take(),
             )
         )  # fmt: skip

@@ -57,7 +57,7 @@ class Figures:
             "left_s": reading.left_s,
             "where": {
                 "waiting": reading.waiting,
-                "in_flight": reading.in_flight,
+                "calling": reading.calling,
                 "finished": reading.reorder_buffer,
             },
             "oldest_s": round(reading.oldest_s, 1),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from streamproc.counters import StageMetrics
 
 _FINE = 900  # points that stand as they were taken: a second each, and so 15 minutes
-_AT_ONCE = 15  # that become one afterwards
+_AT_ONCE = 15  # that become one afterwards, or twice as many, and so on
 _COARSE = 960  # of those; then they become half as many
 
 
@@ -29,7 +29,7 @@ class Point(Struct, frozen=True, array_like=True):
     ended: int
     failed: int
     waiting: int
-    in_flight: int
+    calling: int
     finished: int
     stages: dict[str, Latency]
 
@@ -40,17 +40,19 @@ class History:
     def __init__(self) -> None:
         self._coarse: list[Point] = []
         self._fine: list[Point] = []
+        self._at_once = _AT_ONCE
 
     def add(self, point: Point) -> None:
         """The last one."""
         self._fine.append(point)
-        if len(self._fine) < _FINE + _AT_ONCE:
+        if len(self._fine) < _FINE + self._at_once:
             return
-        self._coarse = [*self._coarse, merged(self._fine[:_AT_ONCE])]
-        self._fine = self._fine[_AT_ONCE:]
+        self._coarse = [*self._coarse, merged(self._fine[: self._at_once])]
+        self._fine = self._fine[self._at_once :]
         if len(self._coarse) >= _COARSE:
             pairs = zip(self._coarse[::2], self._coarse[1::2], strict=True)
             self._coarse = [merged(pair) for pair in pairs]
+            self._at_once *= 2
 
     @property
     def points(self) -> list[Point]:
@@ -71,7 +73,7 @@ def merged(points: Sequence[Point]) -> Point:
             )
     last = points[-1]
     return Point(
-        last.at_s, last.received, last.ended, last.failed, last.waiting, last.in_flight,
+        last.at_s, last.received, last.ended, last.failed, last.waiting, last.calling,
         last.finished, stages,
     )  # fmt: skip
 

@@ -82,11 +82,11 @@ class Judge:
 
     def _seen(self, reading: Reading) -> _Look:
         counts = {name: reading.summary.stages.get(name, {}) for name in self._stages}
-        used = reading.waiting + reading.in_flight + reading.reorder_buffer
+        used = reading.waiting + reading.calling + reading.reorder_buffer
         return _Look(
             reading.summary.seconds,
             reading.waiting > 0
-            or reading.in_flight >= self._most_in_flight
+            or reading.calling >= self._most_in_flight
             or used >= _FULL * self._window_records,
             {name: each.get("total_s", 0.0) for name, each in counts.items()},
             {name: each.get("calls", 0) for name, each in counts.items()},

@@ -14,9 +14,10 @@ class Reading(Struct, frozen=True):
     """Of one moment, and nothing in it changes afterwards.
 
     `failed` is by status, stage and kind. `reorder_buffer`: records that are done and not written.
-    `oldest_s`: for how long the oldest call has been in flight. `waiting` are records that are
-    read, and no stage has them yet. `written_bytes` are those of the input whose records are done,
-    of `size_bytes` if that is known; `left_s` until all are. `examples` are the last that failed.
+    `oldest_s`: for how long the oldest call has been in flight. `calling` are records in a call
+    that is waited for, `waiting` those that are read and wait for one. `written_bytes` are those
+    of the input whose records are done, of `size_bytes` if that is known; `left_s` until all are.
+    `examples` are the last that failed.
     """
 
     summary: Summary
@@ -27,6 +28,7 @@ class Reading(Struct, frozen=True):
     reorder_buffer: int = 0
     oldest_s: float = 0.0
     is_draining: bool = False
+    calling: int = 0
     waiting: int = 0
     written_bytes: int = 0
     size_bytes: int | None = None

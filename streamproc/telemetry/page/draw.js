@@ -48,7 +48,7 @@ function table(caption, columns, rows) {
     el("tr", {}, ...cells.map((cell, k) => el(k ? "td" : "th", k ? of[k] : { scope: "row" }, cell))),
   );
   const made = el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
-  return el("div", { class: "wide", role: "region", tabindex: "0", "aria-label": caption }, made);
+  return el("div", { class: "wide", role: "group", tabindex: "0", "aria-label": caption }, made);
 }
 
 function facts(list, pairs) {

@@ -47,7 +47,7 @@ function draw() {
     ["done", share || whole(ended(figures)), left === null ? "" : `${clock(left)} to go`],
     ["failed", whole(failed(figures)), ""],
     ["waiting", whole(where.waiting), ""],
-    ["in a call", whole(where.in_flight), figures.oldest_s >= 1 ? `oldest ${seconds(figures.oldest_s)}` : ""],
+    ["in a call", whole(where.calling), figures.oldest_s >= 1 ? `oldest ${seconds(figures.oldest_s)}` : ""],
     ["finished, not written", whole(where.finished), ""],
     ...(figures.lag === null ? [] : [["behind", whole(figures.lag), "messages"]]),
     ...(figures.workers > 1 ? [["workers", whole(figures.workers), `${figures.restarts} restarts`]] : []),
