@@ -86,6 +86,15 @@ class StageMetrics(Struct):
         self.recent.clear()
         self.buckets = [0] * _BUCKETS
 
+    @property
+    def histogram(self) -> list[tuple[float, int]]:
+        """From how many seconds on, and how many of those calls: four steps for each doubling."""
+        counts = self.settled().buckets
+        steps = range(0, _BUCKETS, _STEPS // 4)
+        found = [(_least_s(step), sum(counts[step : step + _STEPS // 4])) for step in steps]
+        taken = [i for i, (_, count) in enumerate(found) if count]
+        return found[taken[0] : taken[-1] + 1] if taken else []
+
     def percentile_s(self, share: float) -> float | None:
         """The duration that `share` of those calls stayed below, within 4%; None if none."""
         self.settled()
@@ -93,9 +102,14 @@ class StageMetrics(Struct):
         for bucket, count in enumerate(self.buckets):
             rank -= count
             if rank <= 0 < count:
-                power, step = divmod(bucket, _STEPS)
-                return float(2.0 ** (power - 40) * (1 + (step + 0.5) / _STEPS))
+                return (_least_s(bucket) + _least_s(bucket + 1)) / 2
         return None
+
+
+def _least_s(bucket: int) -> float:
+    """The shortest duration that is counted there."""
+    power, step = divmod(bucket, _STEPS)
+    return float(2.0 ** (power - 40) * (1 + step / _STEPS))
 
 
 _NUMBERS = StageMetrics.__struct_fields__[1:-5]

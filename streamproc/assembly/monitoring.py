@@ -1,10 +1,10 @@
-"""What watches a run, if anything does: its monitor, and the thread that it answers in."""
+"""What watches a run, if anything does: a monitor in a thread of its own, a report."""
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +12,7 @@ from streamproc.assembly.endpoints import Endpoints
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
 from streamproc.counters import StageMetrics
-from streamproc.errors import CreateError
+from streamproc.errors import CreateError, OutputError
 from streamproc.interfaces import Engine
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
@@ -24,6 +24,7 @@ from streamproc.version import __version__
 
 if TYPE_CHECKING:
     from streamproc.assembly.readings import Readings
+    from streamproc.telemetry.report import Report
     from streamproc.telemetry.vitals import Vitals
 
 log = logging.getLogger("streamproc")
@@ -50,16 +51,21 @@ class Monitoring:
         self._observers = observers
         self._readings: Readings | None = None
         self._vitals: Vitals | None = None
+        self._report: Report | None = None
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
-        """Raises `CreateError` for an address that is not to be had."""
+        """Raises `CreateError` for an address that is not to be had, or a report."""
         if self._metrics is None:
             return self
         from streamproc.assembly.readings import Readings
 
         self._readings = Readings(self._settings, self._metrics, self._calls, self._shutdown)
         self._observers.join("monitor", self._readings.course)
+        if self._settings.report is not None:
+            from streamproc.telemetry.report import Report
+
+            self._report = Report(self._settings.report)
         with ExitStack() as stack:
             if isinstance(self._settings.monitor, MonitorSettings):
                 self._open(self._settings.monitor, self._readings, stack)
@@ -105,6 +111,19 @@ class Monitoring:
         """All is open. `account` is the summary so far."""
         if self._readings is not None:
             self._readings.begin(run, engine, ends, account)
+
+    def report(self, run: Run, mistakes: Sequence[str]) -> None:
+        """Once `run` is over; `mistakes` are what was not meant."""
+        if self._report is None or self._readings is None:
+            return
+        from streamproc.assembly.reporting import report_of
+
+        problems = [*map(str, run.errors), *mistakes]
+        parts = self._readings, self._settings, self._calls, run.failures, problems
+        try:
+            self._report.write(report_of(*parts))
+        except OutputError as error:
+            run.errors.append(error)
 
 
 def listen(address: Address) -> socket.socket:

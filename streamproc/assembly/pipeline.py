@@ -233,6 +233,7 @@ class Pipeline:
             # user code that could not be left, a worker that failed: the account stands
             if raised not in run.errors:
                 run.errors.append(raised)
+        monitoring.report(run, self.mistakes)
         summary = account()
         if run.errors:
             error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))

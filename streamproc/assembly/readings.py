@@ -56,8 +56,8 @@ class Readings:
         account: Callable[[], Summary],
     ) -> None:
         """All is open. `account` is the summary so far."""
-        self._run, self._engine, self._ends, self._account = run, engine, ends, account
-        settings = self._settings
+        self._run, self._engine, self._account = run, engine, account
+        settings, self._size_bytes = self._settings, ends.source.size_bytes
         names = [stage.name or "" for stage in settings.stage if stage.builtin != "none"]
         bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
         self._judge = Judge(bottleneck, names, settings.concurrency, run.window.limit_records)
@@ -76,10 +76,10 @@ class Readings:
         is_draining = self._shutdown.level is not Level.NONE
         if run is None:
             return Reading(summary, is_draining=is_draining)
-        engine, source = self._engine, self._ends.source
+        engine, size = self._engine, self._size_bytes
         since_s, used = engine.busy_since_s, run.window.used_records
         calling, finished = engine.in_flight, run.reorder.finished_records
-        size, written = source.size_bytes, run.window.written_bytes
+        written = run.window.written_bytes
         return Reading(
             summary,
             self._metrics.copy(),
@@ -107,7 +107,9 @@ class Readings:
         assert run is not None
         self._averages.add(self._position(run))
         reading = self.read()
-        self.course.narrowest = self._judge.look(reading)
+        before = self.course.history.last
+        seconds = reading.summary.seconds - (0.0 if before is None else before.at_s)
+        self.course.judged(self._judge.look(reading), seconds)
         tally = run.tally
         self.course.history.add(
             Point(

@@ -52,7 +52,8 @@ class StageBuilder:
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
         self._admissions: list[Any] = []
-        self.metrics = None if pipeline.monitor is None else CallMetrics()
+        is_watched = pipeline.monitor is not None or pipeline.report is not None
+        self.metrics = CallMetrics() if is_watched else None
 
     def waits(self) -> list[Wait]:
         """What calls wait for now."""

@@ -155,11 +155,14 @@ _OPTIONS = [
     _option("--run-id", metavar="ID", type=_Parsed("id", RunId.parse),
             help="What this run is called in logs, _error, events and metrics. [default: made up]"),
     _option("--monitor", metavar="ADDR", type=_Parsed("address", Address.parse),
-            help="While it runs, /metrics, /health, /ready and /stats at http://ADDR: HOST:PORT, "
-                 "or a PORT of this machine only; 0 picks one. [default: off]"),
+            help="While it runs, a page for browsers at http://ADDR, and /metrics, /health, "
+                 "/ready, /stats and /events: HOST:PORT, or a PORT of this machine only; 0 picks "
+                 "one. [default: off]"),
     _option("--monitor-token", metavar="TOKEN",
-            help="What /metrics and /stats want as Authorization: Bearer; out of sight of other "
-                 "users in STREAMPROC_MONITOR_TOKEN."),
+            help="What /metrics, /stats and /events want as Authorization: Bearer; out of sight "
+                 "of other users in STREAMPROC_MONITOR_TOKEN."),
+    _option("--report", metavar="FILE",
+            help="At the end, write what the monitor's page showed into one HTML file."),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
             help="[default: warning]"),

@@ -47,6 +47,8 @@ def _written(settings: Settings, output: Target | None) -> Iterator[tuple[str, T
         yield "the output", output
     if isinstance(settings.dead_letter, str):
         yield "the dead-letter file", settings.dead_letter
+    if settings.report is not None:
+        yield "the report", settings.report
     if settings.checkpoint is not None:
         yield "the checkpoint", settings.checkpoint
         yield "the next checkpoint", f"{settings.checkpoint}.new"

@@ -254,6 +254,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on: tuple[HookSettings, ...] = ()
     observers: ObserverSettings | None = None
     monitor: MonitorSettings | str | None = None
+    report: str | None = None
     progress: bool | None = None
     progress_format: Literal["line", "full", "json"] = "line"
     summary: Literal["text", "json", "none"] | None = None

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from streamproc.config.identity import plain
+from streamproc.config.masking import masked
+from streamproc.config.settings import Settings
+from streamproc.secrets import HIDDEN, redact
+
 
 def inline(value: Any) -> Any:
     """An item of tomlkit; members of tables that are None are left out."""
@@ -33,6 +40,12 @@ def pipeline_file(settings: Mapping[str, Any]) -> str:
         stages.append(_fill(tomlkit.table(), stage))
     _fill(document, said).append("stage", stages)
     return tomlkit.dumps(document)
+
+
+def pipeline_text(settings: Settings) -> str:
+    """The same of all that `settings` say, defaults too, without secrets."""
+    shown = masked(msgspec.to_builtins(settings, enc_hook=plain), lambda _: HIDDEN)
+    return redact(pipeline_file(shown))
 
 
 def _said(value: Any, name: str = "") -> Any:

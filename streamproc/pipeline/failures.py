@@ -18,7 +18,7 @@ _PLACES = 3  # of a group
 _WHY = 350  # characters
 _WHERE = 200
 _LATEST = 20  # records that are kept for who wants to see some, so much of each in bytes
-_RECORD_BYTES = 300
+_RECORD_BYTES = 2000
 
 Place = tuple[str, int]
 """File and line."""
@@ -65,9 +65,14 @@ class Failures:
         if len(group.places) < _PLACES:
             group.places.append(_place(batch, i))
 
+    @property
+    def groups(self) -> list[Alike]:
+        """Those that are remembered, the largest first."""
+        return sorted(self._groups.values(), key=lambda group: -group.count)
+
     def digest(self) -> list[str]:
         """A line per group, the largest first; no more than ten, and what is left out."""
-        groups = sorted(self._groups.values(), key=lambda group: -group.count)[:SHOWN]
+        groups = self.groups[:SHOWN]
         lines = [str(group) for group in groups]
         if rest := self.total - sum(group.count for group in groups):
             lines.append(f"and {rest:,} of other kinds")
@@ -80,18 +85,22 @@ class Alike:
     """Some failures that are alike; `failed` is the first of them."""
 
     def __init__(self, failed: Failed) -> None:
-        self._failed = failed
+        self.failed = failed
         self.count = 0
         self.places: list[Place] = []
 
-    def __str__(self) -> str:
+    @property
+    def where(self) -> str:
+        """The places that are remembered, and whether there are more."""
         by_file = groupby(self.places, key=lambda place: place[0])
         where = ", ".join(
             f"{file}:{', '.join(str(line) for _, line in places)}" for file, places in by_file
         )
         more = ", …" if self.count > len(self.places) else ""
-        why = one_line(str(self._failed), _WHY)
-        return f"{self.count:,} × {why} ({one_line(where, _WHERE)}{more})"
+        return one_line(where, _WHERE) + more
+
+    def __str__(self) -> str:
+        return f"{self.count:,} × {one_line(str(self.failed), _WHY)} ({self.where})"
 
 
 def _place(batch: Batch, i: int) -> Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from typing import NamedTuple
 
 from streamproc.interfaces import CheckpointSaved, CircuitChanged, Observer, RunState, TargetPaused
@@ -28,6 +28,8 @@ class Course(Observer):
         self.began_s = time.time()
         self.history = History()
         self.narrowest = Narrowest()
+        # by part, stage and reason
+        self.held_s: defaultdict[tuple[str, str, str], float] = defaultdict(float)
         self._changes: deque[Change] = deque(maxlen=_CHANGES)
         self._changed = 0
 
@@ -37,6 +39,12 @@ class Course(Observer):
             return
         self._changed += 1
         self._changes.append(Change(self._changed, time.time(), event))
+
+    def judged(self, narrowest: Narrowest, seconds: float) -> None:
+        """That held it back in the last `seconds`."""
+        self.narrowest = narrowest
+        reason = "" if narrowest.wait is None else narrowest.wait.reason
+        self.held_s[narrowest.part, narrowest.stage, reason] += seconds
 
     def changes(self, after: int = 0) -> list[Change]:
         """Those that are kept, without the first `after`."""

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from streamproc.call_metrics import RECORDS
 from streamproc.interfaces import CircuitChanged, TargetPaused
 from streamproc.record import Example
+from streamproc.secrets import excerpt
 from streamproc.shown import one_line
 from streamproc.telemetry.course import Change, Course
 from streamproc.telemetry.history import Point
@@ -68,7 +69,7 @@ class Figures:
             "workers": summary.workers,
             "restarts": summary.restarts,
             "lag": summary.lag,
-            "point": next(map(_plain, self._course.history.points[-1:]), None),
+            "point": None if (last := self._course.history.last) is None else _plain(last),
             "examples": self._examples(reading.examples),
         }
 
@@ -116,7 +117,7 @@ class Figures:
                 "stage": each.stage,
                 "kind": one_line(each.kind),
                 "message": one_line(each.message),
-                "record": one_line(each.record.decode("utf-8", "replace"), _RECORD),
+                "record": one_line(excerpt(each.record, _RECORD)),
             }
             for each in examples
         ]

@@ -55,6 +55,11 @@ class History:
             self._at_once *= 2
 
     @property
+    def last(self) -> Point | None:
+        """The latest one."""
+        return self._fine[-1] if self._fine else None
+
+    @property
     def points(self) -> list[Point]:
         """All, the oldest first."""
         return [*self._coarse, *self._fine]

@@ -150,7 +150,7 @@ class Monitor:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _front(self, request: web.Request) -> web.Response:
-        headers = {_POLICY: self._page.policy}
+        headers = {_POLICY: f"{self._page.policy}; connect-src 'self'; frame-ancestors 'none'"}
         return web.Response(text=self._page.html, content_type="text/html", headers=headers)
 
     def _state(self, reading: Reading) -> str:

@@ -22,10 +22,9 @@ def page(template: str, script: str) -> Page:
     html = _text(template).replace("{{style}}", style).replace("{{script}}", code)
     policy = (
         f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(style)}; "
-        "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "img-src data:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
-    return Page(html, policy)
+    return Page(html.replace("{{policy}}", policy), policy)
 
 
 def _text(name: str) -> str:
