@@ -141,3 +141,20 @@ def test_for_everybody(start: Any, stages: None, chromium: Any, colours: str) ->
     found = page.evaluate("axe.run()")
     assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
     context.close()
+
+
+def test_the_report(run: Any, folder: Path, stages: None, seen: Any) -> None:
+    """It opens from the disk, asks for nothing, and says of records what they say, as text."""
+    stages_of = ("-e", "slow=paged.py:slow", "-e", "failing=paged.py:failing")
+    done = run(*stages_of, "--report", "run.html", stdin=json.dumps({"name": IMAGE}).encode())
+    assert done.returncode == 3
+    address = (folder / "run.html").as_uri()
+    seen.page.goto(address)
+    seen.says("#state", "exit code 3")
+    seen.says("#account", "1")
+    seen.says("#groups", f"no use for {IMAGE}")
+    seen.says("#file", 'python = "paged.py:slow"')
+    assert seen.page.locator("#histograms rect").count() == 1
+    assert seen.page.locator("#throughput path").count() > 0
+    assert seen.page.locator("img").count() == 0
+    assert (seen.complaints, seen.asked) == ([], [address])

@@ -35,17 +35,18 @@ function held() {
     ])));
 }
 
-// How many calls took how long; the steps of time grow, as durations do.
+// What share of calls took how long, of those that were timed; the steps of time grow, as durations do.
 function histogram(name, bars) {
   const [width, high, bottom] = [640, 140, 20];
   const most = Math.max(...bars.map(([, count]) => count));
+  const all = bars.reduce((sum, [, count]) => sum + count, 0);
   const image = svg("svg", { viewBox: `0 0 ${width} ${high}`, role: "img",
     "aria-label": `${name}: from ${seconds(bars[0][0])} to ${seconds(bars.at(-1)[0])}` });
   const step = width / Math.max(bars.length, 12);
   bars.forEach(([from, count], k) => {
     const tall = (count / most) * (high - bottom - 4);
     const bar = svg("rect", { x: k * step, y: high - bottom - tall, width: Math.max(step - 1, 1), height: tall });
-    bar.append(svg("title", {}, `from ${seconds(from)}: ${whole(count)} calls`));
+    bar.append(svg("title", {}, `from ${seconds(from)}: ${((100 * count) / all).toFixed(1)}% of calls`));
     image.append(bar);
     if (k % Math.ceil(bars.length / 6) === 0) image.append(svg("text", { x: k * step, y: high - 4 }, seconds(from)));
   });
