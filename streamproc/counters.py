@@ -88,7 +88,7 @@ class StageMetrics(Struct):
 
     @property
     def histogram(self) -> list[tuple[float, int]]:
-        """From how many seconds on, and how many of those that were timed: four steps a doubling."""
+        """From how many seconds on, how many of those that were timed: four steps a doubling."""
         counts = self.settled().buckets
         steps = range(0, _BUCKETS, _STEPS // 4)
         found = [(_least_s(step), sum(counts[step : step + _STEPS // 4])) for step in steps]
