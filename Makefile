@@ -9,7 +9,7 @@ TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest torture docs check fix bench bench-compare bench-all peers demo-server build
+.PHONY: help install run test test-lowest torture docs check fix bench bench-compare bench-all peers screenshots demo-server build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-all: install  ## measure against the raw loop and the peers; writes benchm
 
 peers:  ## install the peers that the benchmark compares with (jq, gojq, miller, jaq, nginx)
 	benchmarks/peers.sh
+
+screenshots: install $(BROWSER)  ## the pictures in docs/guide
+	$(BIN)/python tests/page/screenshots.py
 
 demo-server: install  ## company data for the sample leads on http://127.0.0.1:8765
 	$(BIN)/python -m benchmarks.demo_server

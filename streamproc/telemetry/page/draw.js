@@ -55,7 +55,7 @@ function facts(list, pairs) {
   list.replaceChildren(
     ...pairs.map(([name, value, more]) => {
       const says = el("dd", {}, value);
-      if (more) says.append(" ", el("small", {}, more));
+      if (more) says.append(el("small", {}, more));
       return el("div", {}, el("dt", {}, name), says);
     }),
   );
