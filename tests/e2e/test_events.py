@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from monitored import Asked
 
 from streamproc import Pipeline
-from streamproc.telemetry import events
+from streamproc.telemetry import events, monitor
 from tests.conftest import PATIENCE_S
 
 TOKEN = "a-token-of-16-or-more"
@@ -132,11 +133,8 @@ def test_those_who_never_read(start: Any) -> None:
     assert process.wait() == 0
 
 
-def test_a_reader_that_does_not_keep_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Is dropped when 64 KiB wait for it."""
-    monkeypatch.setattr(events, "_EVERY_S", 0.001)
+def said(caplog: pytest.LogCaptureFixture) -> Any:
+    """What stands for a process: a pipeline in this one, of which a log tells the address."""
 
     class Process:
         class stderr:  # noqa: N801
@@ -144,22 +142,68 @@ def test_a_reader_that_does_not_keep_up(
             def readline() -> bytes:
                 return caplog.messages[0].encode()
 
+    return Process
+
+
+def threaded(function: Any) -> Any:
+    """A stage that keeps no loop."""
+
+    async def call(record: dict[str, Any]) -> Any:
+        return await asyncio.to_thread(function, record)
+
+    return call
+
+
+def test_with_workers(start: Any) -> None:
+    """It is of all of them, and hears of what happens in them."""
+    process = start("-e", "s=http://127.0.0.1:1/{n}", "-w", "2", "--monitor", "127.0.0.1:0")
+    ask = Asked(process)
+    with Followed(ask) as follow:
+        process.stdin.write(b'{"n":1}\n' * 200)
+        assert follow.until("state")["state"] == "open"
+        figures = follow.until("figures")
+        assert (figures["workers"], figures["received"]) == (2, 200)
+
+
+def test_who_reads_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """For longer than any other connection lasts."""
+    monkeypatch.setattr(monitor, "_CONNECTION_S", 0.5)
+    monkeypatch.setattr(events, "_EVERY_S", 0.01)
+
+    def reads(record: dict[str, Any]) -> dict[str, Any]:
+        with Followed(Asked(said(caplog))) as follow:
+            begun_s = time.monotonic()
+            while time.monotonic() < begun_s + 2:
+                follow.until("figures")
+        return {"ok": True}
+
+    out: list[Any] = []
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(Pipeline([threaded(reads)], monitor="127.0.0.1:0").run([{}], out))
+    assert [each.get("_error") for each in out] == [None]
+
+
+def test_a_reader_that_does_not_keep_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Is dropped when 64 KiB wait for it."""
+    monkeypatch.setattr(events, "_EVERY_S", 0.001)
+
     def follow(record: dict[str, Any]) -> dict[str, Any]:
-        """In a thread: it keeps no loop."""
-        ask = Asked(Process)
+        ask = Asked(said(caplog))
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.settimeout(PATIENCE_S)
             client.connect((ask.host, ask.port))
             client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             ask.until("/dropped", lambda _: streams != [] and not streams[0].is_followed)
-            said = b""
+            got = b""
             try:
                 while more := client.recv(65536):
-                    said += more
+                    got += more
             except ConnectionResetError:
                 pass
-        return {"is_whole": said.endswith(b"0\r\n\r\n")}
+        return {"is_whole": got.endswith(b"0\r\n\r\n")}
 
     streams: list[Any] = []
 
@@ -176,14 +220,7 @@ def test_a_reader_that_does_not_keep_up(
 
     monkeypatch.setattr(events, "EventStream", Stream)
     out: list[Any] = []
-    pipeline = Pipeline([("seen", lambda record: None), threaded(follow)], monitor="127.0.0.1:0")
+    pipeline = Pipeline([threaded(follow)], monitor="127.0.0.1:0")
     with caplog.at_level(logging.WARNING):
         asyncio.run(pipeline.run([{"n": 1}], out))
     assert out == [{"n": 1, "is_whole": False}]
-
-
-def threaded(function: Any) -> Any:
-    async def call(record: dict[str, Any]) -> Any:
-        return await asyncio.to_thread(function, record)
-
-    return call
