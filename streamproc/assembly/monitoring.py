@@ -61,7 +61,7 @@ class Monitoring:
         from streamproc.assembly.readings import Readings
 
         self._readings = Readings(self._settings, self._metrics, self._calls, self._shutdown)
-        self._observers.join("monitor", self._readings.course)
+        self._observers.join("(monitor)", self._readings.course)
         if self._settings.report is not None:
             from streamproc.telemetry.report import Report
 

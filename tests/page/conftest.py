@@ -17,7 +17,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MISSING = [] if CHROMIUM else ["chromium"]
 MISSING += [] if find_spec("playwright") else ["the packages in tests/page/requirements.lock"]
-FAILED = """
+TELEPHONE = {"width": 360, "height": 700}
+STAGES = """
 def failing(record):
     raise ValueError(f"no use for {record['name']}")
 
@@ -73,11 +74,21 @@ class Seen:
 
 @pytest.fixture
 def seen(chromium: Any) -> Iterator[Seen]:
-    context = chromium.new_context()
+    yield from _seen(chromium)
+
+
+@pytest.fixture
+def examined(chromium: Any) -> Iterator[Seen]:
+    """On a telephone, by axe, which makes styles of its own."""
+    yield from _seen(chromium, viewport=TELEPHONE, bypass_csp=True)
+
+
+def _seen(chromium: Any, **options: Any) -> Iterator[Seen]:
+    context = chromium.new_context(**options)
     yield Seen(context.new_page())
     context.close()
 
 
 @pytest.fixture
 def stages(folder: Path) -> None:
-    (folder / "paged.py").write_text(FAILED)
+    (folder / "paged.py").write_text(STAGES)

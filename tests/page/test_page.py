@@ -76,14 +76,13 @@ def test_records_are_text(start: Any, stages: None, seen: Any) -> None:
         (("-e", "slow=paged.py:slow", "-j", "2"), 2000, "slow", "this stage holds the run back"),
         (("-e", "fast=paged.py:fast", "--set", "fast.rate=5/s"), 2000, "fast", "rate limit"),
         (("-e", "plain=paged.py:plain"), 20_000, "output", "reader is slow"),
-        (("-e", "slow=paged.py:slow"), 1, "input", "no more comes in"),
     ],
 )
 def test_what_holds_the_run_back(
     start: Any, stages: None, seen: Any,
     arguments: tuple[str, ...], records: int, part: str, says: str,
 ) -> None:  # fmt: skip
-    """A service that is slow, a limit, a reader that does not read (as here), an input."""
+    """A service that is slow, a limit, a reader that does not read (as here)."""
     process = start("-e", "first=paged.py:plain", *arguments, *MONITOR)
     visit(seen, process)
     feed(process, [{"n": n, "text": "x" * 500} for n in range(records)])
@@ -115,32 +114,26 @@ def test_it_asks_for_the_token(start: Any, seen: Any) -> None:
     assert TOKEN not in seen.page.content() + seen.page.url
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_for_everybody(start: Any, stages: None, chromium: Any, colours: str) -> None:
-    """axe finds nothing; it fits a telephone; keys are enough."""
+def test_for_everybody(start: Any, stages: None, examined: Any) -> None:
+    """It fits a telephone, keys are enough, and axe finds nothing, by day and by night."""
     import axe_playwright_python
-    from conftest import Seen
 
     process = start("-e", "failing=paged.py:failing", *MONITOR)
-    script = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-    telephone = {"width": 360, "height": 700}
-    # axe makes styles of its own
-    context = chromium.new_context(viewport=telephone, color_scheme=colours, bypass_csp=True)
-    seen = Seen(context.new_page())
-    visit(seen, process)
+    visit(examined, process)
     process.stdin.write(json.dumps({"name": IMAGE}).encode() + b"\n")
-    seen.says("#failures td:nth-of-type(3)", "no use for")
-    page = seen.page
-    assert page.evaluate("document.documentElement.scrollWidth") <= telephone["width"]
+    examined.says("#failures td:nth-of-type(3)", "no use for")
+    page = examined.page
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     button = page.locator("#span")
     page.keyboard.press("Tab")
     assert button.evaluate("each => each === document.activeElement")
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
-    page.evaluate(script)
-    found = page.evaluate("axe.run()")
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
-    context.close()
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        found = page.evaluate("axe.run()")
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
 
 
 def test_the_report(run: Any, folder: Path, stages: None, seen: Any) -> None:
