@@ -106,3 +106,9 @@ class WaitQueue:
             gone += 1
         if gone:
             del waiters[:gone]
+
+
+def resolve(future: asyncio.Future[None] | None) -> None:
+    """Wake who waits for it, if there is somebody and nobody has."""
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -10,8 +10,10 @@ from streamproc.assembly.programs import on_error_of
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import (
+    EndRecipe,
     ErrorPolicy,
     ProgressTracker,
+    RunObserver,
     Sink,
     SinkRecipe,
     SinkScope,
@@ -46,6 +48,7 @@ class Endpoints:
         scope = source_scope(settings, sink)
         self.source = source.opened(scope) if isinstance(source, SourceRecipe) else source
         self.keeper = self._recipe.keeper(self.source, scope)
+        self._opened: list[tuple[EndRecipe, object]] = [(self._recipe, self.source)]
         counts = settings.ack_fd is not None
         if self.keeper is not None and (is_resumable or settings.resume or counts):
             raise UsageError(
@@ -63,8 +66,11 @@ class Endpoints:
         self.dead_letters = dead_letters
         if dead_letters is None and (letters := dead_letters_of(settings)) is not None:
             self.dead_letters = letters.opened(structs.replace(of_sinks, takes_dead_letters=True))
+            self._opened.append((letters, self.dead_letters))
         if isinstance(sink, SinkRecipe):
-            sink = sink.opened(structs.replace(of_sinks, dead_letters=self.dead_letters))
+            recipe, of_sink = sink, structs.replace(of_sinks, dead_letters=self.dead_letters)
+            sink = recipe.opened(of_sink)
+            self._opened.append((recipe, sink))
         self.sink = sink
 
     @classmethod
@@ -87,6 +93,10 @@ class Endpoints:
     def least_records(self) -> int:
         """What the window should hold at least."""
         return self._recipe.least_records
+
+    def watch(self, observer: RunObserver) -> list[object]:
+        """Let `observer` tell what becomes of brokers and the like, while what returns is held."""
+        return [recipe.watch(end, observer) for recipe, end in self._opened]
 
     def join(self, run: Run, keeper: ProgressTracker | None) -> None:
         """Let the source know the run that it feeds, and the sinks its id."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamproc.assembly.brokers import listen_to_brokers
+from streamproc.assembly.endpoints import Endpoints
 from streamproc.assembly.hooks import hooks_of, subscription
 from streamproc.config.settings import Settings
-from streamproc.interfaces import RunObserver, Source
+from streamproc.interfaces import RunObserver
 from streamproc.telemetry.observers import Observers
 
 
@@ -19,13 +19,13 @@ class Listeners:
         """Raises `ConfigError`. In workers and trials nobody calls hooks."""
         self.observers = Observers(settings.observers.recipes if settings.observers else {})
         self._hooks = hooks_of(settings.on) if with_hooks else []
-        self._voices: list[Any] = []  # of brokers, which live as long as somebody holds them
+        self._watchers: list[object] = []
 
     def subscribe(self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> None:
         """Raises `ConfigError` for an event that there is not."""
         self._hooks.append(subscription(handler, events))
 
-    def begin(self, settings: Settings, source: Source) -> RunObserver:
+    def begin(self, settings: Settings, ends: Endpoints) -> RunObserver:
         """A run with these settings, its id among them: who tells of it."""
         run_id = settings.run_id or ""
         if self._hooks:
@@ -33,5 +33,5 @@ class Listeners:
 
             self.observers.add("hooks", HooksKind(run_id=run_id, hooks=list(self._hooks)))
         observer = RunObserver(run_id, self.observers)
-        self._voices = listen_to_brokers(settings, source, observer)
+        self._watchers = ends.watch(observer)
         return observer

@@ -173,7 +173,7 @@ class Pipeline:
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
         window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
-        observer = self.listeners.begin(settings, source)
+        observer = self.listeners.begin(settings, ends)
         engine = engine_of(
             settings, self._stages, self.local_engine(settings),
             partial(self._process_engine, settings), window, ends.least_records,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from streamproc.assembly.answerers import Constant, late, names_of
 from streamproc.assembly.doubles import Doubles
@@ -289,13 +289,8 @@ class StageBuilder:
         """What to enter and call."""
         if entry.value is not UNSET:
             return Constant(entry.value)
-        settings = StageSettings(
-            name=name,
-            http=entry.http,
-            python=entry.python,
-            timeout=of.timeout,
-            request_id=of.request_id,
-        )
+        common = StageSettings(name=name, timeout=of.timeout, request_id=of.request_id)
+        settings = structs.replace(common, http=entry.http, python=entry.python)
         function = None
         if entry.python is not None:
             function = self._function(settings, name)

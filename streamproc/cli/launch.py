@@ -8,8 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import structs
@@ -17,21 +16,20 @@ from msgspec import structs
 from streamproc.assembly import Endpoints, Pipeline
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
+from streamproc.cli.signals import Signals
 from streamproc.config.settings import Settings
 from streamproc.counters import RunCounters
 from streamproc.enrichers.imports import look_in_working_directory
-from streamproc.errors import Interrupted, OutputError
+from streamproc.errors import OutputError
 from streamproc.pipeline.run import Run
-from streamproc.pipeline.shutdown import Level, Shutdown
+from streamproc.pipeline.shutdown import Shutdown
 from streamproc.shown import counted
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
-from streamproc.telemetry.terminal import ERASE, Beside, same_terminal
+from streamproc.telemetry.terminal import ERASE, Beside, same_terminal, stderr_is_terminal
 from streamproc.telemetry.verdict import idleness, untouched
 
 log = logging.getLogger("streamproc")
-
-_UNBLOCK_S = 1.0  # how long a busy loop may ignore the second signal before it is interrupted
 
 
 def launch(
@@ -96,7 +94,7 @@ class _Session:
         # until the run listens itself, a signal ends whatever is being opened
         self._shutdown.listen(lambda: _cancel(task), lambda: _cancel(task))
         drain_timeout_s = self._settings.drain_timeout
-        _Signals(self._shutdown, drain_timeout_s, self._in_window, self._erase).install()
+        Signals(self._shutdown, drain_timeout_s, self._in_window, self._erase).install()
         try:
             summary = await self._pipeline.run_between(
                 ends,
@@ -183,63 +181,11 @@ class _Session:
 
 
 def _say_summary(settings: Settings, summary: Summary) -> None:
-    form = settings.summary or ("text" if _stderr_is_terminal() else "none")
+    form = settings.summary or ("text" if stderr_is_terminal() else "none")
     if form == "json":
         say(summary.json(), most=sys.maxsize)
     elif form == "text":
         say(summary.text())
-
-
-class _Signals:
-    """First signal: drain. Second: abort. Third: leave at once.
-
-    `signal.signal` and not the loop's handlers, which do nothing while a plain `def`
-    keeps the loop busy. An abort that such a function holds up is raised inside it.
-    """
-
-    def __init__(
-        self,
-        shutdown: Shutdown,
-        drain_timeout_s: float,
-        waiting: Callable[[], int],
-        erase: Callable[[], str],
-    ) -> None:
-        self._shutdown = shutdown
-        self._drain_timeout_s = drain_timeout_s
-        self._waiting = waiting
-        self._erase = erase  # what takes the progress line away
-        self._count = 0
-
-    def install(self) -> None:
-        """Signals that were ignored at the start (nohup, &) stay ignored."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-        if self._count >= 3:
-            os._exit(75)
-        self._shutdown.request(number)
-        if self._count == 1:
-            if _stderr_is_terminal():
-                said = f"draining {counted(self._waiting(), 'record')}, Ctrl-C again to abort\n"
-                os.write(2, (self._erase() + said).encode())
-            self._watch(self._drain_timeout_s)
-        else:
-            self._watch(_UNBLOCK_S)
-
-    def _watch(self, after_s: float) -> None:
-        signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, max(after_s, 0.001), _UNBLOCK_S)
-
-    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._shutdown.level is Level.ABORT or self._shutdown.is_over:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        elif self._shutdown.asked is Level.ABORT:
-            raise Interrupted  # the loop has not turned since: a plain def is in its way
-        else:
-            self._shutdown.request()
 
 
 def _wants_progress(settings: Settings, output: str | None) -> bool:
@@ -253,12 +199,12 @@ def _wants_progress(settings: Settings, output: str | None) -> bool:
         return settings.progress
     if settings.progress_format == "json":
         return True
-    return _stderr_is_terminal() and os.environ.get("TERM") != "dumb"
+    return stderr_is_terminal() and os.environ.get("TERM") != "dumb"
 
 
 def write_beside_progress() -> None:
     """Whoever prints or logs in this process does it beside a progress line."""
-    if _stderr_is_terminal():
+    if stderr_is_terminal():
         sys.stderr, sys.stdout = Beside(sys.stderr), Beside(sys.stdout)
 
 
@@ -310,10 +256,3 @@ def new_loop(wanted: str | None) -> asyncio.AbstractEventLoop:
             if wanted == "uvloop":
                 log.warning("uvloop is not installed, using asyncio")
     return asyncio.new_event_loop()
-
-
-def _stderr_is_terminal() -> bool:
-    try:
-        return os.isatty(2)
-    except OSError:
-        return False

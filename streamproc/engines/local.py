@@ -24,6 +24,7 @@ from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
 from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed, Note
+from streamproc.waiting import resolve
 from streamproc.waits import Allowance, Wait
 
 log = logging.getLogger("streamproc")
@@ -134,7 +135,7 @@ class LocalEngine:
         if self._inline is not None:
             self._inline.is_over = True
         if self._consumers == self._idle:
-            _resolve(self._done)
+            resolve(self._done)
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
@@ -183,7 +184,7 @@ class LocalEngine:
         if not task.cancelled() and (error := task.exception()):
             self._fail(error)
         elif self._consumers == (self._idle if self._shop.is_winding_down else 0):
-            _resolve(self._done)
+            resolve(self._done)
 
     def _fail(self, error: BaseException) -> None:
         if self._done is not None and not self._done.done():
@@ -291,8 +292,3 @@ class LocalEngine:
         self._finish(slot.batch, slot.i, note)
         if self._shop.abandon(slot):
             self._spawn()
-
-
-def _resolve(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)

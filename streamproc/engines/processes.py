@@ -42,9 +42,7 @@ class ProcessEngine:
         self._crash_recovery = CrashRecovery(pool, self._refuse)
         self._lines_per_s = 0.0
         self._starting: set[asyncio.Task[None]] = set()
-        self._is_ending = False
-        self._is_winding_down = False
-        self._all_given = False
+        self._is_ending = self._is_winding_down = self._all_given = False
         self._hungry: asyncio.Event | None = None
         self._failed: asyncio.Future[None] | None = None
         self._done: asyncio.Future[None] | None = None

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streamproc.errors import UsageError
 from streamproc.interfaces.recipes import Recipe
+from streamproc.interfaces.run_observer import RunObserver
 from streamproc.interfaces.stream import ProgressTracker, Sink, Source
 from streamproc.record import Batch, Failed, Note
 
@@ -80,6 +81,13 @@ class EndRecipe(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     what: ClassVar[str] = "an address"
     address: ClassVar[str] = ""
+
+    def watch(self, end: Any, observer: RunObserver) -> object:
+        """Let `observer` tell what becomes of whom `end`, which is opened, reads or writes.
+
+        Called in the loop of the run; what it returns is held until the run is over.
+        """
+        return None
 
 
 class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
-from streamproc.interfaces import SinkScope, SourceScope, Stream
+from streamproc.interfaces import RunObserver, SinkScope, SourceScope, Stream
+from streamproc.kafka.client import BrokerMonitor, broker_monitor
 from streamproc.kafka.committer import OffsetCommitter
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 from streamproc.kafka.sink import KafkaSink
@@ -48,6 +52,20 @@ def sink_of(settings: KafkaSinkSettings, scope: SinkScope) -> KafkaSink:
         if settings.exactly_once:
             sink.letters.is_shared = True
     return sink
+
+
+def watch(brokers: str, observer: RunObserver) -> BrokerMonitor:
+    """`observer` tells when they go, and when they are back."""
+    loop = asyncio.get_running_loop()
+
+    def changed(which: str, are_there: bool) -> None:
+        with suppress(RuntimeError):  # the run is over
+            told = partial(observer.brokers_changed, which, are_there=are_there)
+            loop.call_soon_threadsafe(told)
+
+    monitor = broker_monitor(brokers)
+    monitor.on_change = changed
+    return monitor
 
 
 def join(source: KafkaSource, stream: Stream) -> None:

@@ -18,6 +18,7 @@ from streamproc.http.template import Template
 from streamproc.interfaces import (
     Connector,
     ProgressTracker,
+    RunObserver,
     Sink,
     SinkRecipe,
     SinkScope,
@@ -93,6 +94,13 @@ class KafkaSourceSettings(
 
         return keeper_of(source, scope)
 
+    def watch(self, end: Any, observer: RunObserver) -> object:
+        """See `EndRecipe`."""
+        from streamproc.kafka.connector import watch
+
+        end.on_partitions = observer.partitions_changed
+        return watch(self.brokers, observer)
+
     def join(self, source: Any, stream: Stream) -> None:
         """See `SourceRecipe`."""
         from streamproc.kafka.connector import join
@@ -137,6 +145,12 @@ class KafkaSinkSettings(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fi
             yield "exactly_once: only in order, without --unordered"
         if isinstance(table.get("dead_letter"), str):
             yield "exactly_once: dead letters have to go to a topic, too"
+
+    def watch(self, end: Any, observer: RunObserver) -> object:
+        """See `EndRecipe`."""
+        from streamproc.kafka.connector import watch
+
+        return watch(self.brokers, observer)
 
     def opened(self, scope: SinkScope) -> Sink:
         """See `SinkRecipe`."""

@@ -42,6 +42,7 @@ from streamproc.record import (
     Note,
     Progress,
 )
+from streamproc.waiting import resolve
 
 log = logging.getLogger("streamproc")
 
@@ -119,7 +120,7 @@ class Run:
         producer = asyncio.create_task(self._producer.run(), name="producer")
         engine = asyncio.create_task(self.engine.run(self._channel, self.reorder), name="engine")
         writer = asyncio.create_task(self._writer.run(), name="writer")
-        self._shutdown.listen(self._drain, lambda: _resolve(aborted), self.engine.wind_down)
+        self._shutdown.listen(self._drain, lambda: resolve(aborted), self.engine.wind_down)
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
         keeping: asyncio.Task[None] | None = None
         if self._keeper is not None:
@@ -297,8 +298,3 @@ class Run:
     def silent(self) -> bool:
         """Whether the run ended only because nobody reads: then nothing is said, as `yes`."""
         return any(isinstance(e, ReaderGoneError) for e in self.errors)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -11,6 +11,7 @@ from typing import Any, Self
 from streamproc.codec import decode
 from streamproc.errors import OutputError
 from streamproc.fingerprint import Place
+from streamproc.waiting import resolve
 
 
 class _Opened:
@@ -104,7 +105,7 @@ class HandOverSink(_Opened):
             lines, self._lines = self._lines, []
             taken, self._taken = self._taken, None
         if taken is not None:
-            taken[0].call_soon_threadsafe(_resolve, taken[1])
+            taken[0].call_soon_threadsafe(resolve, taken[1])
         return lines
 
     def close(self) -> None:
@@ -112,8 +113,3 @@ class HandOverSink(_Opened):
         with self._changed:
             self._closed = True
             self._changed.notify()
-
-
-def _resolve(taken: asyncio.Future[None]) -> None:
-    if not taken.done():
-        taken.set_result(None)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from streamproc.codec import line_of
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.waiting import resolve
 
 _MOST_READY = 1024  # records that are taken and not received
 
@@ -105,9 +106,4 @@ class IterableSource:
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve, waiter)
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+            self._loop.call_soon_threadsafe(resolve, waiter)

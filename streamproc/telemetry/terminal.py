@@ -53,3 +53,11 @@ def same_terminal(one: int, other: int) -> bool:
         )
     except OSError:
         return False
+
+
+def stderr_is_terminal() -> bool:
+    """Also False where it is closed."""
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
