@@ -102,7 +102,7 @@ class StageBuilder:
             replaces = function.replaces
             is_layered = function.batch is not None or has_policies(settings)
             if replaces and has_policies(settings):
-                raise ConfigError("a transform has no policies: it replaces records, calls nobody")
+                raise ConfigError("a transform has no policies: leave them out")
             enricher = self._layered(settings, name, function) if is_layered else function
         self._made.update(
             path[0] for each in (settings, *(settings.all or ())) if (path := into(each))
@@ -179,7 +179,7 @@ class StageBuilder:
             if each.http is None:
                 function = self._function(each, own)
                 if function.replaces:
-                    raise ConfigError(f"{own}: a transform cannot be one of several sources")
+                    raise ConfigError(f"{own}: a transform is no source: give it a stage")
             when = self._when(each)
             out.append(SourceOf(own, into(each), when, self._layered(each, own, function)))
         return SourcesEnricher(out, self._observer(name))

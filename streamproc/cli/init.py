@@ -26,7 +26,9 @@ def init(file: str) -> int:
     test = pipeline.with_name(f"{pipeline.stem}_test.toml")
     for path in (pipeline, test):
         if path.exists():
-            raise CreateError(f"{path} exists, and stays as it is: streamproc init OTHER.toml")
+            raise CreateError(
+                f"{path} exists, and stays as it is; name another: streamproc init OTHER.toml"
+            )
     assert streamproc.__file__ is not None
     data = Path(streamproc.__file__).parent / "data"
     for path, name in ((pipeline, _PIPELINE), (test, _TEST)):

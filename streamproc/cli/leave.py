@@ -80,7 +80,7 @@ def report(error: BaseException) -> int:
         if _logs_json:
             tell(error.format_message(), most=_TRUSTED)
         else:
-            for line in said.getvalue().rstrip().split("\n"):
+            for line in said.getvalue().rstrip().expandtabs(2).split("\n"):
                 say(line, _TRUSTED)
         return error.exit_code
     if isinstance(error, ReaderGoneError):

@@ -50,7 +50,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     """
     if given.pop("demo"):
         if inputs:
-            raise UsageError("--demo reads the bundled sample, and no INPUT beside it")
+            raise UsageError("--demo reads the bundled sample: leave INPUT out, or --demo")
         from streamproc.cli.first_screen import demo_file
 
         inputs = (demo_file(),)

@@ -68,16 +68,16 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         elif "batch" in stage:
             yield f"{where}.request_id: a batch is one request for many records"
     if "options" in stage and "python" not in stage:
-        yield f"{where}.options: only a python stage has options"
+        yield f"{where}.options: only a python stage has options: leave them out"
     into = stage.get("into")
     if reshapes and into not in (None, "."):
-        yield f"{where}.into: a {reshapes[0]} puts nothing into the record, it replaces it"
+        yield f"{where}.into: a {reshapes[0]} replaces the record: leave into out"
     if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
-        yield f"{where}: the key _error is reserved"
+        yield f"{where}: the key _error is reserved: take another name"
     if isinstance(into, str) and into != "." and "" in into.split("."):
         yield f"{where}.into: expected a path such as a.b, got {into!r}"
     if stage.get("mark") and not stage.get("fallback"):
-        yield f"{where}.mark: there is no fallback to tell from"
+        yield f"{where}.mark: there is no fallback to tell from: leave mark out"
     if isinstance(stage.get("fallback"), list | tuple):
         for k, each in enumerate(stage["fallback"]):
             if isinstance(each, dict) and len({"http", "python", "value"} & each.keys()) != 1:
@@ -120,7 +120,7 @@ def _of_sources(where: str, stage: Table) -> Iterable[str]:
         yield f"{where}.all: at least one source is needed"
     for i, source in enumerate(sources):
         if isinstance(source, dict) and {"all", "builtin", *KINDS} & source.keys():
-            yield f"{where}.all[{i}]: a source is an http or python stage"
+            yield f"{where}.all[{i}]: a source has to be an http or python stage"
     yield from _of_stages(f"{where}.all", sources)
 
 

@@ -52,7 +52,10 @@ def shares(settings: Settings, count: int) -> list[str]:
 
 def _problems(settings: Settings, count: int) -> Iterable[str]:
     if settings.concurrency < count:
-        yield f"concurrency: {settings.concurrency} cannot be shared by {count} workers"
+        yield (
+            f"concurrency: {settings.concurrency} cannot be shared by {count} workers; raise it "
+            "(-j), or take fewer (-w)"
+        )
     for stage in all_sources(settings.stage):
         for policy in policies_of(stage).values():
             if why := policy.unshareable(count):

@@ -16,7 +16,7 @@ from streamproc.enrichers.signature import check_takes_record, with_options, wit
 from streamproc.enrichers.threads import Threads
 from streamproc.errors import ConfigError
 from streamproc.interfaces import StageKind
-from streamproc.nearest import closest
+from streamproc.nearest import closest, nearest_file
 from streamproc.policies.batch import Batching
 from streamproc.units import Seconds
 
@@ -125,7 +125,7 @@ _files: dict[str, ModuleType] = {}
 
 def _load_file(spec: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigError(f"{spec}: no such file: {path}")
+        raise ConfigError(f"{spec}: no such file: {path}{nearest_file(str(path))}")
     file = str(path.resolve())
     if file in _files:
         return _files[file]
@@ -135,7 +135,7 @@ def _load_file(spec: str, path: Path) -> ModuleType:
     name = free_name(path.stem)
     file_spec = importlib.util.spec_from_file_location(name, file)
     if file_spec is None or (loader := file_spec.loader) is None:
-        raise ConfigError(f"{spec}: {path} is not a Python file")
+        raise ConfigError(f"{spec}: {path}: expected a Python file, *.py")
     module = importlib.util.module_from_spec(file_spec)
     add_folder(Path(file).parent)  # its neighbours are importable, as if it were run
     sys.modules[name] = module  # dataclasses and pickle look their module up

@@ -18,7 +18,9 @@ def context(tls: Tls) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=tls.ca)
     except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(f"tls.ca: {tls.ca}: no certificate in PEM form in it") from error
+        raise ConfigError(
+            f"tls.ca: {tls.ca}: no certificate in PEM form; expected one, or more"
+        ) from error
     if tls.cert is not None:
         _load_own(made, tls.cert, tls.key)
     if tls.dangerously_accept_any_certificate:

@@ -71,7 +71,8 @@ FILES = {
     STAGE.replace(" }", ', auth = { bearer = "${EMPTY}" } }'): (
         "stage[0].http.auth.bearer", "EMPTY is empty", "set it"
     ),
-    '[[stage]]\nfilter = "x"\ninto = "y"': ("stage[0].into", "a filter", "it replaces it"),
+    '[[stage]]\nfilter = "x"\ninto = "y"': ("stage[0].into", "a filter", "leave into out"),
+    "workers = 65\n" + STAGE: ("64 cannot be shared by 65 workers", "(-j)", "(-w)"),
     'output = "x"\n[sink]\nkafka = { brokers = "h:9", topic = "t" }': (
         "output", "there is a [sink] too", "leave one of them out"
     ),

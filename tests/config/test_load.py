@@ -85,8 +85,8 @@ def test_every_error_at_once() -> None:
         ({"stage": [{**NONE, "python": "a:b"}]}, "stage[0]: expected exactly one of"),
         ({"stage": [{**NONE, "country": "DE"}]}, "stage[0].country: only the builtin leads"),
         ({"stage": [{"builtin": "leads", "country": "de"}]}, "stage[0].country: expected str"),
-        ({"stage": [{**NONE, "name": "_error"}]}, "stage[0]: the key _error is reserved"),
-        ({"stage": [{**NONE, "into": "_error.x"}]}, "stage[0]: the key _error is reserved"),
+        ({"stage": [{**NONE, "name": "_error"}]}, "stage[0]: the key _error is reserved: "),
+        ({"stage": [{**NONE, "into": "_error.x"}]}, "stage[0]: the key _error is reserved: "),
         ({"stage": [{**NONE, "into": "a..b"}]}, "stage[0].into: expected a path such as a.b"),
         ({"on_error": "dead-letter"}, "on_error: \"dead-letter\" needs a dead_letter file"),
         (
