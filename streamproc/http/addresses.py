@@ -105,7 +105,8 @@ class Resolver:
         if isinstance(found, OSError):
             if lacks_files(found):
                 raise unreachable(target, found) from found
-            raise cannot_connect(target, found.strerror or found, "dns") from found
+            unknown = ", is it spelt right?" if found.errno == socket.EAI_NONAME else ""
+            raise cannot_connect(target, f"{found.strerror or found}{unknown}", "dns") from found
         if isinstance(found, UnicodeError):
             raise CallError("dns", f"{target.authority}: not a host name") from found
         if target.is_from_record:

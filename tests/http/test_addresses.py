@@ -122,7 +122,7 @@ def test_a_name_without_an_address_may_have_one_later(monkeypatch: pytest.Monkey
     names = Names(a=socket.gaierror(-2, "Name or service not known"), b=[])
     errors = resolve(monkeypatch, names, ["a", "a", "b"], is_from_record=False)
     assert [(e.kind, e.again, e.is_outage) for e in errors] == [("dns", True, True)] * 3
-    assert errors[0].message == "a: Name or service not known"
+    assert errors[0].message == "a: Name or service not known, is it spelt right?"
     assert errors[0] is not errors[1]
     assert names.asked == ["a", "b"]
 
