@@ -73,6 +73,7 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     _lay_monitor(table, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
+    notes += _without_effect(settings, overrides)
     if enrich and config and "stage" in table:
         notes.append(
             f"-e replaces the stages of {config}; to have both, write it there as another "
@@ -170,6 +171,23 @@ def _lay_monitor(table: dict[str, Any], overrides: dict[str, Any]) -> None:
         raise UsageError("--monitor-token is for a monitor: add --monitor ADDR, or leave it out")
     short = {} if written is None else {"address": written}
     overrides["monitor"] = (written if isinstance(written, dict) else short) | given
+
+
+def _without_effect(settings: Settings, overrides: dict[str, Any]) -> list[str]:
+    """Flags for calls, where no stage makes any."""
+    from streamproc.config.registry import KINDS
+
+    flags = [f"--{name}" for name in ("retries", "rate", "cache") if name in overrides]
+    are_ours = [
+        stage.builtin is not None or any(getattr(stage, kind) is not None for kind in KINDS)
+        for stage in settings.stage
+    ]
+    if not flags or not all(are_ours):
+        return []
+    have = "has" if len(flags) == 1 else "have"
+    return [
+        f"no stage calls anybody, so {', '.join(flags)} {have} no effect: -e names one that does"
+    ]
 
 
 def _refuse_nonsense(settings: Settings) -> None:

@@ -191,6 +191,14 @@ def test_stages_that_are_replaced(run: Any, folder: Path) -> None:
     assert run("-c", "p.toml", "-e", "none", stdin=b"{}\n").stderr == b""
 
 
+def test_flags_for_calls_where_nobody_is_called(run: Any) -> None:
+    """A note, for in the environment they are meant for other runs, too."""
+    done = run("--rate", "5/s", "--cache", "1h", stdin=b"{}\n")
+    assert (done.returncode, done.stdout) == (0, b"{}\n")
+    assert b"no stage calls anybody, so --rate, --cache have no effect" in done.stderr
+    assert run("-e", "stages.py:plain", "--rate", "5/s", stdin=b"{}\n").stderr == b""
+
+
 def test_ends_that_are_replaced(run: Any, folder: Path) -> None:
     """INPUT and -o win over [source] and [sink] of the file: the pipeline is tried on a file."""
     (folder / "p.toml").write_text(
