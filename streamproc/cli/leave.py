@@ -72,8 +72,6 @@ def remark(*lines: str) -> None:
 
 def report(error: BaseException) -> int:
     """Say what `error` says, and return its exit code. A traceback only for our own bugs."""
-    if isinstance(error, click.exceptions.Abort):
-        return 130
     if isinstance(error, click.ClickException):
         said = StringIO()
         error.show(said)

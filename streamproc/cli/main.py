@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -9,6 +10,7 @@ from importlib import import_module
 import click
 
 from streamproc.cli.leave import leave, log_json, report
+from streamproc.errors import OutputError, ReaderGoneError
 from streamproc.nearest import closest
 
 COMMANDS = {
@@ -22,6 +24,7 @@ COMMANDS = {
     "man": "streamproc.cli.man:man",
     "help": "streamproc.cli.help:help_",
 }
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _RESERVED = ("serve", "batch")  # names of commands to come
 
 
@@ -77,6 +80,15 @@ def _wants_json(arguments: list[str]) -> bool:
     return wanted == "json"
 
 
+def _of_stdout(error: OSError) -> Exception:
+    """What it means in a command that prints; a run knows its output itself."""
+    if error.errno == errno.EPIPE:
+        return ReaderGoneError("the reader of stdout went away")
+    if error.errno in _OF_OUTPUT and error.filename is None:
+        return OutputError("stdout", str(error.strerror))
+    return error
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _hide_secrets(sys.argv[1:])
@@ -88,9 +100,14 @@ def main() -> None:
         leave(answer(instruction))
     try:
         command, arguments = command_of(sys.argv[1:])
-        code = command.main(arguments, prog_name=title_of(command.name), standalone_mode=False)
+        with command.make_context(title_of(command.name), arguments) as context:
+            code = command.invoke(context)
     except click.exceptions.Exit as ended:
         code = ended.exit_code
+    except KeyboardInterrupt:  # raised by code that a stage names: ours leaves at once
+        code = 130
+    except OSError as error:
+        code = report(_of_stdout(error))
     except Exception as error:
         code = report(error)
     leave(code or 0)

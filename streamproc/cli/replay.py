@@ -11,7 +11,7 @@ import click
 
 from streamproc.cli.leave import note, say
 from streamproc.codec import one_line, original_line
-from streamproc.errors import DecodeError, InputError, UsageError
+from streamproc.errors import DecodeError, InputError, OutputError, UsageError
 from streamproc.nearest import nearest_file
 from streamproc.shown import counted
 
@@ -37,6 +37,8 @@ def replay(files: tuple[str, ...], failed_only: bool, output: str | None) -> int
         return _replay_address(files, output, keep_sources=failed_only)
     if output is not None:
         raise UsageError("-o is for topics: redirect the output (> FILE), or pipe it")
+    if sys.stdout is None:
+        raise OutputError("stdout", "closed: redirect it (> FILE), or pipe it")
     out = sys.stdout.buffer
     code = seen = given = 0
     try:
