@@ -21,10 +21,10 @@ _OF_CALLS = ("fallback", "mark", "deadline")  # besides what is a policy
 
 def contradictions(table: Table) -> Iterable[str]:
     """One line for each."""
-    if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
-        yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
     if table.get("output") is not None and table.get("sink") is not None:
         yield "output: there is a [sink] too; leave one of them out"
+    if table.get("on_error") == "dead-letter" and table.get("dead_letter") is None:
+        yield 'on_error: "dead-letter" needs a dead_letter file (--dead-letter FILE)'
     yield from _of_ends(table)
     stages = table.get("stage")
     if not isinstance(stages, list | tuple):
