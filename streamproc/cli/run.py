@@ -127,14 +127,6 @@ def _try(stage: StageSettings) -> Sequence[str]:
     return problems_of(stage)
 
 
-def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
-    """INPUT and -o win over [source] and [sink] of the pipeline file, as every flag does."""
-    if inputs:
-        overrides["source"] = None
-    if "output" in overrides:
-        overrides["sink"] = None
-
-
 def _name_ends(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
     """Addresses are tables of the pipeline file."""
     from streamproc.config.addresses import connector_of, scheme_of, table_of
@@ -173,23 +165,6 @@ def _lay_monitor(table: dict[str, Any], overrides: dict[str, Any]) -> None:
     overrides["monitor"] = (written if isinstance(written, dict) else short) | given
 
 
-def _without_effect(settings: Settings, overrides: dict[str, Any]) -> list[str]:
-    """Flags for calls, where no stage makes any."""
-    from streamproc.config.registry import KINDS
-
-    flags = [f"--{name}" for name in ("retries", "rate", "cache") if name in overrides]
-    are_ours = [
-        stage.builtin is not None or any(getattr(stage, kind) is not None for kind in KINDS)
-        for stage in settings.stage
-    ]
-    if not flags or not all(are_ours):
-        return []
-    have = "has" if len(flags) == 1 else "have"
-    return [
-        f"no stage calls anybody, so {', '.join(flags)} {have} no effect: -e names one that does"
-    ]
-
-
 def _refuse_nonsense(settings: Settings) -> None:
     """What was asked for and would do nothing, or what nobody wants."""
     if settings.sample_seed and settings.sample >= 1:
@@ -208,6 +183,31 @@ def _refuse_nonsense(settings: Settings) -> None:
             "--skip would pass over more messages at each start of the group: leave out the group, "
             "or begin elsewhere (?from=...)"
         )
+
+
+def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+    """INPUT and -o win over [source] and [sink] of the pipeline file, as every flag does."""
+    if inputs:
+        overrides["source"] = None
+    if "output" in overrides:
+        overrides["sink"] = None
+
+
+def _without_effect(settings: Settings, overrides: dict[str, Any]) -> list[str]:
+    """Flags for calls, where no stage makes any."""
+    from streamproc.config.registry import KINDS
+
+    flags = [f"--{name}" for name in ("retries", "rate", "cache") if name in overrides]
+    are_ours = [
+        stage.builtin is not None or any(getattr(stage, kind) is not None for kind in KINDS)
+        for stage in settings.stage
+    ]
+    if not flags or not all(are_ours):
+        return []
+    have = "has" if len(flags) == 1 else "have"
+    return [
+        f"no stage calls anybody, so {', '.join(flags)} {have} no effect: -e names one that does"
+    ]
 
 
 def _is_terminal(fd: int) -> bool:
