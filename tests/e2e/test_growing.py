@@ -137,13 +137,14 @@ def test_resumed(fed: Any, run: Any, folder: Path, when: str) -> None:
     """Whoever did the work when it was killed, nothing is lost or there twice."""
     files = ("--checkpoint", "cp", "-o", "out")
     one = fed(*files)
-    one.until(one.has_grown if when == "after" else (folder / "cp").exists)
+    out = folder / "out"
+    one.until(one.has_grown if when == "after" else lambda: out.exists() and out.stat().st_size > 0)
     assert one.has_grown() == (when == "after")
     one.process.kill()
     one.process.wait()
     whole = one.given + b"".join(chunk for chunk, _ in zip(chunks(), range(5), strict=False))
     assert run(*STAGES, *files, "--resume", stdin=whole).returncode == 3
-    assert (folder / "out").read_bytes() == run(*STAGES, "-w", "1", stdin=whole).stdout
+    assert out.read_bytes() == run(*STAGES, "-w", "1", stdin=whole).stdout
 
 
 @pytest.mark.parametrize("when", ["starting", "at work"])
