@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from streamproc.attendance import Watch
 from streamproc.enrichers.http import HttpEnricher
 from streamproc.enrichers.http_request import RequestBuilder
 from streamproc.enrichers.http_settings import HttpSettings
@@ -51,7 +52,7 @@ def test_an_attempt_that_is_repeated_has_it_once() -> None:
     async def main() -> None:
         builder = RequestBuilder(HttpSettings(url=Template.parse("http://a/")), "x")
         client, visit = cast("Any", Client()), cast("Any", SimpleNamespace(record_id="r:f:1"))
-        enricher = HttpEnricher(builder, client, with_id=True)
+        enricher = HttpEnricher(builder, client, Watch(), with_id=True)
         call = builder.build({})
         assert call is not None
         for _ in range(2):
