@@ -37,8 +37,12 @@ class Cursor(NamedTuple):
 
 
 def id_of(run_id: str, cursor: Cursor, i: int) -> str:
-    """What a record is called in `_error`, logs and events: line i of a batch that begins there."""
-    return f"{run_id}:{cursor.file}:{cursor.line + i}"
+    """What a record is called in `_error`, logs and events: line i of a batch that begins there.
+
+    Without an id that somebody chose for the run the same input makes the same bytes.
+    """
+    where = f"{cursor.file}:{cursor.line + i}"
+    return f"{run_id}:{where}" if run_id else where
 
 
 class Progress(Struct, frozen=True):

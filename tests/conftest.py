@@ -276,7 +276,7 @@ def environment(extra: dict[str, str]) -> dict[str, str]:
     here = str(Path(__file__).parent.parent)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAMPROC_")}
     # outputs of two runs are compared: an id of its own would tell them apart
-    return inherited | {"PYTHONPATH": here, "STREAMPROC_RUN_ID": "r"} | extra
+    return inherited | {"PYTHONPATH": here} | extra
 
 
 def summary(stderr: bytes) -> dict[str, Any]:

@@ -126,7 +126,6 @@ class Round:
     def started(self, output: str, *more: str) -> Iterator[tuple[Any, IO[bytes]]]:
         """The command, and the file that its stderr goes to; killed at the end."""
         command = [*COMMAND, *self.stages, "--max-line-bytes", "4000", "--summary", "json",
-                   "--run-id", "r",
                    "--log-level", "error", "--max-restarts", "1000", *more]  # fmt: skip
         if self.on_error != "annotate":
             command += ["--on-error", self.on_error]

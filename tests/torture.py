@@ -77,15 +77,7 @@ class Case:
         return " ".join(filter(None, parts))
 
     def command(self, output: str, *more: str) -> list[str]:
-        command = [
-            STREAMPROC,
-            "-e",
-            f"stages.py:{self.function}",
-            "--run-id",
-            "r",
-            *self.more,
-            *more,
-        ]
+        command = [STREAMPROC, "-e", f"stages.py:{self.function}", *self.more, *more]
         if not self.ordered:
             command.append("--unordered")
         if self.letters:

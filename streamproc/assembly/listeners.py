@@ -25,13 +25,12 @@ class Listeners:
         """Raises `ConfigError` for an event that there is not."""
         self._hooks.append(subscription(handler, events))
 
-    def begin(self, settings: Settings, ends: Endpoints) -> RunObserver:
-        """A run with these settings, its id among them: who tells of it."""
-        run_id = settings.run_id or ""
+    def begin(self, ends: Endpoints, run_id: str, chosen_id: str | None) -> RunObserver:
+        """A run of that id: who tells of it. With one that was chosen the ids of records begin."""
         if self._hooks:
             from streamproc.telemetry.hooks import HooksKind
 
             self.observers.add("hooks", HooksKind(run_id=run_id, hooks=list(self._hooks)))
-        observer = RunObserver(run_id, self.observers)
+        observer = RunObserver(chosen_id or "", self.observers)
         self._watchers = ends.watch(observer)
         return observer

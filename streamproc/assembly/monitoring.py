@@ -43,8 +43,10 @@ class Monitoring:
         calls: Mapping[str, StageMetrics],
         shutdown: Shutdown,
         observers: Observers,
+        run_id: str,
     ) -> None:
         self._settings = settings
+        self._run_id = run_id
         self._metrics = metrics
         self._calls = calls
         self._shutdown = shutdown
@@ -89,9 +91,7 @@ class Monitoring:
         if not settings.place.port:
             log.warning("the monitor is at http://%s", Address.of(host, port))
         stages = ", ".join(stage.name or "?" for stage in self._settings.stage)
-        exposition = Exposition(
-            __version__, {"run_id": self._settings.run_id or "", "pipeline": stages}
-        )
+        exposition = Exposition(__version__, {"run_id": self._run_id, "pipeline": stages})
         self._vitals = Vitals(readings.read)
         shown = settings.token is not None or is_loopback(host)
         figures = Figures(readings.course, boxes_of(self._settings), shows_records=shown)

@@ -29,7 +29,7 @@ from streamproc.assembly.listeners import Listeners
 from streamproc.assembly.monitoring import Monitoring
 from streamproc.assembly.problems import problems_of
 from streamproc.assembly.programs import on_error_of, program_of
-from streamproc.assembly.run_lifecycle import RunLifecycle, with_run_id
+from streamproc.assembly.run_lifecycle import RunLifecycle, run_id_of
 from streamproc.assembly.stages import StageBuilder
 from streamproc.assembly.windows import bounds_of, window_records
 from streamproc.codec import decode
@@ -169,11 +169,11 @@ class Pipeline:
         on_start: Callable[[Run, Engine], None] = lambda run, engine: None,
     ) -> Summary:
         """The same, with source, sink and dead letters as `ends`."""
-        settings = with_run_id(self.settings)
+        settings, run_id = self.settings, run_id_of(self.settings)
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
         window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
-        observer = self.listeners.begin(settings, ends)
+        observer = self.listeners.begin(ends, run_id, settings.run_id)
         engine = engine_of(
             settings, self._stages, self.local_engine(settings),
             partial(self._process_engine, settings), window, ends.least_records,
@@ -184,7 +184,7 @@ class Pipeline:
         try:
             async with AsyncExitStack() as stack:
                 monitoring = Monitoring(
-                    settings, self._metrics.get(""), self.calls, shutdown, self._observers
+                    settings, self._metrics.get(""), self.calls, shutdown, self._observers, run_id
                 )
                 await stack.enter_async_context(monitoring)
                 # what may fail comes first; an output is truncated only when nothing else can

@@ -69,11 +69,9 @@ class RunLifecycle:
         self._audience.tell(RunEnded(code, why, counts))
 
 
-def with_run_id(settings: Settings) -> Settings:
-    """With an id that no other run has, if none was given."""
-    if settings.run_id is not None:
-        return settings
-    return structs.replace(settings, run_id=uuid4().hex[:12])
+def run_id_of(settings: Settings) -> str:
+    """What the run is called: as somebody says, or else as no other one is."""
+    return settings.run_id or uuid4().hex[:12]
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -153,7 +153,7 @@ _OPTIONS = [
     _option("--summary", type=click.Choice(["text", "json", "none"]),
             help="On stderr at the end. [default: text on a terminal, else none]"),
     _option("--run-id", metavar="ID", type=_Parsed("id", RunId.parse),
-            help="What this run is called in logs, _error, events and metrics. [default: made up]"),
+            help="What ids of records begin with, in logs, _error and events."),
     _option("--monitor", metavar="ADDR", type=_Parsed("address", Address.parse),
             help="While it runs, a page for browsers at http://ADDR, and /metrics, /health, "
                  "/ready, /stats and /events: HOST:PORT, or a PORT of this machine only; 0 picks "

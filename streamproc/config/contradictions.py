@@ -64,9 +64,9 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         if not isinstance(http := stage.get("http"), dict):
             yield f"{where}.request_id: only an http stage sends it"
         elif "x-request-id" in {str(name).lower() for name in http.get("headers") or ()}:
-            yield f"{where}.request_id: there is a header X-Request-Id already: leave one of them out"
+            yield f"{where}.request_id: there is a header X-Request-Id already: leave one out"
         elif "batch" in stage:
-            yield f"{where}.request_id: a batch is one request for many records: leave one of them out"
+            yield f"{where}.request_id: a batch is one request for many records: leave one out"
     if "options" in stage and "python" not in stage:
         yield f"{where}.options: only a python stage has options: leave them out"
     into = stage.get("into")

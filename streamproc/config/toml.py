@@ -19,10 +19,11 @@ def inline(value: Any) -> Any:
 
     if isinstance(value, Mapping):
         table = tomlkit.inline_table()
+        table.append(None, tomlkit.ws(" "))
         for name, each in value.items():
             if each is not None:
                 table.append(name, inline(each))
-        return table
+        return table.append(None, tomlkit.ws(" "))
     if isinstance(value, list | tuple):
         array = tomlkit.array()
         array.extend(map(inline, value))

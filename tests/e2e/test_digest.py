@@ -64,8 +64,8 @@ def test_the_first_of_each_kind_is_told_when_it_happens(start: Any) -> None:
     process = start("-e", "judge.py:judge", "--timeout", "1000")
     process.stdin.write(b'{"n":1,"s":1000}\n{"n":3}\n{"n":6}\n{"n":5}\n')
     lines = [process.stderr.readline() for _ in range(2)]
-    assert lines[0].startswith(b"streamproc: warning: r:<stdin>:2: exception in judge: ValueError")
-    assert lines[1].startswith(b"streamproc: warning: r:<stdin>:4: nonsense in judge: five")
+    assert lines[0].startswith(b"streamproc: warning: <stdin>:2: exception in judge: ValueError")
+    assert lines[1].startswith(b"streamproc: warning: <stdin>:4: nonsense in judge: five")
     process.kill()
     assert process.stdout.read() == b""
 

@@ -65,7 +65,7 @@ def test_an_attempt_that_is_repeated_has_it_once() -> None:
 def test_a_failure_has_the_same_one(enrich: Enrich) -> None:
     text = 'http.url = "SERVER/status/404"\nhttp.missing = "fail"\nrequest_id = true\n'
     (error,) = enrich(text).errors
-    assert error["id"] == "r:<stdin>:1"
+    assert error["id"] == "<stdin>:1"
 
 
 def test_a_source_of_several_and_a_fallback_have_it(enrich: Enrich) -> None:
@@ -78,7 +78,7 @@ def test_a_source_of_several_and_a_fallback_have_it(enrich: Enrich) -> None:
     (record,) = enrich(text).out
     for name in ("a", "b"):
         headers = {key.lower(): value for key, value in record[name]["headers"]}
-        assert headers["x-request-id"] == "r:<stdin>:1"
+        assert headers["x-request-id"] == "<stdin>:1"
 
 
 def test_equal_calls_are_one_with_it_too(enrich: Enrich) -> None:

@@ -81,7 +81,7 @@ def test_a_redirect_says_where_to(enrich: Any, server: Server, client: str, code
         " to http://***@else.where/?token=***&a=b: to follow it set redirects = true"
     )
     assert outcome.stderr.startswith(
-        b"streamproc: warning: r:<stdin>:1: http_status %d in x: " % code
+        b"streamproc: warning: <stdin>:1: http_status %d in x: " % code
     )
 
 
