@@ -1,5 +1,6 @@
 """The command, and `python -m streamproc`."""
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,8 @@ def start() -> None:
             folder = ""
         if sys.path[:1] == [folder]:
             del sys.path[0]
+
+    gc.set_threshold(100_000, 50, 100)  # modules stay: to look through them is time lost
 
     from streamproc.cli.early import leave_on_signals
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamproc.assembly.endpoints import Endpoints
-from streamproc.assembly.hooks import hooks_of, subscription
 from streamproc.config.settings import Settings
 from streamproc.interfaces import RunObserver
 from streamproc.telemetry.observers import Observers
+
+if TYPE_CHECKING:
+    from streamproc.telemetry.hook_line import Hook
 
 
 class Listeners:
@@ -18,11 +20,17 @@ class Listeners:
     def __init__(self, settings: Settings, *, with_hooks: bool) -> None:
         """Raises `ConfigError`. In workers and trials nobody calls hooks."""
         self.observers = Observers(settings.observers.recipes if settings.observers else {})
-        self._hooks = hooks_of(settings.on) if with_hooks else []
+        self._hooks: list[Hook] = []
+        if settings.on and with_hooks:
+            from streamproc.assembly.hooks import hooks_of
+
+            self._hooks += hooks_of(settings.on)
         self._watchers: list[object] = []
 
     def subscribe(self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> None:
         """Raises `ConfigError` for an event that there is not."""
+        from streamproc.assembly.hooks import subscription
+
         self._hooks.append(subscription(handler, events))
 
     def begin(self, ends: Endpoints, run_id: str, chosen_id: str | None) -> RunObserver:

@@ -43,8 +43,6 @@ from streamproc.interfaces import Audience, Engine
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
-from streamproc.telemetry.hook_events import ALL
-from streamproc.telemetry.hook_line import Handle
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 
@@ -118,7 +116,9 @@ class Pipeline:
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
         self._waits, self._allowances = builder.waits, builder.allowances
 
-    def subscribe(self, handler: Handle, events: Sequence[str] = (ALL,)) -> None:
+    def subscribe(
+        self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str] = ("*",)
+    ) -> None:
         """Call `handler` with each of these events, a dict; `*` is all of them. See `Hook`.
 
         Raises `ConfigError` for an event that there is not.

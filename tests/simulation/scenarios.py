@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from simulation.world import Service, World, kind_of
-from streamproc.assembly import windows
+from streamproc.assembly import pipeline as assembled
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.config.load import resolve
 from streamproc.engines import headroom, sweeper
@@ -113,7 +113,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
         opened.append(CreditLimit(*limits))
         return opened[-1]
 
-    monkeypatch.setattr(windows, "Window", open_window)
+    monkeypatch.setattr(assembled, "CreditLimit", open_window)
     pipeline = Pipeline.from_settings(resolve(settings_of(scenario)))
     shutdown = Shutdown(25.0)
     for after_s in scenario.signals:
