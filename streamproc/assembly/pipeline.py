@@ -175,8 +175,8 @@ class Pipeline:
         window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
         observer = self.listeners.begin(ends, run_id, settings.run_id)
         engine = engine_of(
-            settings, self._stages, self.local_engine(settings),
-            partial(self._process_engine, settings), window, ends.least_records,
+            settings, self._stages, self.local_engine(), self._process_engine, window,
+            ends.least_records,
         )  # fmt: skip
         durability = Durability(settings, source, sink, dead_letters)
         shutdown = shutdown or Shutdown(settings.drain_timeout)
@@ -241,16 +241,16 @@ class Pipeline:
             raise error
         return summary
 
-    def local_engine(self, settings: Settings) -> LocalEngine:
-        """The engine of this process; `settings` are those of one run, with its id."""
-        records = window_records(settings.concurrency)
-        program, places = program_of(self._stages, settings), CapacityLimiter(settings.concurrency)
+    def local_engine(self) -> LocalEngine:
+        """The engine of this process."""
+        program, most = program_of(self._stages, self.settings), self.settings.concurrency
+        places, records = CapacityLimiter(most), window_records(most)
         return LocalEngine(program, places, records, self._waits, self._allowances)
 
-    def _process_engine(self, settings: Settings, count: int) -> Engine:
+    def _process_engine(self, count: int) -> Engine:
         from streamproc.assembly.worker_pools import process_engine
 
-        return process_engine(settings, self._stages, count, self._observers, self.counts)
+        return process_engine(self.settings, self._stages, count, self._observers, self.counts)
 
     async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
         """The enriched records of `records` (dicts, or lines as str or bytes).

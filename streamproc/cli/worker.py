@@ -68,7 +68,7 @@ class _Worker:
 
     async def _work(self, pipeline: Pipeline, events: EventRelay) -> None:
         self._task = asyncio.current_task()
-        engine = self._engine = pipeline.local_engine(pipeline.settings)
+        engine = self._engine = pipeline.local_engine()
         signal.signal(signal.SIGCONT, lambda number, frame: engine.thaw())
         self._memory.resize(pipeline.settings.max_memory)
         outbox = Outbox(self.wire, self._memory, events)
