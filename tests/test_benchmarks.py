@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,16 +27,15 @@ def test_the_least_decides(here: tuple[float, ...], other: tuple[float, ...], mo
 
 
 TREE = """
-import sys, time
+import sys
+from pathlib import Path
 
-until_s = time.process_time() + {cpu_s}
-while time.process_time() < until_s:
-    pass
+Path({ran!r}).touch()
 sys.stdout.write(sys.stdin.read())
 """
 
 
-@pytest.mark.parametrize(("here_s", "code"), [(0.02, 0), (0.4, 1)])
+@pytest.mark.parametrize(("here_s", "code"), [(0.02, 0), (0.104, 0), (0.106, 1), (0.4, 1)])
 def test_a_slower_checkout_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -44,12 +44,18 @@ def test_a_slower_checkout_is_told(
     code: int,
 ) -> None:
     """Each tree runs its own code, and 5% decide over the exit code."""
-    for name, cpu_s in (("here", here_s), ("there", 0.1)):
+    for name in ("here", "there"):
         (tmp_path / name / "streamproc").mkdir(parents=True)
-        (tmp_path / name / "streamproc" / "__main__.py").write_text(TREE.format(cpu_s=cpu_s))
+        text = TREE.format(ran=str(tmp_path / f"{name} ran"))
+        (tmp_path / name / "streamproc" / "__main__.py").write_text(text)
 
     def check_out(ref: str, folder: Path) -> None:
         (folder / "streamproc").symlink_to(tmp_path / ref / "streamproc")
+
+    def alternate(sides: dict[str, Any], rounds: int, say: Any) -> dict[str, Samples]:
+        for run in sides.values():
+            run(True)
+        return {"here": samples(here_s), "there": samples(0.1)}
 
     class Jobs:
         def __enter__(self) -> list[Job]:
@@ -58,6 +64,7 @@ def test_a_slower_checkout_is_told(
         def __exit__(self, *error: object) -> None:
             pass
 
+    monkeypatch.setattr(compare, "alternate", alternate)
     monkeypatch.setattr(compare, "jobs", Jobs)
     monkeypatch.setattr(compare, "check_out", check_out)
     monkeypatch.setattr(compare, "HERE", tmp_path / "here" / "benchmarks")
@@ -67,6 +74,7 @@ def test_a_slower_checkout_is_told(
     assert "one" in out
     assert "two" not in out
     assert ("slower: one" in err) == bool(code)
+    assert {each.name for each in tmp_path.glob("* ran")} == {"here ran", "there ran"}
 
 
 def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
