@@ -46,6 +46,7 @@ def test_a_slower_checkout_is_told(
     """Each tree runs its own code, and 5% decide over the exit code."""
     for name in ("here", "there"):
         (tmp_path / name / "streamproc").mkdir(parents=True)
+        (tmp_path / name / "streamproc" / "__init__.py").touch()  # else the installed one is it
         text = TREE.format(ran=str(tmp_path / f"{name} ran"))
         (tmp_path / name / "streamproc" / "__main__.py").write_text(text)
 
