@@ -62,7 +62,7 @@ def line_of(state: ProgressState) -> str:
         rate(state.records_per_second),
     ]
     if state.held_by is not None:
-        parts.append(words(state.held_by))
+        parts.insert(0 if state.is_at_a_standstill else len(parts), words(state.held_by))
     if state.left_s is not None and not state.is_at_a_standstill:
         parts.append(f"{duration(state.left_s)} to go")
     if state.failed:
