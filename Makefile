@@ -9,7 +9,7 @@ TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-lowest torture docs check fix bench bench-compare bench-all peers screenshots demo-server build
+.PHONY: help install browser run test test-lowest torture docs check fix bench bench-compare bench-all peers screenshots demo-server build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,8 @@ $(PLUGIN): $(STAMP) $(wildcard tests/plugin/*.toml tests/plugin/*/*.py)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps ./tests/plugin
 	@touch $@
 
-# the browser that the tests of the page use, where it can be installed
+browser: $(BROWSER)  ## Chromium for the tests of the page, where it can be installed
+
 $(BROWSER): $(STAMP) tests/page/browser.sh tests/page/requirements.lock
 	@tests/page/browser.sh $(BIN)/python
 	@touch $@

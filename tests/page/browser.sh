@@ -4,8 +4,8 @@
 set -u
 python=$1
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+as_root() { # two minutes: where there is no network apt-get tries for longer
+    if [ "$(id -u)" -eq 0 ]; then timeout 120 "$@"; else sudo -n timeout 120 "$@"; fi
 }
 
 "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
