@@ -76,8 +76,8 @@ class Gate:
         if not self._line or self._is_wanting:
             return None
         wait = self._conditions.wait(self._now())
-        whose = {"stage": self._site.name, "target": str(self._target)}
-        return wait and structs.replace(wait, waiting=len(self._line), **whose)
+        stage, target = self._site.name, str(self._target)
+        return wait and structs.replace(wait, waiting=len(self._line), stage=stage, target=target)
 
     def retire(self) -> bool:
         """See `targets.Retires`."""
@@ -160,9 +160,9 @@ class Gate:
 
     def _next(self, now: float) -> Waiter | None:
         """Who starts next, None if nobody can."""
+        circuit = self._conditions.circuit
         if not self._line or not self._conditions.are_met(now):
             return None
-        circuit = self._conditions.circuit
         if circuit is None or circuit.is_closed:
             return self._line.head()
         if circuit.can_admit:
@@ -171,9 +171,10 @@ class Gate:
             return self._line.head()  # what becomes of it says nothing about the target
         return None
 
-    def _as_probe(self, waiter: Waiter) -> tuple[bool, int, int]:
-        """Different calls in turn, suspects last."""
-        return self._health.is_suspect(waiter.what[0]), waiter.what[0].probes, waiter.age
+    def _as_probe(self, waiter: Waiter) -> tuple[bool, bool, int, int]:
+        """Different calls in turn, those that have not failed yet first, suspects last."""
+        it = waiter.what[0]
+        return self._health.is_suspect(it), it.failed_at is not None, it.probes, waiter.age
 
     def _are_all_suspect(self) -> bool:
         return all(self._health.is_suspect(waiter.what[0]) for waiter in self._line)
@@ -242,8 +243,6 @@ class Gate:
         self._conditions.gave_up(standing)
         if not self.is_easy:
             self.look()
-
-    # Who does not wait
 
     def _refusal(self, standing: Standing) -> CallError | None:
         """What a call fails of that does not wait, None if it does."""
