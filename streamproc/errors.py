@@ -31,7 +31,7 @@ A record that fails is a value, a stream that fails is an exception: a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 # What the command returns, of errors and of runs that went to an end.
@@ -282,3 +282,8 @@ def described(error: BaseException) -> str:
     except Exception:  # its __str__ is broken, too
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def foremost(errors: Iterable[BaseException]) -> BaseException:
+    """Which of them is told, of one or more: what nobody foresaw, before what ends a run."""
+    return min(errors, key=lambda error: isinstance(error, StreamprocError))

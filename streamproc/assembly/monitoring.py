@@ -90,8 +90,8 @@ class Monitoring:
         host, port = settings.place.host, listener.getsockname()[1]
         if not settings.place.port:
             log.warning("the monitor is at http://%s", Address.of(host, port))
-        stages = ", ".join(stage.name or "?" for stage in self._settings.stage)
-        exposition = Exposition(__version__, {"run_id": self._run_id, "pipeline": stages})
+        about = {"run_id": self._run_id, "pipeline": self._settings.stage_names}
+        exposition = Exposition(__version__, about)
         self._vitals = Vitals(readings.read)
         shown = settings.token is not None or is_loopback(host)
         figures = Figures(readings.course, boxes_of(self._settings), shows_records=shown)

@@ -38,7 +38,7 @@ from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
 from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
-from streamproc.errors import ConfigError, StreamprocError
+from streamproc.errors import ConfigError, StreamprocError, foremost
 from streamproc.interfaces import Audience, Engine
 from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.run import Run
@@ -137,8 +137,7 @@ class Pipeline:
         return [] if self.settings.allow_empty else mistakes(self.records)
 
     def __repr__(self) -> str:
-        names = ", ".join(stage.name or "?" for stage in self.settings.stage)
-        return f"<Pipeline {names}; concurrency={self.settings.concurrency}>"
+        return f"<Pipeline {self.settings.stage_names}; concurrency={self.settings.concurrency}>"
 
     async def run(
         self,
@@ -236,7 +235,7 @@ class Pipeline:
         monitoring.report(run, self.mistakes)
         summary = account()
         if run.errors:
-            error = min(run.errors, key=lambda e: isinstance(e, StreamprocError))
+            error = foremost(run.errors)
             error.summary = summary  # type: ignore[attr-defined]
             raise error
         return summary

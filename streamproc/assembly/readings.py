@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
-from streamproc.counters import RunCounters, StageMetrics
+from streamproc.counters import StageMetrics
 from streamproc.interfaces import Engine
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Level, Shutdown
@@ -43,7 +43,7 @@ class Readings:
         self._metrics = metrics
         self._shutdown = shutdown
         self._run: Run | None = None
-        self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
+        self._account: Callable[[], Summary] = Summary.nothing
         self._latencies = Latencies(calls)
         self._timer: asyncio.TimerHandle | None = None
         self.course = Course()

@@ -12,8 +12,7 @@ from uuid import uuid4
 from msgspec import structs
 
 from streamproc.config.settings import Settings
-from streamproc.counters import RunCounters
-from streamproc.errors import StreamprocError, described, worst_of
+from streamproc.errors import StreamprocError, described, foremost, worst_of
 from streamproc.interfaces import Audience, RunEnded, RunStarted
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
@@ -29,7 +28,7 @@ class RunLifecycle:
         self._settings = settings
         self._shutdown = shutdown
         self._run: Run | None = None
-        self._account: Callable[[], Summary] = lambda: Summary.of(RunCounters(), 0.0, 0)
+        self._account: Callable[[], Summary] = Summary.nothing
         self._mistakes: Callable[[], Sequence[str]] = list
 
     def __enter__(self) -> Self:
@@ -41,8 +40,7 @@ class RunLifecycle:
         """All is open. `account` is the summary so far, `mistakes` what was not meant so."""
         self._run, self._account, self._mistakes = run, account, mistakes
         if RunStarted in self._audience.wanted:
-            stages = ", ".join(stage.name or "?" for stage in self._settings.stage)
-            self._audience.tell(RunStarted(stages))
+            self._audience.tell(RunStarted(self._settings.stage_names))
 
     def __exit__(
         self,
@@ -64,7 +62,7 @@ class RunLifecycle:
             errors.append(raised)
             codes.add(getattr(raised, "exit_code", 1))
         code = worst_of(codes)
-        why = None if not errors else _said(min(errors, key=_is_ours))
+        why = None if not errors else _said(foremost(errors))
         counts = structs.asdict(summary) | {"exit_code": code}
         self._audience.tell(RunEnded(code, why, counts))
 
@@ -74,9 +72,5 @@ def run_id_of(settings: Settings) -> str:
     return settings.run_id or uuid4().hex[:12]
 
 
-def _is_ours(error: BaseException) -> bool:
-    return isinstance(error, StreamprocError)
-
-
 def _said(error: BaseException) -> str:
-    return redact(str(error) if _is_ours(error) else described(error))
+    return redact(str(error) if isinstance(error, StreamprocError) else described(error))

@@ -18,7 +18,6 @@ from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.cli.signals import Signals
 from streamproc.config.settings import Settings
-from streamproc.counters import RunCounters
 from streamproc.enrichers.imports import look_in_working_directory
 from streamproc.errors import OutputError
 from streamproc.pipeline.run import Run
@@ -48,7 +47,7 @@ def launch(
     except Exception as error:
         code = report(error)
     if settings.summary is not None:  # a person sees why there was no run
-        _say_summary(settings, Summary.of(RunCounters(), 0.0, code))
+        _say_summary(settings, Summary.nothing(code))
     return code
 
 
@@ -103,7 +102,7 @@ class _Session:
             )
         except asyncio.CancelledError:
             code = 128 + (self._shutdown.signal or signal.SIGINT)
-            summary = Summary.of(RunCounters(), 0.0, code)
+            summary = Summary.nothing(code)
         except Exception as error:
             self._end()
             if (account := getattr(error, "summary", None)) is None:

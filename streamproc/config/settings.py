@@ -261,3 +261,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     loop: Literal["uvloop", "asyncio"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     log_format: Literal["text", "json"] = "text"
+
+    @property
+    def stage_names(self) -> str:
+        """All of them, for messages."""
+        return ", ".join(stage.name or "?" for stage in self.stage)

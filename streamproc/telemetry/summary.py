@@ -66,6 +66,11 @@ class Summary(Struct, frozen=True):
     stages: dict[str, dict[str, Any]] = {}
 
     @classmethod
+    def nothing(cls, exit_code: int = 0) -> Summary:
+        """That of a run that has not begun."""
+        return cls.of(RunCounters(), 0.0, exit_code)
+
+    @classmethod
     def of(
         cls,
         tally: RunCounters,
