@@ -291,3 +291,11 @@ def records(stdout: bytes) -> list[dict[str, Any]]:
     """The lines of stdout, each of which has to be JSON."""
     assert stdout == b"" or stdout.endswith(b"\n")
     return [json.loads(line) for line in stdout.split(b"\n")[:-1]]
+
+
+def install_other(folder: Path, group: str, name: str, value: str) -> None:
+    """A distribution with that entry point, for who has `folder` in its PYTHONPATH."""
+    info = folder / "other-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")

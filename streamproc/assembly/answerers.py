@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from streamproc.config.settings import FallbackSettings, StageSettings
+from streamproc.entering import Entered
 
 _FORMS: tuple[Callable[[SplitResult], str], ...] = (
     lambda url: f"{url.scheme}://{url.netloc}",
@@ -33,17 +34,11 @@ def names_of(chain: Sequence[StageSettings | FallbackSettings]) -> list[str]:
     return names
 
 
-class Constant:
+class Constant(Entered):
     """A fallback that needs nobody."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        return None
 
     async def call(self, fields: Any, visit: Any) -> Any:
         """The value, a new one each time: stages may change what they are given."""

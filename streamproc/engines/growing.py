@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self
 
 from streamproc.engines.load import Load
 from streamproc.engines.local import LocalEngine
+from streamproc.entering import Stacked
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Engine, Finished, Work
 from streamproc.record import Batch
@@ -20,7 +20,7 @@ from streamproc.waits import Allowance, Wait
 log = logging.getLogger("streamproc")
 
 
-class GrowingEngine:
+class GrowingEngine(Stacked):
     """`Engine` for programs that are inline, and the same in every process.
 
     While workers start, `local` goes on; between two batches it hands over to them, for good.
@@ -40,14 +40,6 @@ class GrowingEngine:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._local)
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input. Raises what the engine of the workers raises."""

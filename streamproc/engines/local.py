@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self, TypeVar
 
 from streamproc.codec import Document, decoded_bytes
@@ -20,6 +19,7 @@ from streamproc.engines.slot import Slot
 from streamproc.engines.state import ABANDONED, IDLE, RUNNING
 from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
+from streamproc.entering import Stacked
 from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import Finished, Work
 from streamproc.memory import LARGE_BYTES
@@ -33,7 +33,7 @@ _SLOW_INLINE_S = 0.1
 _T = TypeVar("_T")
 
 
-class LocalEngine:
+class LocalEngine(Stacked):
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
     `most_consumers` bounds the consumers when waiting records lend their places. `waits` and
@@ -78,14 +78,6 @@ class LocalEngine:
         self._program.bind()
         self._one = OneStage.of(self._program)
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
 
     @property
     def is_inline(self) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from streamproc.entering import Stacked
 from streamproc.interfaces import Inner, Opens, Site, Visit
 from streamproc.policies.stack import Opened, stack
 from streamproc.record import NO_RESULT
@@ -24,7 +24,7 @@ class Asks(Opens, Protocol):
         """Call → answer, to be awaited. The visit is for the layers around it."""
 
 
-class LayeredEnricher:
+class LayeredEnricher(Stacked):
     """`outer` layers see the record, `layers` the call that was prepared of it.
 
     All of them are opened for as long as it is entered, and `others`, its fallbacks, with them.
@@ -64,14 +64,6 @@ class LayeredEnricher:
         asked = stack(layers, self._asks.call, self._site)
         self.call = stack(outer, _prepared(self._asks.prepare, asked, self._site), self._site)
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
 
     async def _not_entered(self, call: Any, visit: Visit) -> Any:
         raise RuntimeError("enter the stage first")

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from streamproc.enrichers import lead_fields, lead_names
 from streamproc.enrichers.lead_fields import Found
 from streamproc.enrichers.lead_phones import Facts, library, phone
+from streamproc.entering import Entered
 
 # Characters; parsers take time with more, and no real value has as many.
 _LONGEST_EMAIL = 320  # 64 of the local part and 255 of a domain, with the @
@@ -30,7 +30,7 @@ _LONGEST_ADDRESS = 500
 _LONGEST_COUNTRY = 100
 
 
-class LeadsEnricher:
+class LeadsEnricher(Entered):
     """Facts about email, phone, website, name and address of a record.
 
     `country` (ISO 3166 alpha-2) is assumed for national phone numbers and for one-line
@@ -46,14 +46,6 @@ class LeadsEnricher:
     async def __aenter__(self) -> Self:
         _prepare()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
     def call(self, record: dict[str, Any]) -> Facts | None:
         """The facts, None if the record has none of the fields."""

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from streamproc.attendance import Watch
 from streamproc.enrichers.conditions import condition, expression, paths_in
+from streamproc.entering import Entered
 from streamproc.record import Selected
 
 
-class _Inline:
+class _Inline(Entered):
     mode: Literal["inline"] = "inline"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
 
 class SelectEnricher(_Inline):

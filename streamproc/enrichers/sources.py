@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from streamproc.enrichers.layered import LayeredEnricher
+from streamproc.entering import Stacked
 from streamproc.errors import RecordError, SourcesError, StreamprocError, described
 from streamproc.interfaces import StageObserver, Visit
 from streamproc.record import NO_RESULT, FanOutResult
@@ -25,7 +25,7 @@ class SourceOf(NamedTuple):
     enricher: LayeredEnricher
 
 
-class SourcesEnricher:
+class SourcesEnricher(Stacked):
     """Asks all of them concurrently. What succeeded is kept, whatever the others do."""
 
     mode: Literal["layered"] = "layered"
@@ -41,14 +41,6 @@ class SourcesEnricher:
                 await exits.enter_async_context(source.enricher)
             self._stack = exits.pop_all()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
 
     async def call(self, fields: dict[str, Any], visit: Visit) -> Any:
         """`FanOutResult` results. Raises `SourcesError` if a source failed."""

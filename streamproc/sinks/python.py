@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from streamproc.codec import decode
+from streamproc.entering import Entered
 from streamproc.errors import OutputError
 from streamproc.fingerprint import Place
 from streamproc.waiting import resolve
 
 
-class _Opened:
+class _Opened(Entered):
     place: Place | None = None
     takes_messages = False
     blocked_s = 0.0
 
     def __init__(self) -> None:
         self.written_bytes = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
 
 class ListSink(_Opened):

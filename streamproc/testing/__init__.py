@@ -12,10 +12,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from itertools import islice
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from streamproc.codec import decode, line_of
+from streamproc.entering import Entered
 from streamproc.fingerprint import Place
 from streamproc.record import Batch, Cursor, Failed
 
@@ -24,20 +24,7 @@ __all__ = ["MemorySink", "MemorySource", "QueueSink", "ScriptedEnricher"]
 _BATCH_LINES = 256
 
 
-class _Entered:
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
-
-
-class MemorySource(_Entered):
+class MemorySource(Entered):
     """A source of `records`: dicts, or lines as str or bytes; async iterables too."""
 
     size_bytes: int | None = None
@@ -82,7 +69,7 @@ async def _first(records: AsyncIterator[Any]) -> AsyncIterator[Any]:
         return
 
 
-class MemorySink(_Entered):
+class MemorySink(Entered):
     """A sink that keeps what it is given: `data`, `lines`, `records`."""
 
     name = "memory"
@@ -110,7 +97,7 @@ class MemorySink(_Entered):
         return [decode(line) for line in self.lines]
 
 
-class QueueSink(_Entered):
+class QueueSink(Entered):
     """A sink whose lines are iterated while they are written; writing waits for the reader."""
 
     name = "stream"

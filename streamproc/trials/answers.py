@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from http import HTTPStatus
-from types import TracebackType
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, cast
 from urllib.parse import parse_qsl, unquote
 
 from msgspec import UNSET, Meta, Struct
@@ -18,6 +17,7 @@ from streamproc.codec import decode_any, encode
 from streamproc.enrichers.conditions import condition
 from streamproc.enrichers.http_shown import asked
 from streamproc.enrichers.markers import enricher, marks, transform
+from streamproc.entering import Entered
 from streamproc.errors import CallError, ConfigError, RecordError, Retry
 from streamproc.http.contract import Request, Response, cannot_connect, reset
 from streamproc.units import Seconds
@@ -119,23 +119,12 @@ class Script:
         return None if answer.json is UNSET else deepcopy(answer.json)
 
 
-class _Client:
+class _Client(Entered):
     """An `http.Client` that sends nothing."""
 
     def __init__(self, script: Script, stage: str) -> None:
         self._script = script
         self._stage = stage
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
     async def send(self, request: Request) -> Response:
         """See `Client`."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from streamproc import Pipeline
-from tests.conftest import PATIENCE_S, summary
+from tests.conftest import PATIENCE_S, install_other, summary
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -225,10 +225,7 @@ def test_a_connector_that_cannot_be_used_is_told(
     run: Run, folder: Path, name: str, value: str, said: bytes
 ) -> None:
     """Another distribution, found as one that is installed."""
-    info = folder / "other-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[streamproc.connectors]\n{name} = {value}\n")
+    install_other(folder, "streamproc.connectors", name, value)
     done = run("schema", env={"PYTHONPATH": str(folder)})
     assert done.returncode == 78, done.stdout
     assert said in done.stderr

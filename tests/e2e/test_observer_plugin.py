@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import install_other
+
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 STAGES = """
@@ -148,10 +150,7 @@ def test_a_plugin_that_cannot_be_used_is_told(
     run: Run, folder: Path, name: str, value: str, command: str, said: bytes
 ) -> None:
     """Another distribution, found as one that is installed."""
-    info = folder / "other-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[streamproc.observers]\n{name} = {value}\n")
+    install_other(folder, "streamproc.observers", name, value)
     (folder / "p.toml").write_text(f"[observers]\n{name} = 'x'\n")
     arguments = [command] if command == "schema" else [command, "p.toml"]
     done = run(*arguments, env={"PYTHONPATH": str(folder)})

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import install_other
+
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 LEADS = b'{"name":"abc"}\n{"name":"xy"}\n{"name":7}\n{"name":"q"}\n'
@@ -130,10 +132,7 @@ def test_a_plugin_that_cannot_be_used_is_told(
     run: Run, folder: Path, name: str, value: str, said: bytes
 ) -> None:
     """Another distribution, found as one that is installed."""
-    info = folder / "other-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[streamproc.stages]\n{name} = {value}\n")
+    install_other(folder, "streamproc.stages", name, value)
     (folder / "p.toml").write_text(f"[[stage]]\n{name} = 'name'\n")
     command = ["check", "p.toml"] if name != "retry" else ["schema"]
     done = run(*command, env={"PYTHONPATH": str(folder)})
