@@ -44,19 +44,20 @@ class Timed(Protocol):
 class Standing(Struct):
     """What the gate of its target knows of a call: of its present start, and of earlier ones.
 
-    `serial`: how many calls had begun at the gate when it started. `failed_at`: the same when
-    its first failed attempt ended. `is_first`: nothing came of it yet. `refusals`: how often
-    the target asked it to come later, last when `refused_at` calls had begun. `probes`:
-    starts through a circuit that was not closed. `epoch`, `cuts`: of the circuit, and of the
-    adaptive limit, when it started. `is_patient`: it waits for an open circuit. `visit`: whose
-    call it is.
+    `serial`: how many calls had begun at the gate when it started. `failures`: attempts that
+    failed; `failed_as`: which of the calls that ever failed there it is. `is_first`: nothing
+    came of it yet. `refusals`: how often the target asked it to come later, last when
+    `refused_at` calls had begun. `probes`: starts through a circuit that was not closed.
+    `epoch`, `cuts`: of the circuit, and of the adaptive limit, when it started. `is_patient`:
+    it waits for an open circuit. `visit`: whose call it is.
     """
 
     serial: int = 0
     epoch: int = 0
     cuts: int = 0
     is_first: bool = True
-    failed_at: int | None = None
+    failures: int = 0
+    failed_as: int = 0
     refusals: int = 0
     refused_at: int = 0
     probes: int = 0

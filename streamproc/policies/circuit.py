@@ -10,8 +10,8 @@ After M. Nygard, "Release It!" (2007), with the sliding window of resilience4j.
                                   └──────────────────────────────┘
 
 Evidence is one outcome per call: its first attempt, or a probe. A record that a target always
-refuses is tried several times, and says nothing new; `policies.gate` knows which outcome is
-evidence, this file what it means.
+refuses is tried several times, and says nothing new; `policies.health` knows which outcome is
+evidence, this file what it means. Where an input is full of such records, more have to fail.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from enum import Enum
 PROBES = 3  # calls that a half-open circuit lets through, successes that close it, failures in turn
 _SLICES = 30  # of the window
 _JITTER = 0.2
+_CHANCE = 1e-6  # of a row by accident that opens it
 
 
 class CircuitState(Enum):
@@ -42,10 +43,10 @@ class Circuit:
     """
 
     __slots__ = (
-        "_begun", "_calls", "_consecutive", "_ended", "_failure_ratio", "_failures",
+        "_begun", "_calls", "_ended", "_failure_ratio", "_failures",
         "_first_open_s", "_in_turn", "_max_open_s", "_min_calls", "_open_s", "_past", "_row",
-        "_slice_end", "_slice_s", "_successes", "epoch", "is_closed", "openings", "opens_at",
-        "permits", "state",
+        "_slice_end", "_slice_s", "_successes", "consecutive", "epoch", "is_closed", "openings",
+        "opens_at", "permits", "state",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +62,7 @@ class Circuit:
         self._slice_s = window_s / _SLICES
         self._failure_ratio = failure_ratio
         self._min_calls = min_calls
-        self._consecutive = consecutive
+        self.consecutive = consecutive
         self._first_open_s = self._open_s = open_s
         self._max_open_s = max_open_s
         self.state = CircuitState.CLOSED
@@ -132,8 +133,13 @@ class Circuit:
         self._forget()
         return True
 
-    def failed(self, epoch: int, number: int, best: int, begun: int, now: float) -> bool:
-        """Call `number` of the `begun` ones failed: evidence. Returns whether this opened it."""
+    def failed(
+        self, epoch: int, number: int, now: float, *, best: int, begun: int, refused: float = 0.0
+    ) -> bool:
+        """Call `number` of the `begun` ones failed: evidence. Returns whether this opened it.
+
+        `refused`: the share of calls that fail for their own sake.
+        """
         if epoch != self.epoch:
             return False
         if self.is_closed:
@@ -144,7 +150,7 @@ class Circuit:
             self._failures += 1
             if number > best:
                 self._row.append(number)
-            if not (self._is_row(begun - best) or self._is_failing()):
+            if not (self._is_row(begun - best, refused) or self._is_failing(refused)):
                 return False
         elif self.state is CircuitState.HALF_OPEN:
             self._in_turn += 1  # its permit waits for a success: a dead target gets three calls
@@ -195,18 +201,23 @@ class Circuit:
         self._calls = self._failures = 0
         self._slice_end = now + slice_s
 
-    def _is_row(self, begun: int) -> bool:
+    def _is_row(self, begun: int, refused: float) -> bool:
         """Many in a row, and at least half of those that began after the best one.
 
-        A fast failure overtakes answers that are on their way: that alone is no row.
+        A fast failure overtakes answers that are on their way: that alone is no row. Nor is what
+        chance makes of records that are refused one by one.
         """
-        return len(self._row) >= self._consecutive and 2 * len(self._row) >= begun
+        row = len(self._row)
+        if row < self.consecutive or 2 * row < begun:
+            return False
+        return refused**row < _CHANCE
 
-    def _is_failing(self) -> bool:
-        """Half of the calls of the window, those in flight being good ones."""
+    def _is_failing(self, refused: float) -> bool:
+        """Half of the window's calls that need not fail, those in flight being good ones."""
         failures = self.failures
-        if failures < self._failure_ratio * self._min_calls:
+        ratio = self._failure_ratio + (1 - self._failure_ratio) * refused
+        if failures < ratio * self._min_calls:
             return False
         calls = self._calls + sum(calls for _, calls, _ in self._past)
         in_flight = self._begun - self._ended
-        return calls >= self._min_calls and failures >= self._failure_ratio * (calls + in_flight)
+        return calls >= self._min_calls and failures >= ratio * (calls + in_flight)

@@ -37,8 +37,8 @@ class Gate:
     """See the module. `circuit`, `bucket` and `permits` are None where nothing bounds that."""
 
     __slots__ = (
-        "__weakref__", "_arrived_at", "_conditions", "_health", "_is_wanting", "_line", "_loop",
-        "_now", "_observer", "_outage", "_room", "_site", "_target", "_timer", "_timer_at",
+        "__weakref__", "_arrived_at", "_conditions", "_is_wanting", "_line", "_loop", "_now",
+        "_observer", "_outage", "_room", "_site", "_suspects", "_target", "_timer", "_timer_at",
         "is_easy", "take",
     )  # fmt: skip
 
@@ -55,8 +55,9 @@ class Gate:
         self._target = target
         self._site, self._observer = site, site.observer
         self._outage = Outage(target, site, self._now)
-        self._health = Health(circuit, self._outage, self._now)
-        self._conditions = Conditions(self._health, bucket, permits, self._now)
+        health = Health(circuit, self._outage, self._now)
+        self._suspects = health.suspects
+        self._conditions = Conditions(health, bucket, permits, self._now)
         self._line = WaitQueue()
         self._room: Room | None = None
         self._arrived_at, self._is_wanting = 0.0, False  # who came last; a place, nothing else
@@ -166,18 +167,15 @@ class Gate:
         if circuit is None or circuit.is_closed:
             return self._line.head()
         if circuit.can_admit:
-            return min(self._line, key=self._as_probe)
-        if now >= self._arrived_at + _QUIET_S and self._are_all_suspect():
+            return min(self._line, key=lambda waiter: self._suspects.rank(waiter.what[0]))
+        if now >= self._arrived_at + _QUIET_S and self._is_nobodys_news():
             return self._line.head()  # what becomes of it says nothing about the target
         return None
 
-    def _as_probe(self, waiter: Waiter) -> tuple[bool, bool, int, int]:
-        """Different calls in turn, those that have not failed yet first, suspects last."""
-        it = waiter.what[0]
-        return self._health.is_suspect(it), it.failed_at is not None, it.probes, waiter.age
-
-    def _are_all_suspect(self) -> bool:
-        return all(self._health.is_suspect(waiter.what[0]) for waiter in self._line)
+    def _is_nobodys_news(self) -> bool:
+        circuit = self._conditions.circuit
+        row = 0 if circuit is None else circuit.consecutive
+        return self._suspects.explain((waiter.what[0] for waiter in self._line), row)
 
     def _start(self, waiter: Waiter, now: float) -> None:
         standing, visit = waiter.what
@@ -289,7 +287,7 @@ class Gate:
         if not self._conditions.is_closed:
             yield self._outage.ends_at
             quiet_at = self._arrived_at + _QUIET_S
-            if now < quiet_at and self._are_all_suspect():
+            if now < quiet_at and self._is_nobodys_news():
                 yield quiet_at
 
     def _on_timer(self) -> None:

@@ -1,7 +1,7 @@
 """What is known of a target's health: which outcome of which call says something about it.
 
-A success is any answer but 5xx: who refuses a request is alive. A call is *suspect* once another
-one, begun after its first failure, was answered well: from then on its failures are its own.
+A success is any answer but 5xx: who refuses a request is alive. What a suspect fails of
+(`policies.suspects`) is its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from streamproc.errors import CallError
 from streamproc.interfaces import Standing
 from streamproc.policies.circuit import PROBES, Circuit, CircuitState
 from streamproc.policies.outage import Outage
+from streamproc.policies.suspects import Suspects
 
 log = logging.getLogger("streamproc")
 
@@ -23,14 +24,14 @@ _FRESH_S = 5.0  # who answered so lately is not down, if it has too much to do
 class Health:
     """Numbers the calls to a target and tells its circuit, if there is one, what is evidence."""
 
-    __slots__ = ("_good_at", "_now", "best", "circuit", "outage", "serial")
+    __slots__ = ("_good_at", "_now", "circuit", "outage", "serial", "suspects")
 
     def __init__(self, circuit: Circuit | None, outage: Outage, now: Callable[[], float]) -> None:
         self.circuit = circuit
         self.outage = outage
         self._now = now
         self.serial = 0  # calls begun, second attempts not counted
-        self.best = 0  # the latest of them that was answered well
+        self.suspects = Suspects()
         self._good_at = -_FRESH_S
 
     def began(self, standing: Standing) -> None:
@@ -44,13 +45,9 @@ class Health:
         if circuit is not None:
             standing.epoch = circuit.epoch
 
-    def is_suspect(self, standing: Standing) -> bool:
-        """Whether the fault is the call's own."""
-        return standing.failed_at is not None and self.best > standing.failed_at
-
     def succeeded(self, standing: Standing) -> None:
         """The attempt was answered well."""
-        self.best = max(self.best, standing.serial)
+        self.suspects.answered(standing)
         self._answered(standing)
 
     def answering(self, standing: Standing) -> None:
@@ -83,18 +80,20 @@ class Health:
         now, circuit = self._now(), self.circuit
         is_first, standing.is_first = standing.is_first, False
         is_overload = is_adaptive and error.status == 503 and now < self._good_at + _FRESH_S
-        is_evidence = error.is_failure and not is_overload and not self.is_suspect(standing)
+        suspects = self.suspects
+        is_evidence = error.is_failure and not is_overload and standing not in suspects
         if error.is_failure:
             self.outage.reason = error.message
             self.outage.symptom = str(error.status or error.kind)
-            if standing.failed_at is None:
-                standing.failed_at = self.serial
         if circuit is None:
             return False
+        if error.is_failure:
+            suspects.failed(standing, self.serial)
         if is_evidence and (is_first or circuit.state is CircuitState.HALF_OPEN):
             has_opened = circuit.failed(
-                standing.epoch, standing.serial, self.best, self.serial, now
-            )
+                standing.epoch, standing.serial, now,
+                best=suspects.best, begun=self.serial, refused=suspects.share(self.serial),
+            )  # fmt: skip
             if has_opened:
                 self._tell_state()
             return has_opened
@@ -108,7 +107,7 @@ class Health:
 
     def is_alone(self, standing: Standing) -> bool:
         """Whether others were answered well since the target last asked this call to wait."""
-        return standing.refusals > 0 and self.best > standing.refused_at
+        return standing.refusals > 0 and self.suspects.best > standing.refused_at
 
     def refused(self, standing: Standing) -> None:
         """The target asked this call to wait."""

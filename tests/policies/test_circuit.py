@@ -36,8 +36,10 @@ class Calls:
         self.best = max(self.best, number)
         return self.one.succeeded(self.one.epoch, number, self.now, is_first=True)
 
-    def failed(self, number: int) -> bool:
-        return self.one.failed(self.one.epoch, number, self.best, self.begun, self.now)
+    def failed(self, number: int, refused: float = 0.0) -> bool:
+        return self.one.failed(
+            self.one.epoch, number, self.now, best=self.best, begun=self.begun, refused=refused
+        )
 
 
 def opened(**more: Any) -> Circuit:
@@ -217,11 +219,30 @@ def test_who_was_answered_while_it_was_open_makes_it_half_open() -> None:
     assert one.can_admit
 
 
+@pytest.mark.parametrize(("refused", "opens_at"), [(0.0, 9), (0.25, 9), (0.5, 19), (0.9, 131)])
+def test_a_row_that_chance_makes_does_not_open_it(refused: float, opens_at: int) -> None:
+    """The larger the share of records that are refused anyway, the longer it is."""
+    calls = Calls(circuit(min_calls=1000))
+    failed = [calls.failed(calls.begin(), refused) for _ in range(opens_at + 1)]
+    assert failed == [False] * opens_at + [True]
+
+
+@pytest.mark.parametrize(("good", "opens"), [(3, False), (2, True)])
+def test_half_of_those_that_need_not_fail(good: int, opens: bool) -> None:
+    """With 60% of refused ones: of ten calls eight, not five."""
+    calls = Calls(circuit(min_calls=10, consecutive=1000))
+    for _ in range(good):
+        calls.answered(calls.begin())
+    for _ in range(9 - good):
+        assert not calls.failed(calls.begin(), 0.6)
+    assert calls.failed(calls.begin(), 0.6) == opens
+
+
 def test_what_belongs_to_an_earlier_epoch_counts_for_nothing() -> None:
     """Neither in an open circuit, nor a half-open one, nor in one that closed again."""
 
     def late(epoch: int) -> list[bool]:
-        failed = [one.failed(epoch, 99, 0, 99, 0.0) for _ in range(30)]
+        failed = [one.failed(epoch, 99, 0.0, best=0, begun=99) for _ in range(30)]
         answered = [one.succeeded(epoch, 99, 0.0, is_first=True) for _ in range(30)]
         return [*failed, *answered, one.gave_up(epoch, is_first=True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -32,11 +33,31 @@ def test_whatever_meets(part: int) -> None:
     some()
 
 
-def test_many_bad_records_leave_no_good_one_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 5,000 records 60% are always refused; a half-open circuit asks with calls that have not
-    failed yet, or those that have would say of the target again and again that it is away.
-    """
-    bad = {n: "500" for n in range(5000) if n * 7919 % 1000 < 600}
+@pytest.mark.parametrize(
+    ("records", "share", "ordered"),
+    [(200, 0.6, True), (1000, 0.02, True), (1000, 0.6, False), (5000, 0.6, True)],
+)
+def test_many_bad_records_are_no_outage(
+    records: int, share: float, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fails of its own error, the good ones are answered, and nobody waits for long."""
+    dice = random.Random(records)
+    bad = {n: "500" for n in range(records) if dice.random() < share}
     services, stages = {"a": Service(bad=bad)}, [[Asking("a")]]
-    outcome = play(Scenario(services, stages, records=5000, concurrency=64), monkeypatch)
-    assert outcome.world.good["a"] == 5000 - len(bad)
+    outcome = play(Scenario(services, stages, records, 64, ordered), monkeypatch)
+    check(outcome)
+    assert outcome.error is None
+    assert outcome.world.good["a"] == records - len(bad)
+    assert outcome.seconds < 100
+
+
+def test_an_outage_among_many_bad_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where 60% fail anyway it is noticed later, and costs no good record all the same."""
+    bad = {n: "500" for n in range(3000) if n * 7919 % 1000 < 600}
+    service = Service(bad=bad, outage=(15.0, 35.0, "500"))
+    outcome = play(Scenario({"a": service}, [[Asking("a")]], 3000, 64), monkeypatch)
+    check(outcome)
+    assert outcome.error is None
+    assert outcome.world.good["a"] == 3000 - len(bad)
+    began = outcome.world.began
+    assert sum(20.0 < at - began < 35.0 for at in outcome.world.written["a"]) < 20
