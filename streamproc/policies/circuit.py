@@ -19,6 +19,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from enum import Enum
+from typing import NamedTuple
 
 PROBES = 3  # calls that a half-open circuit lets through, successes that close it, failures in turn
 _SLICES = 30  # of the window
@@ -32,6 +33,13 @@ class CircuitState(Enum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
+
+
+class _Failure(NamedTuple):
+    """Of call `number`, when `begun` ones had begun."""
+
+    number: int
+    begun: int
 
 
 class Circuit:
@@ -78,7 +86,7 @@ class Circuit:
 
     def _forget(self) -> None:
         self._past.clear()
-        self._row: list[int] = []  # numbers of calls that failed, after the best one
+        self._row: list[_Failure] = []  # of calls after the best one
         self._begun = self._ended = self._calls = self._failures = 0
         self._slice_end = 0.0  # of the present slice; its calls and failures are not in `_past`
 
@@ -113,7 +121,7 @@ class Circuit:
             if now >= self._slice_end:
                 self._next_slice(now)
             if self._row:
-                self._row = [other for other in self._row if other > number]
+                self._row = [other for other in self._row if other.number > number]
             self._calls += 1
             if is_first:
                 self._ended += 1
@@ -149,8 +157,8 @@ class Circuit:
             self._calls += 1
             self._failures += 1
             if number > best:
-                self._row.append(number)
-            if not (self._is_row(begun - best, refused) or self._is_failing(refused)):
+                self._row.append(_Failure(number, begun))
+            if not (self._is_row(best, refused) or self._is_failing(refused)):
                 return False
         elif self.state is CircuitState.HALF_OPEN:
             self._in_turn += 1  # its permit waits for a success: a dead target gets three calls
@@ -201,14 +209,15 @@ class Circuit:
         self._calls = self._failures = 0
         self._slice_end = now + slice_s
 
-    def _is_row(self, begun: int, refused: float) -> bool:
-        """Many in a row, and at least half of those that began after the best one.
+    def _is_row(self, best: int, refused: float) -> bool:
+        """Many in a row: half of those that had begun after the best one when the first failed.
 
         A fast failure overtakes answers that are on their way: that alone is no row. Nor is what
-        chance makes of records that are refused one by one.
+        chance makes of records that are refused one by one. Calls that began later do not count:
+        while a target dies each failure makes room for one of them.
         """
         row = len(self._row)
-        if row < self.consecutive or 2 * row < begun:
+        if row < self.consecutive or 2 * row < self._row[0].begun - best:
             return False
         return refused**row < _CHANCE
 

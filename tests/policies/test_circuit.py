@@ -90,6 +90,17 @@ def test_ten_in_a_row_are_half_of_those_that_began(at_once: int, opens: bool) ->
     assert [calls.failed(first + k) for k in range(1, 11)] == [False] * 9 + [opens]
 
 
+def test_calls_that_began_after_a_row_do_not_hide_it() -> None:
+    """A target dies with 20 calls on their way: ten failures are enough, and nine new calls."""
+    calls = Calls(circuit())
+    calls.begin(20)
+    failed = []
+    for number in range(1, 11):
+        failed.append(calls.failed(number))
+        calls.begin()
+    assert failed == [False] * 9 + [True]
+
+
 def test_only_failures_after_the_best_call_are_in_a_row() -> None:
     """Nine failed, and a call that began after them was answered; late news of older ones."""
     calls = Calls(circuit())
