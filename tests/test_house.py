@@ -20,7 +20,7 @@ MIDDLE = (
     "pipeline",
 )  # fmt: skip
 FLOOR = {
-    "__main__": 10, "cli": 9, "trials": 8, "assembly": 7, "config": 6,
+    "__main__": 10, "cli": 9, "contracts": 9, "trials": 8, "assembly": 7, "config": 6,
     **dict.fromkeys(MIDDLE, 5),
     "testing": 4, "codec": 3, "interfaces": 2, "record": 0, "errors": 0, "units": 0, "secrets": 0,
     "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "counters": 1, "call_metrics": 0,
@@ -44,7 +44,12 @@ def module_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """`streamproc.codec.decode` is in `codec`; what stands in the front door is in ``."""
+    """`streamproc.codec.decode` is in `codec`; what stands in the front door is in ``.
+
+    The contracts are tests, of whole pipelines too: they stand above what they test.
+    """
+    if module.startswith("streamproc.testing.contracts"):
+        return "contracts"
     room = module.split(".")[1] if "." in module else ""
     return room if room in FLOOR else ""
 
@@ -72,7 +77,7 @@ def allowed(here: str, there: str) -> bool:
     if here == there or (here, there) in SIBLINGS:
         return True
     if there == "testing":
-        return here in ("assembly", "trials")
+        return here in ("assembly", "trials", "contracts")
     if there == "":
         return here in ("cli", "__main__")
     return FLOOR[here] > FLOOR[there]

@@ -47,10 +47,10 @@ def is_of_plugin(block: Block) -> bool:
 
 
 def test_the_guide_to_plugins_is_the_plugin() -> None:
-    """Its code blocks are the files that tests/e2e/test_plugin.py and test_connectors.py use."""
+    """Its code blocks are the files that tests of the plugin and of the contracts use."""
     shown = {block.name: block.text for block in BLOCKS if is_of_plugin(block)}
     assert shown == {name: (PLUGIN / name).read_text() for name in shown}
-    assert len(shown) == 6
+    assert len(shown) == 8
 
 
 def scripts() -> list[Any]:

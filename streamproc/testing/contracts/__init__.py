@@ -1,4 +1,4 @@
-"""What every source and every sink keeps, as tests: for ours, and for those of plugins.
+"""What every source, sink, kind of stage and policy keeps, as tests: ours, and those of plugins.
 
 Subclass one as `Test...` and say what is tested; pytest runs what it inherits.
 
@@ -9,10 +9,13 @@ Subclass one as `Test...` and say what is tested; pytest runs what it inherits.
 
 from streamproc.testing.contracts.sinks import ResumableSinkContract, SinkContract
 from streamproc.testing.contracts.sources import ResumableSourceContract, SourceContract
+from streamproc.testing.contracts.stages import PolicyContract, StageContract
 
 __all__ = [
+    "PolicyContract",
     "ResumableSinkContract",
     "ResumableSourceContract",
     "SinkContract",
     "SourceContract",
+    "StageContract",
 ]
