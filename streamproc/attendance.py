@@ -42,12 +42,12 @@ class Watch(Struct):
 
     Members called as in `made` come from the stages before, which may have given nothing: to
     lack one of them says nothing about its name, and neither does a null on the way to a field.
-    Those called as in `quoted` stand in double quotes.
+    Those called as in `texts` look as if a text were meant.
     """
 
     fields: Sequence[Path] = ()
     made: frozenset[str] = frozenset()
-    quoted: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
     absent: dict[Path, Absence] = field(default_factory=dict)
 
     def begin(self) -> Watch:

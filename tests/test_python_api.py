@@ -229,6 +229,8 @@ def test_errors_in_words_of_python(stages: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Pipeline(["none"], on_error="dead-letter")
     assert "--" not in str(caught.value)
+    with pytest.raises(streamproc.StreamprocError, match=r"^resume needs the checkpoint FILE"):
+        Pipeline(["none"], resume=True).run_sync([{}], [])
 
 
 def test_examples_run() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from streamproc.config.addresses import scheme_of, table_of
 from streamproc.config.load import resolve
 from streamproc.config.specs import Table, stage_of
-from streamproc.errors import ConfigError
+from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Sink, SinkRecipe, Source, SourceRecipe
 from streamproc.sinks.recipes import File
 from streamproc.sources.recipes import Files
@@ -34,6 +35,7 @@ SourceLike = Source | Path | Records
 SinkLike = Sink | Path | list[Any] | Writable
 
 _FLAGS = re.compile(r" \(--?[a-z][a-z-]*(?: [A-Z]+)?\)|^-e ")
+_FLAG = re.compile(r"(?<!\S)--([a-z][a-z-]*)")
 
 
 def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Any]]:
@@ -47,7 +49,7 @@ def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Any]]:
         try:
             found.append(_table_of(stage))
         except ConfigError as error:
-            problems += [f"stage[{i}]: {in_python(problem)}" for problem in error.problems]
+            problems += [f"stage[{i}]: {_in_python(problem)}" for problem in error.problems]
     if problems:
         raise ConfigError(*problems)
     return [table for table, _ in found], [target for _, target in found]
@@ -79,9 +81,21 @@ def _spec_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '__main__')}:{name}"
 
 
-def in_python(problem: str) -> str:
-    """A problem without the flags of the command line."""
-    return _FLAGS.sub("", problem)
+def _in_python(problem: str) -> str:
+    """A problem without the flags of the command line, or with the keys that say the same."""
+    return _FLAG.sub(lambda match: match[1].replace("-", "_"), _FLAGS.sub("", problem))
+
+
+@contextmanager
+def in_words_of_python() -> Iterator[None]:
+    """What is raised within says so, too."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(*map(_in_python, error.problems)) from None
+    except StreamprocError as error:
+        error.args = tuple(_in_python(str(each)) for each in error.args)
+        raise
 
 
 def source_of(

@@ -20,7 +20,7 @@ from streamproc.assembly.given import (
     SinkLike,
     SourceLike,
     StageLike,
-    in_python,
+    in_words_of_python,
     sink_of,
     source_of,
     tables_of,
@@ -65,11 +65,9 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: Any) -> None:
         tables, targets = tables_of(stages)
-        try:
+        with in_words_of_python():
             resolved = resolve({"stage": tables, **_IN_PYTHON, **settings}, try_stage=problems_of)
             self._assemble(resolved, targets)
-        except ConfigError as error:
-            raise ConfigError(*map(in_python, error.problems)) from None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -158,7 +156,8 @@ class Pipeline:
         """
         settings = self.settings
         ends = Endpoints(settings, source_of(source, settings.input_format), sink_of(sink))
-        return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
+        with in_words_of_python():
+            return await self.run_between(ends, shutdown=shutdown, on_start=on_start)
 
     async def run_between(
         self,

@@ -24,7 +24,7 @@ from streamproc.call_metrics import CallMetrics
 from streamproc.config.registry import builtin, kind
 from streamproc.config.settings import FallbackSettings, Settings, StageSettings, policies_of
 from streamproc.counters import StageMetrics
-from streamproc.enrichers.conditions import condition, counted, fields_in, quoted_in
+from streamproc.enrichers.conditions import condition, counted, fields_in, texts_in
 from streamproc.errors import ConfigError
 from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
 from streamproc.waits import Allowance, Wait, summed
@@ -83,7 +83,7 @@ class StageBuilder:
             options = {} if settings.country is None else {"country": settings.country}
             enricher = builtin(settings.builtin)(**options)
         elif text := reshapes(settings):
-            self._watch(name, fields_in(text[1]), quoted_in(text[1]))
+            self._watch(name, fields_in(text[1]), texts_in(text[1]))
             enricher = kind(text[0])(text[1], self.records[name].used)
             replaces = True
         elif settings.all is not None:
@@ -133,17 +133,17 @@ class StageBuilder:
         is_wanted = condition("when", settings.when)
         if is_wanted is None or settings.when is None:
             return None
-        fields, quoted = fields_in(settings.when), quoted_in(settings.when)
-        records.asked_for = Watch(fields, frozenset(self._made), quoted).begin()
+        fields, texts = fields_in(settings.when), texts_in(settings.when)
+        records.asked_for = Watch(fields, frozenset(self._made), texts).begin()
         return counted(is_wanted, records)
 
     def _watch(
         self,
         name: str,
         fields: Sequence[tuple[str, ...]],
-        quoted: frozenset[str] = frozenset(),
+        texts: frozenset[str] = frozenset(),
     ) -> None:
-        self.records[name].used = Watch(fields, frozenset(self._made), quoted).begin()
+        self.records[name].used = Watch(fields, frozenset(self._made), texts).begin()
 
     def _function(self, settings: StageSettings, name: str, target: Any = None) -> Any:
         from streamproc.enrichers.function import FunctionEnricher, load
@@ -276,7 +276,7 @@ class StageBuilder:
         """What watches for the fields of `select`; those of a fallback are not told."""
         if select is None:
             return Watch()
-        answers, records = Watch(fields_in(select), quoted=quoted_in(select)).begin(), self.records
+        answers, records = Watch(fields_in(select), texts=texts_in(select)).begin(), self.records
         if not records[name].answered.fields:
             records[name].answered = answers
         return answers

@@ -26,7 +26,7 @@ from streamproc.shown import counted
 from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.terminal import ERASE, Beside, same_terminal, stderr_is_terminal
-from streamproc.telemetry.verdict import idleness, untouched
+from streamproc.telemetry.verdict import doubts, idleness, untouched
 
 log = logging.getLogger("streamproc")
 
@@ -170,6 +170,8 @@ class _Session:
             tell(each)
         is_quiet = self._settings.summary == "none" or self._settings.log_level == "error"
         if run is not None and not is_quiet:
+            for each in () if self._settings.allow_empty else doubts(self._pipeline.records):
+                remark(each)
             for each in idleness(self._pipeline.records, self._pipeline.calls):
                 remark(each)
             for each in untouched(summary, self._settings.incoming_errors):

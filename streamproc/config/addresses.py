@@ -42,6 +42,11 @@ def connector_of(address: str) -> type[Connector]:
     """Whose address it is. Raises `UsageError`."""
     scheme = str(scheme_of(address))
     if (kind := connector(scheme)) is None:
+        if scheme in ("http", "https"):
+            raise UsageError(
+                f"{address}: is no place of records: pipe them in, curl -s URL | "
+                "streamproc, or a stage that calls it for each record: -e NAME=URL"
+            )
         known = list(connectors())
         raise UsageError(
             f"{address}: nothing is known of {scheme}://{nearest(scheme, known)} (known: "

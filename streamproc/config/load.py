@@ -94,7 +94,7 @@ def _tried(
                    for each in known)
         }  # fmt: skip
         readable = {key: value for key, value in table.items() if key not in wrong}
-        if not wrong & {"builtin", "python", "http", "all", *KINDS}:
+        if not wrong & {"builtin", "python", "options", "http", "all", *KINDS}:
             stage = convert(StageSettings, readable, where, [])
             found += [f"{where}: {problem}" for problem in try_stage(stage)] if stage else []
     return found
@@ -237,6 +237,8 @@ def reworded(message: str, value: Any, kind: Any) -> str:
         near = nearest(str(value), _literals(kind)) or ""
         return f"expected {_choices(kind)}, got {value!r}{near}"
     message = re.sub(r", got \w+$", "", message)
+    for theirs, ours in (r" \| null\b", ""), (r"\bobject\b", "table"), (r"\barray\b", "list"):
+        message = re.sub(theirs, ours, message)
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
 

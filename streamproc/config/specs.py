@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from streamproc.config.registry import KINDS, is_kind_of_plugin
@@ -35,6 +37,7 @@ def stage_of(spec: str) -> Table:
         return table | {"http": {"url": what}}
     _refuse_names(spec, what)
     _refuse_schemes(spec, what)
+    _refuse_kinds(spec, kind, rest)
     if colon:
         return table | {"python": what}
     raise ConfigError(
@@ -62,6 +65,8 @@ def name_of(text: str) -> str:
 
 
 def _refuse_schemes(spec: str, what: str) -> None:
+    if slashes := re.match(r"(https?)//(?=\w)", what):
+        raise ConfigError(f"-e {spec}: expected {slashes[1]}://{what[slashes.end() :]}")
     if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d{1,5})?/(?!.*\.py:)", what):
         raise ConfigError(f"-e {spec}: expected an address such as https://{what}")
     if torn := re.match(r"(https?):/?(?!/)(?=\w[^:]*[./])(?!\w+$)", what):
@@ -70,6 +75,16 @@ def _refuse_schemes(spec: str, what: str) -> None:
         raise ConfigError(
             f"-e {spec}: {other[1]}:// is no stage: call http:// or https://, or write "
             "it in Python (file.py:function)"
+        )
+
+
+def _refuse_kinds(spec: str, kind: str, rest: str) -> None:
+    """A kind of stage that is not spelt right, and is no module either."""
+    match = closest(kind, KINDS, 0.75) if rest and re.fullmatch(r"\w+", kind) else None
+    if match and not find_spec(kind) and not os.path.exists(f"{kind}.py"):
+        raise ConfigError(
+            f"-e {spec}: there is no module and no kind of stage {kind!r}, did you mean "
+            f"{match}:{rest}?"
         )
 
 

@@ -39,6 +39,9 @@ def _expect_dict(stage: Stage, value: Any, document: Document | None = None) -> 
         if "_error" in value and document is not None and not document.had_already(value):
             raise RecordError("exception", "returned the key _error, which is reserved")
         return value
-    kind = type(value).__name__
-    hint = "" if stage.replaces else "; to keep any JSON value give the stage a name: -e NAME=SPEC"
-    raise RecordError("exception", f"returned {kind}, expected a dict or None{hint}")
+    expected = (
+        "a dict that becomes the record, a list of them, or None"
+        if stage.replaces
+        else "a dict or None; to keep any JSON value give the stage a name, NAME=SPEC"
+    )
+    raise RecordError("exception", f"returned {type(value).__name__}, expected {expected}")

@@ -97,9 +97,12 @@ def fields_in(text: str) -> list[Path]:
     return [path for path in dict.fromkeys(_needed(jmespath.compile(text).parsed)) if path]
 
 
-def quoted_in(text: str) -> frozenset[str]:
-    """Names in double quotes, apart from keys: people who know other languages mean a text."""
-    return frozenset(re.findall(r'"([^"\\]+)"(?!\s*:)', text))
+def texts_in(text: str) -> frozenset[str]:
+    """Names that may be meant as texts, as other languages have them: in double quotes, apart
+    from keys, and words that something is compared with.
+    """
+    quoted = re.findall(r'"([^"\\]+)"(?!\s*:)', text)
+    return frozenset([*quoted, *re.findall(r"[!=]=\s*([A-Za-z_]\w*)(?![\w.(\[])", text)])
 
 
 def _needed(tree: Any) -> Iterator[Path]:

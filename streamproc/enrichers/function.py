@@ -149,8 +149,28 @@ def _load_file(spec: str, path: Path) -> ModuleType:
 
 
 def _load_module(spec: str, name: str, folder: str | None) -> ModuleType:
-    _execute(spec, lambda: import_named(name, folder))
+    try:
+        _execute(spec, lambda: import_named(name, folder))
+    except ConfigError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ModuleNotFoundError) or not _is_in(name, cause.name):
+            raise  # of one that it imports
+        near = _nearest_module(name, folder) if name.isidentifier() else ""
+        raise ConfigError(
+            f"{spec}: expected module:function or file.py:function, there is no module "
+            f"{cause.name!r}{near}"
+        ) from error
     return sys.modules[name]
+
+
+def _is_in(name: str, package: str | None) -> bool:
+    return f"{name}.".startswith(f"{package}.")
+
+
+def _nearest_module(name: str, folder: str | None) -> str:
+    """Which of those beside it, or of Python's own, may be meant."""
+    beside = [each.stem for each in Path(folder or "").glob("*.py")]
+    return _nearest(name, [*beside, *sys.stdlib_module_names])
 
 
 def _execute(spec: str, run: Callable[[], object]) -> None:

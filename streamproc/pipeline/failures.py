@@ -43,9 +43,11 @@ class Failures:
         key = failed.stage, failed.kind, failed.group
         if key not in self._told and len(self._told) < _MOST:
             self._told.add(key)
-            log.warning(
-                "%s: %s (the first of its kind)", id_of(self._run_id, batch.cursor, i), failed
-            )
+            is_raised = failed.kind == "exception" and failed.group
+            is_shown = not is_raised or log.isEnabledFor(logging.DEBUG)
+            more = "" if is_shown else "; --log-level debug has the traceback"
+            place = id_of(self._run_id, batch.cursor, i)
+            log.warning("%s: %s (the first of its kind%s)", place, failed, more)
 
     @property
     def total(self) -> int:

@@ -61,6 +61,8 @@ def refuse_others(name: str, head: bytes) -> None:
         raise _refusal(name, "one JSON array", "jq -c '.[]'", _OR_FLAG)
     if first == b"{" and rest and rest[0].startswith(b'"'):
         raise _refusal(name, "JSON over several lines", "jq -c .", _OR_FLAG)
+    if name.endswith(".toml") and not first.startswith(b"{"):
+        raise InputError(f"{name} is a pipeline file: it needs -c, as in streamproc -c {name}")
     for separator, what, flag in ((b",", "CSV", "csv"), (b"\t", "TSV", "tsv"), (b";", "CSV", "")):
         if _is_table(first, rest, separator):
             flags = f"--i{flag}" if flag else "--icsv --ifs ';'"

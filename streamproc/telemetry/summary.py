@@ -14,6 +14,7 @@ from streamproc.shown import counted
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
+_ONE = {"requests": "request", "retries": "retry", "cache_hits": "cache hit"}
 
 _UNITS = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
 
@@ -124,9 +125,9 @@ class Summary(Struct, frozen=True):
             if name == "ok" or getattr(self, name)
         ]
         parts += [
-            f"{getattr(self, name):,} {name.replace('_', ' ')}"
-            for name in _CALLS
-            if getattr(self, name)
+            f"{number:,} {_ONE.get(name, words) if number == 1 else words}"
+            for name, words in ((name, name.replace("_", " ")) for name in _CALLS)
+            if (number := getattr(self, name))
         ]
         if self.workers > 1:
             parts.append(f"{self.workers} workers, each with its share of the limits")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from streamproc.attendance import ENOUGH, Absence, Attendance, Path, Watch
+from streamproc.attendance import ENOUGH, Absence, Attendance, Path
 from streamproc.counters import StageMetrics
 from streamproc.nearest import closest
 from streamproc.shown import counted
@@ -15,16 +16,15 @@ _SHOWN = 5  # names of fields
 
 def mistakes(records: Mapping[str, Attendance]) -> list[str]:
     """Fields that a stage names and that are never there: an error of the person."""
+    return [_told(each) for each in _missed(records) if each.absence.records >= ENOUGH]
+
+
+def doubts(records: Mapping[str, Attendance]) -> list[str]:
+    """The same where the records are too few to know, and one is called nearly so."""
     return [
-        f"stage {name}: no {who} has {_absent(path, absence, watch)}"
-        for name, each in records.items()
-        for who, watch in (
-            ("record", each.used),
-            ("record", each.asked_for),
-            ("answer", each.answered),
-        )
-        for path, absence in watch.absent.items()
-        if absence.records >= ENOUGH
+        _told(each)
+        for each in _missed(records)
+        if 0 < each.absence.records < ENOUGH and _meant(each.path, each.absence)
     ]
 
 
@@ -54,17 +54,42 @@ def untouched(summary: Summary, incoming_errors: str) -> Iterator[str]:
         )
 
 
-def _absent(path: Path, absence: Absence, watch: Watch) -> str:
-    said = f'the field "{".".join(path)}"'
-    if len(path) == 1 and path[0] in watch.quoted:
-        return f"{said}; a text stands in single quotes: '{path[0]}'"
-    beside = sorted(absence.names)
-    if match := closest(path[absence.depth], beside):
-        meant = (*path[: absence.depth], match, *path[absence.depth + 1 :])
+class _Missed(NamedTuple):
+    """A field that nobody had of whom `stage` expected it."""
+
+    stage: str
+    who: str
+    path: Path
+    absence: Absence
+    texts: frozenset[str]
+
+
+def _missed(records: Mapping[str, Attendance]) -> Iterator[_Missed]:
+    for name, each in records.items():
+        watches = ("record", each.used), ("record", each.asked_for), ("answer", each.answered)
+        for who, watch in watches:
+            for path, absence in watch.absent.items():
+                yield _Missed(name, who, path, absence, watch.texts)
+
+
+def _told(missed: _Missed) -> str:
+    path, absence = missed.path, missed.absence
+    said = f'stage {missed.stage}: no {missed.who} has the field "{".".join(path)}"'
+    meant = _meant(path, absence)
+    if len(path) == 1 and path[0] in missed.texts:
+        text = f"a text stands in single quotes: '{path[0]}'"
+        return f'{said}, did you mean "{meant[0]}"? {text}' if meant else f"{said}; {text}"
+    if meant:
         return f'{said}, did you mean "{".".join(meant)}"?'
+    beside = sorted(absence.names)
     more = ", …" if len(beside) > _SHOWN else ""
     has = f"; there are {', '.join(beside[:_SHOWN])}{more}" if beside else ""
     return f"{said}{has}; --allow-empty if none needs to have it"
+
+
+def _meant(path: Path, absence: Absence) -> Path | None:
+    match = closest(path[absence.depth], sorted(absence.names))
+    return (*path[: absence.depth], match, *path[absence.depth + 1 :]) if match else None
 
 
 def _all(count: int, what: str) -> str:

@@ -35,6 +35,10 @@ SPECS = {
     "http://h/{x}": ("-e http://h/{x}", "needs a name", "-e NAME=http://h/{x}"),
     "x=h.de/v1/{x}": ("-e x=h.de/v1/{x}", "expected an address", "https://h.de/v1/{x}"),
     "x=127.0.0.1:80/{x}": ("-e x=127", "expected an address", "https://127.0.0.1:80/{x}"),
+    "x=https//h/{x}": ("-e x=https//", "expected", "https://h/{x}"),
+    "filtr:email": ("-e filtr:", "no kind of stage 'filtr'", "did you mean filter:email?"),
+    "jsn:loads": ("jsn:loads", "expected module:function", "did you mean 'json'?"),
+    "code.py::two": ("code.py::two", "expected module:function or file.py:function", "'code.py:'"),
     "filter:starts_wth(x, 'a')": ("filter", "no function", "did you mean starts_with()?"),
     "filter:x > 4000": ("'x > 4000'", "numbers stand in backticks", "x > `4000`"),
     "select:{a b}": ("select", "is no JMESPath", "jmespath.org"),
@@ -67,6 +71,12 @@ FILES = {
     '[[stage]]\npython = "code.py:option"\noptions = { tpo = 1 }': (
         "option(record", "the options tpo", "did you mean top?"
     ),
+    '[[stage]]\npython = "code.py:Key"\noptions = { key = "${UNSET}" }': (
+        "stage[0].options.key", "UNSET", "is not set"
+    ),
+    '[[stage]]\npython = "code.py:Key"\noptions = "x"': (
+        "stage[0].options", "expected table", "got 'x'"
+    ),
     STAGE + 'deadline = "0s"': ("stage[0].deadline", "above 0", "such as 30"),
     STAGE.replace(" }", ', auth = { bearer = "${EMPTY}" } }'): (
         "stage[0].http.auth.bearer", "EMPTY is empty", "set it"
@@ -86,6 +96,7 @@ USAGE = {
     ("-e", "x=http://h/{x}", "-H", "Key: $KEY"): ("-H", "sent as it is", "${KEY}"),
     ("-e", "x=http://h/{x}", "--auth", "bearer:$KEY"): ("--auth", "as it is", "${KEY}"),
     ("--stop-at-end",): ("--stop-at-end", "for a Kafka topic", "leave it out"),
+    ("https://h/leads.jsonl",): ("https://h/leads.jsonl", "curl -s", "-e NAME=URL"),
     ("help", "chek"): ("'chek'", "did you mean check?", "streamproc help lists"),
     ("-e", "x=http://h/", "-X", "PSOT"): ("-X", "expected GET, POST", "got 'PSOT'"),
     ("--timeout", "0"): ("--timeout", "above 0", "such as 30"),

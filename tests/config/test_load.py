@@ -64,7 +64,7 @@ def test_every_error_at_once() -> None:
         "on_error": "expected one of annotate, dead-letter, drop, stop, got 'explode'",
         "stage[0].timeout": f"{duration}, got '5d'",
         "stage[0].wen": "unknown key, did you mean when?",
-        "stage[1].into": "expected str | null, got 5",
+        "stage[1].into": "expected str, got 5",
         "stage[2].when": "the environment variable NOT_SET is not set",
     }  # fmt: skip
     told = dict(problem.split(": ", 1) for problem in found)
@@ -75,8 +75,8 @@ def test_every_error_at_once() -> None:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ({"stage": 5}, "stage: expected array, got 5"),
-        ({"stage": [5]}, "stage[0]: expected object, got 5"),
+        ({"stage": 5}, "stage: expected list, got 5"),
+        ({"stage": [5]}, "stage[0]: expected table, got 5"),
         ({"concurrency": True}, "concurrency: expected int, got True"),
         ({"concurrency": "4"}, "concurrency: expected int, got '4'"),
         ({"xyz": 1}, "xyz: unknown key; known: ack_fd, allow_empty,"),

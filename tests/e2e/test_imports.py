@@ -179,7 +179,7 @@ def test_python_safe_path(folder: Path, run: Any) -> None:
     for spec in ("stages:plain", "far.py:score"):
         done = run("-e", spec, **safe)
         assert (done.returncode, done.stderr.count(b"\n")) == (78, 1)
-        assert b"No module named" in done.stderr
+        assert b"o module" in done.stderr  # that it names, or that it imports
 
 
 def test_a_worker_has_path_and_working_directory_of_its_parent(folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_run_goes_on_with_another_observer(run: Run, file: Path) -> None:
         ("quota = 3", 78, b"observers.quota: there is no such observer"),
         ("summary = 'x'", 78, b"observers.summary: there is no such observer"),
         ("failures = { fiel = 'x' }", 78, b"observers.failures.fiel: unknown key, did you mean"),
-        ("failures = { file = 'x', kinds = 3 }", 78, b"observers.failures.kinds: expected array"),
+        ("failures = { file = 'x', kinds = 3 }", 78, b"observers.failures.kinds: expected list"),
         ("failures = 'nowhere/x'", 73, b"observers.failures: nowhere/x: No such file"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
         ("nope", b"expected leads, none"),
         ("stages.py:slo", b"stages.py has no 'slo', did you mean 'slow'?"),
         ("missing.py:f", b"no such file: missing.py"),
-        ("no_such_module:f", b"No module named 'no_such_module'"),
+        ("no_such_module:f", b"there is no module 'no_such_module'\n"),
         ("broken.py:f", b"ZeroDivisionError: division by zero"),
         ("torn.py:f", b"SyntaxError"),
         ("stages.py:time", b"not a function"),
@@ -110,7 +110,7 @@ def test_debug_log_shows_the_traceback(run: Any, folder: Path) -> None:
     assert done.returncode == 3
     assert b"KeyError: 'missing'" in done.stdout
     told, digest = done.stderr.splitlines()
-    assert told.endswith(b"(the first of its kind)")
+    assert told.endswith(b"(the first of its kind; --log-level debug has the traceback)")
     assert b"exception in f: KeyError: 'missing'" in digest
     assert b"Traceback" in run("-e", "bad.py:f", "--log-level", "debug", stdin=b'{"a":1}\n').stderr
 

@@ -93,6 +93,13 @@ def test_a_page_is_told() -> None:
             refuse_others("<stdin>", page)
 
 
+def test_a_pipeline_file_is_told() -> None:
+    """By its name; a file of records may have that, too."""
+    with pytest.raises(InputError, match="is a pipeline file: it needs -c"):
+        refuse_others("p.toml", b"concurrency = 3\n")
+    refuse_others("p.toml", b'{"a":1}\n')
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_format_is_told(name: str) -> None:
     """What it is, and through what to pipe it."""

@@ -32,6 +32,13 @@ def test_stages_are_compared(seconds: float, shown: str) -> None:
     )
 
 
+def test_one_of_a_kind_is_one() -> None:
+    one = StageMetrics(has_policies=True, requests=1, retries=1, cache_hits=1)
+    assert text(a=one).endswith("1 request, 1 retry, 1 cache hit")
+    two = StageMetrics(has_policies=True, requests=2, retries=2, cache_hits=2)
+    assert text(a=two).endswith("2 requests, 2 retries, 2 cache hits")
+
+
 def test_one_stage_is_not() -> None:
     """The records per second say it; what it had nothing for is told."""
     called = StageMetrics(has_policies=True, calls=2, total_s=1.0, not_found=1)
