@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Self, TypeVar
 
 from streamproc.codec import Document, decoded_bytes
+from streamproc.engines.busy_loop import BusyLoop
 from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.inline import InlineLoop
 from streamproc.engines.one_stage import OneStage
@@ -27,9 +27,6 @@ from streamproc.record import Batch, Failed, Note
 from streamproc.waiting import resolve
 from streamproc.waits import Allowance, Wait
 
-log = logging.getLogger("streamproc")
-
-_SLOW_INLINE_S = 0.1
 _T = TypeVar("_T")
 
 
@@ -56,7 +53,8 @@ class LocalEngine(Stacked):
         self._places = places
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
-        self._sweeper = Sweeper(timeouts_s, self._warn_slow)
+        self._busy_loop = BusyLoop(program.stages)
+        self._sweeper = Sweeper(timeouts_s, self._busy_loop.late)
         self._shop = Workshop(places, self._sweeper, program.on_error.run_id)
         self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)
         self._consumers = 0
@@ -66,7 +64,6 @@ class LocalEngine(Stacked):
         self._inline: InlineLoop | None = None
         self._turn_began_s = 0.0
         self._now = time.monotonic
-        self._warned_slow = False
         self._stack = AsyncExitStack()
         self._done: asyncio.Future[None] | None = None
 
@@ -103,7 +100,7 @@ class LocalEngine(Stacked):
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            self._inline = InlineLoop(self._program, self._warn_slow)
+            self._inline = InlineLoop(self._program, self._busy_loop.late)
             await self._inline.run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
@@ -137,21 +134,6 @@ class LocalEngine(Stacked):
     def thaw(self) -> None:
         """The process was stopped (SIGTSTP) and goes on."""
         self._sweeper.thaw()
-
-    def _warn_slow(self, busy_s: float) -> None:
-        if busy_s <= _SLOW_INLINE_S or self._warned_slow:
-            return
-        names = ", ".join(stage.name for stage in self._program.stages if stage.is_users)
-        if names:
-            self._warned_slow = True
-            self._program.stages[0].observer.was_slow(names, busy_s)
-            log.warning(
-                "stage %s kept the event loop busy for %.0f ms; blocking code cannot be timed "
-                "out or run side by side: mark it @streamproc.enricher(blocking=True), "
-                "or make it `async def`",
-                names,
-                busy_s * 1000,
-            )
 
     def _spawn(self) -> None:
         slot = Slot(self._shop, self._abandon)

@@ -102,3 +102,21 @@ def test_a_blocking_def_is_named_once(run: Any) -> None:
     assert done.returncode == 0
     assert done.stderr.count(b"stage nap kept the event loop busy") == 1
     assert b"blocking=True" in done.stderr
+
+
+def test_of_several_the_busy_one_is_named(run: Any, folder: Path) -> None:
+    """Whoever only waits is not; who is `async def` and blocks is told to await."""
+    (folder / "both.py").write_text(
+        "import asyncio, time\n"
+        "async def calm(record): await asyncio.sleep(0.1)\n"
+        "def nap(record): time.sleep(0.5)\n"
+        "async def sticky(record): time.sleep(0.5)\n"
+    )
+    for names in (("calm", "nap"), ("nap", "calm")):
+        specs = [each for name in names for each in ("-e", f"both.py:{name}")]
+        done = run(*specs, stdin=b"{}\n")
+        assert done.stderr.startswith(b"streamproc: warning: stage nap kept the event loop busy")
+        assert b"or make it `async def`" in done.stderr
+    done = run("-e", "both.py:sticky", stdin=b"{}\n")
+    assert b"stage sticky kept" in done.stderr
+    assert b"await what takes long" in done.stderr

@@ -1,0 +1,56 @@
+"""Who kept the event loop busy: one warning, with the stages that did it and a way out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from streamproc.interfaces import Stage
+
+log = logging.getLogger("streamproc")
+
+_SLOW_S = 0.1
+_THREADS = "mark it @streamproc.enricher(blocking=True)"
+
+
+class BusyLoop:
+    """Hears how late the loop was, and knows by the measured calls of plain code whose fault it is.
+
+    Coroutines are measured with their waits: they are named where no plain code was busy.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        users = [stage for stage in stages if stage.is_users]
+        self._plain = [stage for stage in users if stage.enricher.mode == "inline"]
+        self._others = [stage for stage in users if stage.enricher.mode != "inline"]
+        self._total_s = [0.0] * len(self._plain)
+        self._is_told = not users
+
+    def late(self, busy_s: float) -> None:
+        """The loop was busy for so long."""
+        if self._is_told:
+            return
+        before_s = self._total_s
+        self._total_s = [stage.observer.counts.total_s for stage in self._plain]
+        if busy_s <= _SLOW_S:
+            return
+        took_s = [
+            now_s - then_s if now_s >= then_s else now_s  # a worker reported, and began again
+            for now_s, then_s in zip(self._total_s, before_s, strict=True)
+        ]
+        all_s = sum(took_s)
+        if self._others and all_s < busy_s / 2:
+            way_out = f"await what takes long, or let it be a plain def and {_THREADS}"
+            self._tell(self._others, busy_s, way_out)
+        else:
+            busy = [s for s, each_s in zip(self._plain, took_s, strict=True) if each_s > all_s / 4]
+            self._tell(busy or self._plain, busy_s, f"{_THREADS}, or make it `async def`")
+
+    def _tell(self, stages: Sequence[Stage], busy_s: float, way_out: str) -> None:
+        self._is_told = True
+        names = ", ".join(stage.name for stage in stages)
+        stages[0].observer.was_slow(names, busy_s)
+        log.warning(
+            "stage %s kept the event loop busy for %.0f ms; blocking code cannot be timed "
+            "out or run side by side: %s", names, busy_s * 1000, way_out,
+        )  # fmt: skip
