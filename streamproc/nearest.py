@@ -24,6 +24,16 @@ def nearest_file(path: str) -> str:
     folder, name = os.path.split(path)
     try:
         match = None if os.path.lexists(path) else closest(name, os.listdir(folder or "."))
+    except FileNotFoundError:
+        return no_folder(path)
     except OSError:
         return ""
     return f", did you mean {os.path.join(folder, match)}?" if match else ""
+
+
+def no_folder(path: str) -> str:
+    """What is said of a file that cannot be there, as its folder is not; empty if it is."""
+    folder = os.path.dirname(path)
+    if not folder or os.path.lexists(folder):
+        return ""
+    return f": there is no folder {folder}{nearest_file(folder)}"

@@ -53,11 +53,18 @@ def _refuse_near(word: str) -> None:
     """A command that is misspelt, or none yet, would be an input that does not exist."""
     if word in _RESERVED and not os.path.exists(word):
         raise click.UsageError(f"{word}: not available in this version")
-    match = closest(word, COMMANDS, 0.7)
-    if match and "/" not in word and not os.path.exists(word):
+    if "/" in word or os.path.exists(word):
+        return
+    match = closest(word, COMMANDS, 0.7) or (f"--{word}" if _is_option(f"--{word}") else None)
+    if match:
         raise click.UsageError(
             f"there is no command or file {word!r}, did you mean: streamproc {match}"
         )
+
+
+def _is_option(name: str) -> bool:
+    run: click.Command = command_of([])[0]
+    return any(name in each.opts for each in run.params)
 
 
 def _hide_secrets(arguments: list[str]) -> None:

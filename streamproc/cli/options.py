@@ -65,7 +65,13 @@ def _method(value: str) -> str:
     return value.upper()
 
 
-_COUNT = click.IntRange(min=1)
+def _whole(at_least: int) -> click.IntRange:
+    kind = click.IntRange(min=at_least)
+    kind.name = "whole number"  # than which "integer range" is no better known
+    return kind
+
+
+_COUNT, _FROM_0 = _whole(1), _whole(0)
 _SECONDS = _Parsed("seconds", Seconds.parse)
 _POSITIVE_SECONDS = _Parsed("seconds", PositiveSeconds.parse)
 
@@ -94,13 +100,13 @@ _OPTIONS = [
     _option("-w", "--workers", type=_Parsed("workers", _workers), metavar="N|auto",
             help="Processes that share the work; auto: one for each CPU. [default: 1, and more "
                  "for leads, select and filter alone while one CPU is not enough]"),
-    _option("--max-restarts", type=click.IntRange(min=0), metavar="N",
+    _option("--max-restarts", type=_FROM_0, metavar="N",
             help="Workers that may die within a minute. [default: 20]"),
     _option("--ordered/--unordered", default=None,
             help="Output in input order, or as records finish. [default: ordered]"),
     _option("--timeout", type=_POSITIVE_SECONDS, metavar="SECONDS",
             help="One attempt at one stage. [default: 30]"),
-    _option("--retries", type=click.IntRange(min=0), metavar="N",
+    _option("--retries", type=_FROM_0, metavar="N",
             help="Further attempts after the first. [default: 4 for http stages, else none]"),
     _option("--rate", type=_Parsed("rate", _rate), metavar="RATE",
             help='Attempts started, as "100/s" or "600/min". [default: no limit]'),
@@ -126,15 +132,15 @@ _OPTIONS = [
             help="The same, also with other stages than before."),
     _option("--durable", is_flag=True, default=None,
             help="Sync the output before it is acknowledged or in a checkpoint."),
-    _option("--ack-fd", type=click.IntRange(min=0), metavar="N",
+    _option("--ack-fd", type=_FROM_0, metavar="N",
             help="Write there how many lines are done, after each write."),
     _option("--stop-at-end", is_flag=True, default=None,
             help="Of a topic: read what is there now."),
-    _option("--skip", type=click.IntRange(min=0), metavar="N",
+    _option("--skip", type=_FROM_0, metavar="N",
             help="Pass over the first N records."),
     _option("--sample", type=_Parsed("sample", Sample.parse), metavar="N|SHARE",
             help="Of the rest every Nth, or at random such a share: 0.01, 1%."),
-    _option("--sample-seed", type=click.IntRange(min=0), metavar="N",
+    _option("--sample-seed", type=_FROM_0, metavar="N",
             help="Others at random; the same number takes the same ones. [default: 0]"),
     _option("--limit", type=_COUNT, metavar="N", help="Read no more after N records of these."),
     _option("--allow-empty", is_flag=True, default=None,

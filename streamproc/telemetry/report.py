@@ -7,6 +7,7 @@ from typing import Any
 
 from streamproc.codec import encode
 from streamproc.errors import CreateError, OutputError
+from streamproc.nearest import no_folder
 from streamproc.secrets import redact_all
 from streamproc.telemetry.page import page
 
@@ -26,7 +27,8 @@ class Report:
             if is_new:
                 os.unlink(path)
         except OSError as error:
-            raise CreateError(f"report: cannot create {path}: {error.strerror}") from error
+            said = f"{error.strerror}{no_folder(path)}"
+            raise CreateError(f"report: cannot create {path}: {said}") from error
 
     def write(self, data: dict[str, Any]) -> None:
         """All of it. Raises `OutputError`."""

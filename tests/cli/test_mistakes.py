@@ -90,6 +90,8 @@ FILES = {
 
 USAGE = {
     ("chek", "p.toml"): ("'chek'", "no command or file", "streamproc check"),
+    ("version",): ("'version'", "no command or file", "streamproc --version"),
+    ("--limit", "x"): ("--limit", "'x'", "not a valid whole number"),
     ("serve",): ("serve", "not available in this version"),
     ("check",): ("check", "expected one pipeline file", "streamproc check FILE"),
     ("-e", "x=http://h/{x}", "-H", "Key 12345"): ("-H", "expected", "'Name: value'"),
@@ -175,13 +177,18 @@ def test_dead_letters_are_used_when_they_are_named(run: Any, folder: Path) -> No
         (("./leads.jsnl",), 66, "./leads.jsonl"),
         (("replay", "leads.jsnl"), 66, "leads.jsonl"),
         (("-c", "leads.jsnl"), 78, "leads.jsonl"),
+        (("subs/in.jsonl",), 66, "sub"),
+        (("-e", "none", "-o", "subs/out"), 73, "sub"),
+        (("-e", "none", "--checkpoint", "subs/cp", "-o", "out", "leads.jsonl"), 73, "sub"),
+        (("--report", "subs/r", "leads.jsonl"), 73, "sub"),
     ],
 )
 def test_a_file_that_is_misspelt(
     run: Any, folder: Path, arguments: tuple[str, ...], code: int, meant: str
 ) -> None:
-    """One that lies beside it may be meant."""
+    """One that lies beside it may be meant, or another folder."""
     (folder / "leads.jsonl").write_bytes(b"{}\n")
+    (folder / "sub").mkdir()
     expect(run(*arguments), code, ("No such file", f"did you mean {meant}?"))
 
 
