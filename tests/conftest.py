@@ -41,15 +41,8 @@ LONG = (
 ROOT = Path(__file__).parent.parent
 PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
 SCORING = """
-class Reply:
-    score = 1
-
-async def my_model(text):
-    return Reply()
-
 async def score(record):
-    reply = await my_model(record.get("text"))
-    return {"score": reply.score}
+    return {"score": 1}
 """
 
 STAGES = """
