@@ -11,6 +11,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Literal, Self
 
 from streamproc.enrichers.imports import add_folder, free_name, import_named
+from streamproc.enrichers.long_imports import told_if_long
 from streamproc.enrichers.markers import marks
 from streamproc.enrichers.signature import check_takes_record, with_options, without_yield
 from streamproc.enrichers.threads import Threads
@@ -175,7 +176,8 @@ def _nearest_module(name: str, folder: str | None) -> str:
 
 def _execute(spec: str, run: Callable[[], object]) -> None:
     try:
-        run()
+        with told_if_long(spec):
+            run()
     except (Exception, SystemExit) as error:
         raise _blamed(spec, error) from error
 
