@@ -233,8 +233,9 @@ def reworded(message: str, value: Any, kind: Any) -> str:
     if "matching regex" in message and "A-Za-z_" in message:
         near = name_of(getattr(value, "written", value))
         return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
-    if message.startswith("invalid enum value"):
-        near = nearest(str(value), _literals(kind)) or ""
+    known = _literals(kind)
+    if message.startswith("invalid enum value") or (known and message.startswith("expected str")):
+        near = nearest(str(value), known)
         return f"expected {_choices(kind)}, got {value!r}{near}"
     message = re.sub(r", got \w+$", "", message)
     for theirs, ours in (r" \| null\b", ""), (r"\bobject\b", "table"), (r"\barray\b", "list"):

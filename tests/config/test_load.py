@@ -79,6 +79,7 @@ def test_every_error_at_once() -> None:
         ({"stage": [5]}, "stage[0]: expected table, got 5"),
         ({"concurrency": True}, "concurrency: expected int, got True"),
         ({"concurrency": "4"}, "concurrency: expected int, got '4'"),
+        ({"summary": True}, "summary: expected one of text, json, none, got True"),
         ({"xyz": 1}, "xyz: unknown key; known: ack_fd, allow_empty,"),
         ({"stage": []}, "stage: at least one is needed"),
         ({"stage": [{"name": "a"}]}, "stage[0]: expected exactly one of builtin, python"),
