@@ -231,6 +231,8 @@ def test_errors_in_words_of_python(stages: Any, message: str) -> None:
     assert "--" not in str(caught.value)
     with pytest.raises(streamproc.StreamprocError, match=r"^resume needs the checkpoint FILE"):
         Pipeline(["none"], resume=True).run_sync([{}], [])
+    with pytest.raises(ConfigError, match=r"^rate: belongs to a stage: write it into its table$"):
+        Pipeline(["none"], rate="5/s")
 
 
 def test_examples_run() -> None:

@@ -83,6 +83,7 @@ def _spec_of(function: Callable[..., Any]) -> str:
 
 def _in_python(problem: str) -> str:
     """A problem without the flags of the command line, or with the keys that say the same."""
+    problem = problem.replace("under a line [[stage]]", "into its table")
     return _FLAG.sub(lambda match: match[1].replace("-", "_"), _FLAGS.sub("", problem))
 
 

@@ -72,8 +72,9 @@ class Pipeline:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """The pipeline that a pipeline file describes. Raises `ConfigError`."""
-        table = _IN_PYTHON | read_file(os.fspath(path))
-        return cls.from_settings(resolve(table, try_stage=problems_of))
+        with in_words_of_python():
+            table = _IN_PYTHON | read_file(os.fspath(path))
+            return cls.from_settings(resolve(table, try_stage=problems_of))
 
     @classmethod
     def from_settings(

@@ -45,7 +45,7 @@ class Failures:
             self._told.add(key)
             is_raised = failed.kind == "exception" and failed.group
             is_shown = not is_raised or log.isEnabledFor(logging.DEBUG)
-            more = "" if is_shown else "; --log-level debug has the traceback"
+            more = "" if is_shown else "; log level debug has the traceback"
             place = id_of(self._run_id, batch.cursor, i)
             log.warning("%s: %s (the first of its kind%s)", place, failed, more)
 

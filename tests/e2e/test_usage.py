@@ -110,7 +110,7 @@ def test_debug_log_shows_the_traceback(run: Any, folder: Path) -> None:
     assert done.returncode == 3
     assert b"KeyError: 'missing'" in done.stdout
     told, digest = done.stderr.splitlines()
-    assert told.endswith(b"(the first of its kind; --log-level debug has the traceback)")
+    assert told.endswith(b"(the first of its kind; log level debug has the traceback)")
     assert b"exception in f: KeyError: 'missing'" in digest
     assert b"Traceback" in run("-e", "bad.py:f", "--log-level", "debug", stdin=b'{"a":1}\n').stderr
 
