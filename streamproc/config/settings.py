@@ -38,7 +38,8 @@ class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stage. Exactly one of `builtin`, `python`, `http`, `select`, `filter` and `all`
-    says what it does. `options` are keyword arguments of the Python function or class.
+    says what it does. `options` are keyword arguments of the Python function or class. Without
+    `name` and `into` the result is merged at the top level, over fields that are called the same.
 
     `request_id = true` sends the id of the record as X-Request-Id with the calls of an http stage.
     `retry = false` and `breaker = false` switch off what an http stage has by default.
