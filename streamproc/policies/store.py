@@ -16,6 +16,7 @@ from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Protocol
 
 from streamproc.errors import CreateError
+from streamproc.nearest import no_folder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -265,7 +266,8 @@ def _secret(path: str) -> bytes:
         with closing(open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")) as file:
             secret = file.read(_SECRET_BYTES + 1)
     except OSError as error:
-        raise CreateError(f"{path}: the key of the cache: {error.strerror}") from error
+        said = f"{error.strerror}{no_folder(path)}"
+        raise CreateError(f"{path}: the key of the cache: {said}") from error
     if len(secret) != _SECRET_BYTES:
         raise CreateError(f"{path}: not the key of a cache; remove it, and the cache with it")
     return secret

@@ -181,6 +181,7 @@ def test_dead_letters_are_used_when_they_are_named(run: Any, folder: Path) -> No
         (("-e", "none", "-o", "subs/out"), 73, "sub"),
         (("-e", "none", "--checkpoint", "subs/cp", "-o", "out", "leads.jsonl"), 73, "sub"),
         (("--report", "subs/r", "leads.jsonl"), 73, "sub"),
+        (("-e", "a=http://h/", "--set", "a.cache.path=subs/c", "leads.jsonl"), 73, "sub"),
     ],
 )
 def test_a_file_that_is_misspelt(
