@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from heapq import heappush, heappushpop
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 BOUNDS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
+_SLOWEST = 10  # records that are remembered
 RECORDS = "(record)"  # all targets that records name: who writes records writes no labels
 OTHER = "other"
 _KINDS = frozenset(
@@ -55,12 +58,21 @@ class Durations(Struct):
         self.total_s += other.total_s
 
 
+class Slow(NamedTuple):
+    """What a stage took for a record, waits included."""
+
+    seconds: float
+    stage: str
+    record: str
+
+
 class CallMetrics(Struct):
     """Counts of one run.
 
     `requests` by target, outcome and class of the status; `retries` by target and reason;
     `transitions` of circuits by target and new state; `lookups` in caches by stage and result.
-    `request_s` and `rate_wait_s` are by target, `record_s` by stage.
+    `request_s` and `rate_wait_s` are by target, `record_s` by stage. `slowest` is a heap of the
+    slowest records.
     """
 
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -70,6 +82,18 @@ class CallMetrics(Struct):
     request_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     rate_wait_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     record_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
+    slowest: list[Slow] = field(default_factory=list)
+
+    def note(self, slow: Slow) -> None:
+        """Keep it if it is one of the slowest."""
+        if len(self.slowest) < _SLOWEST:
+            heappush(self.slowest, slow)
+        else:
+            heappushpop(self.slowest, slow)
+
+    def is_slow(self, seconds: float) -> bool:
+        """Whether one that took so long would be kept."""
+        return len(self.slowest) < _SLOWEST or seconds > self.slowest[0].seconds
 
     def add(self, other: CallMetrics) -> None:
         """Count what `other` counted as well."""
@@ -79,6 +103,8 @@ class CallMetrics(Struct):
             mine = getattr(self, name)
             for label, durations in getattr(other, name).items():
                 mine[label].add(durations)
+        for slow in other.slowest:
+            self.note(slow)
 
     def reset(self) -> None:
         """Begin again."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamproc.call_metrics import class_of, kind_of, label_of
+from streamproc.call_metrics import Slow, class_of, kind_of, label_of
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Inner, RecheckError, Site, Visit
 
@@ -55,15 +55,19 @@ class MeasuredRecords(Struct, frozen=True):
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        if site.metrics is None:
+        metrics, stage = site.metrics, site.name
+        if metrics is None:
             return inner
-        durations = site.metrics.record_s[site.name]
+        durations = metrics.record_s[stage]
 
         async def measured(fields: Any, visit: Visit) -> Any:
             begun_s = perf_counter()
             try:
                 return await inner(fields, visit)
             finally:
-                durations.took(perf_counter() - begun_s)
+                took_s = perf_counter() - begun_s
+                durations.took(took_s)
+                if metrics.is_slow(took_s):
+                    metrics.note(Slow(took_s, stage, visit.record_id))
 
         return measured

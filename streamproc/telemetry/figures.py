@@ -70,6 +70,10 @@ class Figures:
             "restarts": summary.restarts,
             "lag": summary.lag,
             "point": None if (last := self._course.history.last) is None else _plain(last),
+            "slowest": [
+                [round(slow.seconds, 3), slow.stage, one_line(slow.record)]
+                for slow in sorted(reading.calls.slowest, reverse=True)
+            ],
             "examples": self._examples(reading.examples),
         }
 

@@ -24,6 +24,13 @@ async def waits(record):
     await asyncio.sleep(record.get("s", 0))
     return {"ok": True}
 """
+SLOW = """\
+import asyncio
+
+async def waits(record):
+    await asyncio.sleep({50: 2.0, 250: 1.0}.get(record["n"], 0))
+    return {"ok": True}
+"""
 LINES = b'{"n":0}\n{"n":1,"x":"</script>"}\n{"n":2}\n{"n":3}\n'
 
 
@@ -69,6 +76,24 @@ def test_with_workers(run: Any, folder: Path) -> None:
     assert data["summary"]["ok"] == 500
     assert data["summary"]["stages"]["waits"]["calls"] == 500
     assert 0 < sum(count for _, count in data["histograms"]["waits"]) <= 500
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_slowest_records(run: Any, folder: Path, workers: str) -> None:
+    """Ten of those that a stage with policies waited for, from the slowest, by their ids."""
+    (folder / "slow.py").write_text(SLOW)
+    (folder / "in.jsonl").write_bytes(b"".join(b'{"n":%d}\n' % n for n in range(300)))
+    stage = ("-e", "waits=slow.py:waits", "--retries", "1", "-w", workers)
+    assert run("in.jsonl", *stage, "--report", "run.html").returncode == 0
+    slowest = data_of(folder / "run.html")["figures"]["slowest"]
+    assert [(stage, record) for _, stage, record in slowest[:2]] == [
+        ("waits", "in.jsonl:51"), ("waits", "in.jsonl:251"),
+    ]  # fmt: skip
+    assert len(slowest) == 10
+    assert [took for took, _, _ in slowest] == sorted(
+        (took for took, _, _ in slowest), reverse=True
+    )
+    assert slowest[0][0] >= 2.0
 
 
 def test_no_secrets(run: Any, folder: Path) -> None:

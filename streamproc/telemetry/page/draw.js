@@ -113,6 +113,9 @@ function targetTable(targets) {
   ]));
 }
 
+const slowTable = (slowest) => table("Slowest records", ["record", "stage", "#took"],
+  slowest.map(([took, stage, record]) => [record, stage, seconds(took)]));
+
 function exampleTable(examples) {
   if (examples === null) return el("p", { class: "dim" }, "not shown: the monitor has no token");
   const columns = ["where", "stage", "kind", "message", "record"];

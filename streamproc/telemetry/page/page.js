@@ -57,6 +57,7 @@ function draw() {
   if (byId("narrowest").textContent !== says) byId("narrowest").textContent = says;
   swap("stages", stageTable(figures.stages, ({ name }) => rate(callsPerSecond(name))));
   swap("targets", targetTable(figures.targets));
+  swap("slowest", slowTable(figures.slowest));
   swap("failures", exampleTable(figures.examples));
   drawCourse();
 }

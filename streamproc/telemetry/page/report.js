@@ -69,6 +69,7 @@ byId("histograms").replaceChildren(
 byId("targets").replaceChildren(targetTable(figures.targets));
 byId("groups").replaceChildren(table("Failures by kind", ["stage", "kind", "#records", "the first", "where"],
   report.groups.map((each) => [each.stage, each.kind, whole(each.count), each.message, each.where])));
+byId("slowest").replaceChildren(slowTable(figures.slowest));
 byId("failures").replaceChildren(exampleTable(figures.examples));
 byId("file").textContent = report.pipeline;
 facts(byId("versions"), Object.entries(report.versions).map(([name, value]) => [name, value, ""]));
