@@ -16,7 +16,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from probablepeople.gender import gender_names
 from probablepeople.ratios import ratios
 
-from streamproc.enrichers import lead_names, lead_phones, leads
+from streamproc.enrichers import lead_name_model, lead_names, lead_phones, leads
 
 NAMES = int(os.environ.get("STREAMPROC_NAMES", "1000"))
 PHONES = int(os.environ.get("STREAMPROC_PHONES", "4000"))
@@ -37,7 +37,8 @@ def names(dice: random.Random) -> str:
 
     first, last = pick(), pick()
     usual = (f"{first} {last}", f"{last}, {first} J.", f"{first} and {pick()} {last}")
-    odd = " ".join(dice.choice(WORDS) if dice.random() < 0.6 else pick() for _ in range(5))
+    many = dice.choice((5, 5, 5, 20))
+    odd = " ".join(dice.choice(WORDS) if dice.random() < 0.6 else pick() for _ in range(many))
     return dice.choice((*usual, odd, odd[: dice.randrange(30)]))
 
 
@@ -51,6 +52,27 @@ def test_names() -> None:
         except probablepeople.RepeatedLabelError:
             parts, kind = {}, "Person"
         assert lead_names.person(full) == (dict(parts) if kind == "Person" else {}), full
+
+
+def cannot_write(tagger: Any) -> str:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("_CLEARLY", 1e9), ("_written", cannot_write), ("_written", lambda _: "")]
+)
+def test_names_that_the_model_is_asked_for(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, where the weights do not tell clearly or cannot be had; usually they do."""
+    full = "Ada Lovelace"
+    usual = lead_names._Names()
+    assert usual._model is not None
+    assert usual._model.read(full.split()) == ["GivenName", "Surname"]
+    monkeypatch.setattr(lead_name_model, name, value)
+    unusual = lead_names._Names()
+    assert unusual._model is None or unusual._model.read(full.split()) is None
+    assert unusual.labels(full) == usual.labels(full)
 
 
 def of_all_regions() -> list[Any]:
