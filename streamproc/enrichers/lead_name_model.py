@@ -73,7 +73,8 @@ class NameModel:
                 weights.setdefault(source, []).append((of_place, float(weight)))
             elif kind == _FROM_A_LABEL:
                 follows[at[source]][at[label]] = float(weight)
-        return cls(labels, weights, follows) if weights else None
+        is_whole = written.rstrip().endswith("}")  # else the disk is full
+        return cls(labels, weights, follows) if weights and is_whole else None
 
     def read(self, words: list[str]) -> list[str] | None:
         """Of each word, what it is; None if that is a close call, or no usual name."""

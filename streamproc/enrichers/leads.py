@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import Any, Literal, Self
 
-from streamproc.enrichers import lead_fields, lead_names
+from streamproc.enrichers import lead_fields, lead_hosts, lead_names
 from streamproc.enrichers.lead_fields import Found
 from streamproc.enrichers.lead_phones import Facts, library, phone
 from streamproc.entering import Entered
@@ -28,6 +28,7 @@ _PLAIN_SITE = re.compile(r"(?:https?://)?([A-Za-z0-9.-]{1,100})(?:[/?#]\S*)?")
 _LONGEST_NAME = 250
 _LONGEST_ADDRESS = 500
 _LONGEST_COUNTRY = 100
+_TWO_LETTERS = re.compile("[A-Z]{2}")
 
 
 class LeadsEnricher(Entered):
@@ -73,7 +74,7 @@ def _prepare() -> None:
 
     library()
     lead_names.prepare()
-    _suffixes()
+    lead_hosts.prepare()
 
 
 def email(value: Any) -> Facts:
@@ -141,21 +142,10 @@ def _site(host: str) -> Facts:
 
 
 def _registrable(host: str) -> Facts:
-    name = _suffixes()(host)
-    if not name.suffix:
-        reason = "an IP address" if name.ipv4 or name.ipv6 else "unknown top-level domain"
-        return {"domain": None, "valid": False, "reason": reason}
-    if not name.domain:
-        return {"domain": None, "valid": False, "reason": "a public suffix, not a domain"}
-    return {"domain": f"{name.domain}.{name.suffix}".lower(), "valid": True}
-
-
-@lru_cache(maxsize=1)
-def _suffixes() -> Any:
-    from tldextract import TLDExtract
-
-    # the bundled list only: never a download, no cache folder written
-    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+    try:
+        return {"domain": lead_hosts.registrable(host), "valid": True}
+    except ValueError as error:
+        return {"domain": None, "valid": False, "reason": str(error)}
 
 
 def _name(found: Found) -> Facts | None:
@@ -218,6 +208,8 @@ def _country(text: str) -> str:
 @lru_cache(maxsize=1024)
 def country_code(text: str) -> str:
     """ISO 3166 alpha-2 of a country's name or code; what is unknown stays as it is."""
+    if _TWO_LETTERS.fullmatch(text):  # a code, or unknown
+        return text
     import pycountry
 
     try:

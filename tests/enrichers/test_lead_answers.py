@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import string
 from typing import Any
 
 import email_validator
@@ -16,7 +18,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from probablepeople.gender import gender_names
 from probablepeople.ratios import ratios
 
-from streamproc.enrichers import lead_name_model, lead_names, lead_phones, leads
+from streamproc.enrichers import lead_hosts, lead_name_model, lead_names, lead_phones, leads
 
 NAMES = int(os.environ.get("STREAMPROC_NAMES", "1000"))
 PHONES = int(os.environ.get("STREAMPROC_PHONES", "4000"))
@@ -58,8 +60,12 @@ def cannot_write(tagger: Any) -> str:
     raise OSError(28, "No space left on device")
 
 
+def cut_off(_: Any) -> str:
+    return "  (0) just.letters --> Surname: 1.0\n  (0) hyphenated --> Giv"
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("_CLEARLY", 1e9), ("_written", cannot_write), ("_written", lambda _: "")]
+    ("name", "value"), [("_CLEARLY", 1e9), ("_written", cannot_write), ("_written", cut_off)]
 )
 def test_names_that_the_model_is_asked_for(
     name: str, value: Any, monkeypatch: pytest.MonkeyPatch
@@ -160,3 +166,27 @@ def test_websites(scheme: str, rest: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(leads, "_PLAIN_SITE", leads.re.compile("(?!)"))
         assert leads.website(scheme + rest + ".co.uk/x") == short
+
+
+def test_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tldextract says of them; what is asked of it, and what is looked up, is not told."""
+    dice = random.Random(3)
+    suffixes = sorted(lead_hosts._suffixes())
+    ours = [each.replace("*", "a").lstrip("!") for each in suffixes]
+    odd = ["-", "xn--p1ai", "1.2.3.4", "1.2.3", "..com", "localhost", "com.", "", "x.-", "a.1com"]
+    hosts = [f"{below}{each}" for each in (*ours, *odd) for below in ("", "b.", "city.b.www.")]
+    hosts += [".".join(dice.choices(ours, k=2)) for _ in range(1000)]
+    assert len(suffixes) > 6000
+    found = [leads._registrable(host) for host in hosts]
+    monkeypatch.setattr(lead_hosts, "_suffixes", frozenset)
+    assert found == [leads._registrable(host) for host in hosts]
+
+
+def test_country_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pycountry says of every two letters."""
+    codes = ["".join(two) for two in itertools.product(string.ascii_uppercase, repeat=2)]
+    leads.country_code.cache_clear()
+    found = [leads.country_code(code) for code in codes]
+    leads.country_code.cache_clear()
+    monkeypatch.setattr(leads, "_TWO_LETTERS", leads.re.compile("(?!)"))
+    assert found == [leads.country_code(code) for code in codes] == codes
