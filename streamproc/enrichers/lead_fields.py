@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +36,14 @@ _WORDS = {
     for name in names
 } | {"contact"}
 _BETWEEN_WORDS = dict.fromkeys([*map(ord, "_.-"), *(c for c in range(0x3001) if chr(c).isspace())])
+_FIELDS = {
+    "email": EMAIL, "phone": PHONE, "website": WEBSITE, "name": NAME, "first": FIRST, "last": LAST,
+    "contact": ("contact",), "address": _ADDRESS_HOLDERS, **ADDRESS,
+}  # fmt: skip
+_LONGEST_KEYS = 2048  # all of a record's; those of records alike are looked at once
+_ALIKE = 256
+
+Keys = dict[str, tuple[str, ...]]  # by field, where it may stand; the first one that has a value
 
 
 class Found(Struct):
@@ -52,37 +61,64 @@ class Found(Struct):
 
 def find(record: dict[str, Any]) -> Found:
     """The contact fields of `record`, whatever they are called."""
-    folders = [_folded(record)]
-    contact = folders[0].get("contact")
+    values = _values(record)
+    contact = values.get("contact")
     if isinstance(contact, dict):
-        folders.append(_folded(contact))
+        values = _values(contact) | values
+    get = values.get
     found = Found(
-        email=_first(folders, EMAIL),
-        phone=_first(folders, PHONE),
-        website=_first(folders, WEBSITE),
-        name=_text(_first(folders, NAME)),
-        first=_text(_first(folders, FIRST)),
-        last=_text(_first(folders, LAST)),
+        email=get("email"),
+        phone=get("phone"),
+        website=get("website"),
+        name=_text(get("name")),
+        first=_text(get("first")),
+        last=_text(get("last")),
     )
-    holder = _first(folders, _ADDRESS_HOLDERS)
+    holder = get("address")
     if isinstance(holder, str):
         found.address_line = holder
-    places = [_folded(holder)] if isinstance(holder, dict) else folders
-    for key, spellings in ADDRESS.items():
-        if (value := _text(_first(places, spellings))) is not None:
+    places = _values(holder) if isinstance(holder, dict) else values
+    for key in ADDRESS:
+        if (value := _text(places.get(key))) is not None:
             found.address[key] = value
     return found
 
 
-def _folded(record: dict[str, Any]) -> dict[str, Any]:
-    """By folded names, without what is empty; of equal names the first wins."""
-    names = record if len(record) <= _MANY else _candidates(record)
-    out: dict[str, Any] = {}
-    for key in names:
-        value = record[key]
-        if value is not None and value != "" and len(key) <= _LONGEST_KEY:
-            out.setdefault(_fold(key), value)
-    return out
+def _values(record: dict[str, Any]) -> dict[str, Any]:
+    """Of the fields that have one."""
+    values: dict[str, Any] = {}
+    for name, keys in _keys(record).items():
+        for key in keys:
+            if (value := record[key]) is not None and value != "":
+                values[name] = value
+                break
+    return values
+
+
+def _keys(record: dict[str, Any]) -> Keys:
+    if len(record) > _MANY:
+        return _of_fields(_candidates(record))
+    if sum(map(len, record)) > _LONGEST_KEYS:
+        return _of_fields(record)
+    return _of_alike(tuple(record))
+
+
+@lru_cache(maxsize=_ALIKE)  # of at most 64 keys and 2048 characters
+def _of_alike(keys: tuple[str, ...]) -> Keys:
+    return _of_fields(keys)
+
+
+def _of_fields(keys: Iterable[str]) -> Keys:
+    """By folded names; of equal ones those that come first are first."""
+    folded: dict[str, list[str]] = {}
+    for key in keys:
+        if len(key) <= _LONGEST_KEY:
+            folded.setdefault(_fold(key), []).append(key)
+    return {
+        name: found
+        for name, spellings in _FIELDS.items()
+        if (found := tuple(key for each in spellings for key in folded.get(each, ())))
+    }
 
 
 def _candidates(record: dict[str, Any]) -> list[str]:
@@ -100,15 +136,9 @@ def _fold(key: str) -> str:
     return re.sub(r"[\s.-]+", "_", snake).lower()
 
 
-def _first(folders: list[dict[str, Any]], spellings: tuple[str, ...]) -> Any:
-    for folder in folders:
-        for spelling in spellings:
-            if spelling in folder:
-                return folder[spelling]
-    return None
-
-
 def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_BIG:
-        value = str(value)
-    return value.strip() or None if isinstance(value, str) else None
+        return str(value)
+    return None

@@ -45,11 +45,13 @@ def test_long_names_and_addresses_are_not_taken_apart() -> None:
 
 
 def test_keys_are_not_kept() -> None:
-    """A cache of folded keys has a limit in bytes."""
-    lead_fields._fold.cache_clear()
+    """Caches of keys have a limit in bytes."""
+    caches = (lead_fields._fold, lead_fields._of_alike)
+    for each in caches:
+        each.cache_clear()
     for n in range(300):
-        lead_fields.find({"Phone Number" * 100 + str(n): 1})
-    assert lead_fields._fold.cache_info().currsize == 0
+        lead_fields.find({"Phone Number" * 200 + str(n): 1})
+    assert [each.cache_info().currsize for each in caches] == [0, 0]
 
 
 @pytest.mark.parametrize("key", ["E-Mail", "emailAddress", " E.mail ", "EMAIL\u00a0ADDRESS"])
