@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,10 @@ Facts = dict[str, Any]
 
 _TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
 LONGEST = 250  # characters, as libphonenumber
+# as people in North America write one; in Python to parse it takes half of the time
+_PLAIN_US = re.compile(
+    r"(?:\+?1[ .-]?)?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)[ .-]?)(\d{3})[ .-]?(\d{4})", re.ASCII
+)
 
 
 @cache
@@ -32,7 +37,7 @@ def phone(value: Any, country: str) -> Facts:
         return _no_phone(f"{len(text):,} characters, more than {LONGEST:,}")
     pn = library()
     try:
-        number = pn.parse(text, country)
+        number = _parse(pn, text, country)
     except pn.NumberParseException as error:
         return _no_phone(str(error))
     kind = pn.number_type(number)
@@ -44,6 +49,13 @@ def phone(value: Any, country: str) -> Facts:
         "type": pn.PhoneNumberType.to_string(kind).lower(),
         "valid": True,
     }
+
+
+def _parse(pn: Any, text: str, country: str) -> Any:
+    if country == "US" and (plain := _PLAIN_US.fullmatch(text)):
+        national = int("".join(filter(None, plain.groups())))
+        return pn.PhoneNumber(country_code=1, national_number=national)
+    return pn.parse(text, country)
 
 
 def _no_phone(reason: str) -> Facts:

@@ -139,6 +139,27 @@ def test_phones(monkeypatch: pytest.MonkeyPatch) -> None:
             assert code in CHANGED, text
 
 
+@pytest.mark.parametrize("library", ["phonenumbers", "rphonenumbers"])
+def test_phones_as_in_north_america(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way to a number is what libphonenumber parses."""
+    found = pytest.importorskip(library)
+    monkeypatch.setattr(lead_phones, "library", lambda: found)
+    dice, taken = random.Random(4), 0
+    for _ in range(PHONES // 4):
+        # from Puerto Rico and Jamaica, too; most are no numbers at all
+        area = dice.choice(("212", "787", "876", "800", "555", "112", f"{dice.randrange(1000):03}"))
+        start, a, b = map(dice.choice, (("", " ", "(", "-"), ("", ")", ") ", "-"), ("", ".", "  ")))
+        last = dice.choice(("0123", f"{dice.randrange(10**4):04}", "012", "01234"))
+        text = f"{dice.choice(('', '1', '+1', '+', '11'))}{start}{area}{a}{dice.randrange(1000):03}"
+        text += f"{b}{last}{dice.choice(('', '', ' ', ' x1'))}"
+        taken += lead_phones._PLAIN_US.fullmatch(text) is not None
+        short = lead_phones.phone(text, "US")
+        with monkeypatch.context() as patch:
+            patch.setattr(lead_phones, "_PLAIN_US", leads.re.compile("(?!)"))
+            assert lead_phones.phone(text, "US") == short, text
+    assert taken > PHONES / 400
+
+
 LOCAL = st.text("abzAZ09._+-'\" @é", min_size=1, max_size=8)
 HOST = st.text("abzAZ09.-_:@[]é ", min_size=1, max_size=6).map(lambda s: s + ".com") | LOCAL
 
