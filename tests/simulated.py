@@ -39,6 +39,7 @@ class Asked:
         self.is_idempotent = is_idempotent
         self.sent = False
         self.is_negative = False
+        self.status = None
         self.standing = Standing()
         self._key = key
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.config.settings import Settings
-from streamproc.interfaces import RunObserver
+from streamproc.interfaces import ObserverKind, RunObserver
 from streamproc.telemetry.observers import Observers
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ class Listeners:
     """`observers` are those of all runs; hooks are among them from `begin` on."""
 
     def __init__(self, settings: Settings, *, with_hooks: bool) -> None:
-        """Raises `ConfigError`. In workers and trials nobody calls hooks."""
-        self.observers = Observers(settings.observers.recipes if settings.observers else {})
+        """Raises `ConfigError`. In workers and trials nobody calls hooks, nor traces here."""
+        self.observers = Observers(_recipes(settings, with_trace=with_hooks))
         self._hooks: list[Hook] = []
         if settings.on and with_hooks:
             from streamproc.assembly.hooks import hooks_of
@@ -42,3 +42,20 @@ class Listeners:
         observer = RunObserver(chosen_id or "", self.observers)
         self._watchers = ends.watch(observer)
         return observer
+
+
+def followers_of(settings: Settings) -> Observers:
+    """Those observers that follow records, for a worker; the others are its parent's."""
+    found = _recipes(settings, with_trace=True)
+    return Observers({name: each for name, each in found.items() if each.follows})
+
+
+def _recipes(settings: Settings, *, with_trace: bool) -> dict[str, ObserverKind]:
+    """Those of plugins, and what `trace` means."""
+    found = dict(settings.observers.recipes) if settings.observers else {}
+    if settings.trace and with_trace:
+        from streamproc.assembly.tracing import trace_of
+
+        if (trace := trace_of(settings)) is not None:
+            found["trace"] = trace
+    return found

@@ -99,7 +99,8 @@ class Pipeline:
         self.settings = settings
         self.listeners = Listeners(settings, with_hooks=audience is None and doubles is None)
         self._observers = self.listeners.observers
-        builder = StageBuilder(settings, audience or self._observers, doubles)
+        audience = audience or self._observers
+        builder = StageBuilder(settings, audience, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:
@@ -113,7 +114,7 @@ class Pipeline:
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self.targets = builder.targets
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
-        self._waits, self._allowances = builder.waits, builder.allowances
+        self._told = builder.waits, builder.allowances, audience
 
     def subscribe(
         self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str] = ("*",)
@@ -244,7 +245,7 @@ class Pipeline:
         """The engine of this process."""
         program, most = program_of(self._stages, self.settings), self.settings.concurrency
         places, records = CapacityLimiter(most), window_records(most)
-        return LocalEngine(program, places, records, self._waits, self._allowances)
+        return LocalEngine(program, places, records, *self._told)
 
     def _process_engine(self, count: int) -> Engine:
         from streamproc.assembly.worker_pools import process_engine

@@ -167,6 +167,9 @@ _OPTIONS = [
     _option("--monitor-token", metavar="TOKEN",
             help="What /metrics, /stats and /events want as Authorization: Bearer; out of sight "
                  "of other users in STREAMPROC_MONITOR_TOKEN."),
+    _option("--trace", is_flag=True, default=None,
+            help="Send what becomes of records as OpenTelemetry traces, 1% of them or as "
+                 "OTEL_TRACES_SAMPLER says, to where OTEL_EXPORTER_OTLP_ENDPOINT says."),
     _option("--report", metavar="FILE",
             help="At the end, write what the monitor's page showed into one HTML file."),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),

@@ -71,6 +71,8 @@ def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **gi
     apply_http_flags(overrides.get("stage", ()), overrides)
     _name_ends(inputs, overrides)
     _lay_monitor(table, overrides)
+    if isinstance(table.get("trace"), dict):  # it is asked for there already
+        overrides.pop("trace", None)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
     notes += _without_effect(settings, overrides)

@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from streamproc.assembly import Pipeline
+from streamproc.assembly.listeners import followers_of
 from streamproc.cli.launch import new_loop, write_beside_progress
 from streamproc.cli.leave import lines_of
 from streamproc.engines.framing import FrameProtocol, Kind, unpack_work
@@ -58,7 +59,10 @@ class _Worker:
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
             events = EventRelay(self.wire, wanted)
-            await self._work(Pipeline.from_settings(settings, events), events)
+            pipeline = Pipeline.from_settings(settings, events)
+            async with followers_of(settings) as followers:
+                events.follow = followers.follow
+                await self._work(pipeline, events)
         except StreamprocError as error:
             text = "\n".join(lines_of(error))
             self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))
@@ -91,6 +95,7 @@ class _Worker:
                     await asyncio.get_running_loop().create_future()  # until END or ABORT
         except asyncio.CancelledError:
             outbox.flush()
+        self._task = None  # it ends by itself
         self._say(engine, pipeline)
 
     async def _beat(self, engine: LocalEngine, pipeline: Pipeline, events: EventRelay) -> None:

@@ -20,6 +20,7 @@ from streamproc.policies.concurrency import Concurrency
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
+from streamproc.telemetry.trace_settings import TraceSettings
 from streamproc.units import ByteSize, PositiveSeconds, RunId, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -255,6 +256,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on: tuple[HookSettings, ...] = ()
     observers: ObserverSettings | None = None
     monitor: MonitorSettings | str | None = None
+    trace: TraceSettings | bool | None = None
     report: str | None = None
     progress: bool | None = None
     progress_format: Literal["line", "full", "json"] = "line"

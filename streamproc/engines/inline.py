@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 
 from streamproc.codec import verbatim
+from streamproc.engines import following
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import TURN_S, Pace
 from streamproc.engines.program import Program, keep, keep_among_empty
 from streamproc.engines.run_delay import RunDelay
 from streamproc.errors import Interrupted
-from streamproc.interfaces import Finished, Work
+from streamproc.interfaces import Finished, Follow, Work
 from streamproc.memory import Memory
 from streamproc.record import Batch, Note
 
@@ -23,12 +24,17 @@ _SLOW_S = 0.2  # a turn this long was one long call, not many short ones
 class InlineLoop:
     """Takes batches and finishes them in turns of the loop; `warn_slow` hears of long calls."""
 
-    def __init__(self, program: Program, warn_slow: Callable[[float], None]) -> None:
+    def __init__(
+        self, program: Program, warn_slow: Callable[[float], None], follow: Follow | None = None
+    ) -> None:
         self._program = program
         self._warn_slow = warn_slow
         self._pace = Pace()
         self._delay = RunDelay()
-        self._one = OneStage.of(program)
+        one_stage = OneStage.of(program)
+        some = one_stage.inline if one_stage is not None else self._each
+        self._some = following.inline_some(some, program.inline, follow)
+        self._one = following.inline(program.inline, follow)
         self.is_over = False  # no call is begun any more
 
     async def run(self, work: Work, finished: Finished) -> None:
@@ -74,12 +80,7 @@ class InlineLoop:
         lines: list[bytes] = []
         notes: dict[int, Note] = {}
         try:
-            if self._one is not None:
-                self._one.inline(batch, start, stop, lines, notes)
-            else:
-                inline = self._program.inline
-                for i in range(start, stop):
-                    keep(inline(batch, i), i, lines, notes)
+            self._some(batch, start, stop, lines, notes)
         finally:  # also what was done before an interruption
             finished.finish_run(batch, start, lines, notes)
         elapsed_s = time.monotonic() - begun_s
@@ -88,11 +89,18 @@ class InlineLoop:
         self._pace.measured(stop - start, elapsed_s)
         return stop
 
+    def _each(
+        self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
+    ) -> None:
+        inline = self._program.inline
+        for i in range(start, stop):
+            keep(inline(batch, i), i, lines, notes)
+
     def _one_by_one(self, batch: Batch, start: int, stop: int, finished: Finished) -> int:
         """So that no call is made after the last failure that is allowed."""
         until_s = time.monotonic() + TURN_S
         for i in range(start, stop):
-            outcome = self._program.inline(batch, i)
+            outcome = self._one(batch, i)
             if isinstance(outcome, Note):
                 finished.finish(batch, i, outcome.line, outcome)
             else:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Self, TypeVar
 
 from streamproc.codec import Document, decoded_bytes
+from streamproc.engines import following
 from streamproc.engines.busy_loop import BusyLoop
 from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.inline import InlineLoop
@@ -21,7 +22,7 @@ from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.entering import Stacked
 from streamproc.errors import Interrupted, Unfinished
-from streamproc.interfaces import Finished, Work
+from streamproc.interfaces import NOBODY, Audience, Finished, Work
 from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed, Note
 from streamproc.waiting import resolve
@@ -34,7 +35,7 @@ class LocalEngine(Stacked):
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
     `most_consumers` bounds the consumers when waiting records lend their places. `waits` and
-    `allowances` are those of `Engine`.
+    `allowances` are those of `Engine`. Of the `audience` only followers are told here.
     """
 
     workers, restarts = 1, 0
@@ -46,10 +47,12 @@ class LocalEngine(Stacked):
         most_consumers: int,
         waits: Callable[[], list[Wait]],
         allowances: Callable[[], list[Allowance]],
+        audience: Audience = NOBODY,
     ) -> None:
         self._program = program
         self.waits = waits
         self.allowances = allowances
+        self._audience = audience
         self._places = places
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
@@ -100,7 +103,7 @@ class LocalEngine(Stacked):
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            self._inline = InlineLoop(self._program, self._busy_loop.late)
+            self._inline = InlineLoop(self._program, self._busy_loop.late, self._audience.follow)
             await self._inline.run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()
@@ -168,7 +171,8 @@ class LocalEngine(Stacked):
         work, finished, places = self._work, self._finished, self._places
         shop, pace, wanting = self._shop, self._pace, places.wanting
         memory, share = finished.memory, slot.share
-        awaited = (self._one or self._program).awaited
+        one = (self._one or self._program).awaited
+        awaited = following.awaited(one, self._audience.follow)
         self._idle -= 1
         try:
             while not shop.is_winding_down:

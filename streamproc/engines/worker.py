@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from streamproc.engines.framing import FrameProtocol, Kind, WorkBatch, pack_run, pack_scattered
-from streamproc.interfaces import Work
+from streamproc.interfaces import Follow, Work
 from streamproc.memory import LARGE_BYTES, Memory
 from streamproc.record import Batch, Note
 
@@ -92,6 +92,7 @@ class EventRelay:
     def __init__(self, wire: FrameProtocol, wanted: frozenset[type[Struct]]) -> None:
         self._wire = wire
         self.wanted = wanted
+        self.follow: Follow | None = None  # who does that does it here
         self._events: list[Struct] = []
 
     def tell(self, event: Struct) -> None:

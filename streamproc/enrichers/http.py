@@ -16,7 +16,7 @@ from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
-from streamproc.interfaces import Visit
+from streamproc.interfaces import FOLLOWED, Visit
 from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NO_RESULT
@@ -55,6 +55,7 @@ class HttpEnricher:
         self._select = expression("http.select", settings.select)
         self._repeat_when = condition("retry.when", repeat_when)
         self._with_id = with_id
+        self._has_parent = any(name.lower() == "traceparent" for name in settings.headers)
         self.prepare = builder.build
 
     async def __aenter__(self) -> Self:
@@ -74,6 +75,10 @@ class HttpEnricher:
         if self._with_id and not call.has_id:
             call.headers += header(ID_HEADER, visit.record_id)
             call.has_id = True
+        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
+            headers = call.headers.removesuffix(call.followed)
+            call.followed = follower.headers
+            call.headers = headers + call.followed
         try:
             response = await self._ask(call, visit)
             call.status = response.status

@@ -10,7 +10,7 @@ from streamproc.enrichers.http import HttpEnricher, locate, refused
 from streamproc.enrichers.http_request import HttpCall
 from streamproc.errors import CallError, RecordError
 from streamproc.http.contract import Request, Response, bad_answer
-from streamproc.interfaces import Visit
+from streamproc.interfaces import FOLLOWED, Visit
 
 
 class HttpBulkEnricher(HttpEnricher):
@@ -25,6 +25,8 @@ class HttpBulkEnricher(HttpEnricher):
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
+        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
+            request.headers += follower.headers
         try:
             response = await self._ask(request, visit)
             many.status = response.status

@@ -48,6 +48,7 @@ class HttpCall(Request):
     varying: bytes = b""  # header lines that depend on the record, as they count for the key
     status: int | None = None
     has_id: bool = False  # of its record, among the headers
+    followed: bytes = b""  # what who follows the record says, the last of the headers
 
     def __str__(self) -> str:
         return asked(self)

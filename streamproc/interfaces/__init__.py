@@ -26,6 +26,7 @@ from streamproc.interfaces.connectors import (
     SourceScope,
     Stream,
 )
+from streamproc.interfaces.following import FOLLOWED, AnswerKept, Follow, Follower
 from streamproc.interfaces.observers import (
     HEARD_BY,
     NOBODY,
@@ -73,9 +74,11 @@ from streamproc.interfaces.stream import (
 )
 
 __all__ = [
+    "FOLLOWED",
     "HEARD_BY",
     "NOBODY",
     "UNOBSERVED",
+    "AnswerKept",
     "Audience",
     "BatchRead",
     "BatchWritten",
@@ -98,6 +101,8 @@ __all__ = [
     "Enricher",
     "ErrorPolicy",
     "Finished",
+    "Follow",
+    "Follower",
     "Fork",
     "Inner",
     "Layer",

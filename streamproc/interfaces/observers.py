@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from streamproc.interfaces.following import Follow, Follower
 from streamproc.interfaces.run_events import (
     BatchRead,
     BatchWritten,
@@ -26,6 +27,7 @@ from streamproc.interfaces.run_events import (
     WorkerDied,
     WorkerRestarted,
 )
+from streamproc.record import Batch
 
 
 class CallStarted(Struct, frozen=True):
@@ -38,7 +40,7 @@ class CallStarted(Struct, frozen=True):
 
 class CallEnded(Struct, frozen=True):
     """It came back. `outcome` is ok, not_found (a 404), the kind of failure, or given_up: it was
-    not sent after all, or the run is aborted.
+    not sent after all, or the run is aborted. `status` is that of an HTTP answer.
     """
 
     stage: str
@@ -46,6 +48,7 @@ class CallEnded(Struct, frozen=True):
     attempt: int
     outcome: str
     seconds: float
+    status: int | None = None
 
 
 class CallsEnded(Struct, frozen=True):
@@ -114,10 +117,15 @@ class Observer:
     They are called in the loop, so that they return at once; one that raises is told once, and
     its observer hears no more. The observers of a run are in the command's own process; what
     happens in worker processes is told there when their answers come. `wanted` are the events that
-    it wants of those that it has a method for; None: all of them.
+    it wants of those that it has a method for; None: all of them. One that has `follow` hears of
+    single records, where they are done (`ObserverKind.follows`).
     """
 
     wanted: frozenset[type[Struct]] | None = None
+
+    def follow(self, batch: Batch, i: int) -> Follower | None:
+        """See `Follow`."""
+        return None
 
     def call_started(self, event: CallStarted) -> None:
         """See `CallStarted`."""
@@ -182,10 +190,16 @@ HEARD_BY: dict[type[Struct], str] = {
 
 
 class Audience(Protocol):
-    """All observers of a run. `wanted` are the events that somebody listens to."""
+    """All observers of a run. `wanted` are the events that somebody listens to.
+
+    `follow` is None where nobody follows records.
+    """
 
     @property
     def wanted(self) -> frozenset[type[Struct]]: ...
+
+    @property
+    def follow(self) -> Follow | None: ...
 
     def tell(self, event: Struct) -> None:
         """Only what is wanted."""
@@ -195,6 +209,7 @@ class Nobody:
     """An audience without observers."""
 
     wanted: frozenset[type[Struct]] = frozenset()
+    follow: Follow | None = None
 
     def tell(self, event: Struct) -> None:
         """See `Audience`."""

@@ -96,7 +96,12 @@ class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ObserverKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who hears of a run: the table `[observers.NAME]`."""
+    """Who hears of a run: the table `[observers.NAME]`.
+
+    `follows`: its observer has `follow`, for which it is opened in each worker as well.
+    """
+
+    follows: ClassVar[bool] = False
 
     def opened(self) -> Observer:
         """The observer of one run; one that is a context manager, async or not, is entered."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from time import perf_counter
 
+from msgspec import Struct
+
 from streamproc.call_metrics import CallMetrics, class_of, kind_of, label_of
 from streamproc.counters import StageMetrics
 from streamproc.errors import CallError, RecordError, described
+from streamproc.interfaces.following import FOLLOWED, AnswerKept
 from streamproc.interfaces.observers import (
     NOBODY,
     Audience,
@@ -52,7 +55,18 @@ class StageObserver:
     @property
     def is_heard(self) -> bool:
         """Whether somebody hears of each call: known once the run begins."""
-        return not self._audience.wanted.isdisjoint(_OF_CALLS)
+        audience = self._audience
+        return audience.follow is not None or not audience.wanted.isdisjoint(_OF_CALLS)
+
+    def _hears(self, kind: type[Struct]) -> bool:
+        """Whether an observer wants such events, or somebody follows the record."""
+        return kind in self._audience.wanted or FOLLOWED.get() is not None
+
+    def _tell(self, event: Struct) -> None:
+        if type(event) in self._audience.wanted:
+            self._audience.tell(event)
+        if (follower := FOLLOWED.get()) is not None:
+            follower.tell(event)
 
     # Plain code
 
@@ -62,30 +76,37 @@ class StageObserver:
         counts.calls += calls
         counts.failed_calls += failed
         counts.total_s += seconds
-        if wanted := self._audience.wanted:
-            if CallsEnded in wanted:
-                self._audience.tell(CallsEnded(self._stage, calls, failed, seconds))
-            if error is not None:
-                self._tell_failed(self._stage, 1, error)
+        if self._hears(CallsEnded):
+            self._tell(CallsEnded(self._stage, calls, failed, seconds))
+        if error is not None:
+            self._tell_failed(self._stage, 1, error)
 
     # Calls that are waited for
 
     def started(self, target: Hashable, attempt: int) -> float:
         """An attempt begins; returns when, for `ended` and `failed`."""
-        if CallStarted in self._audience.wanted:
-            self._audience.tell(CallStarted(self._stage, str(target), attempt))
+        if self._hears(CallStarted):
+            self._tell(CallStarted(self._stage, str(target), attempt))
         return perf_counter()
 
-    def ended(self, begun_s: float, target: Hashable, attempt: int, outcome: str = "ok") -> None:
-        """It came back."""
+    def ended(
+        self,
+        begun_s: float,
+        target: Hashable,
+        attempt: int,
+        outcome: str = "ok",
+        status: int | None = None,
+    ) -> None:
+        """It came back; with a `status`, if it was answered in HTTP."""
         seconds = perf_counter() - begun_s
         self.counts.took(seconds)
         self.counts.not_found += outcome == "not_found"
-        self._tell_ended(seconds, target, attempt, outcome)
+        self._tell_ended(seconds, target, attempt, outcome, status)
 
     def failed(self, begun_s: float, target: Hashable, attempt: int, error: BaseException) -> None:
         """It failed with `error`."""
-        self.ended(begun_s, target, attempt, _kind(error))
+        status = error.status if isinstance(error, CallError) else None
+        self.ended(begun_s, target, attempt, _kind(error), status)
         self.counts.failed_calls += 1
         self._tell_failed(target, attempt, error)
 
@@ -103,18 +124,24 @@ class StageObserver:
         """Nothing came of it, and nothing will: it does not count."""
         self._tell_ended(perf_counter() - begun_s, target, attempt, "given_up")
 
-    def _tell_ended(self, seconds: float, target: Hashable, attempt: int, outcome: str) -> None:
-        if CallEnded in self._audience.wanted:
-            self._audience.tell(CallEnded(self._stage, str(target), attempt, outcome, seconds))
+    def _tell_ended(
+        self,
+        seconds: float,
+        target: Hashable,
+        attempt: int,
+        outcome: str,
+        status: int | None = None,
+    ) -> None:
+        if self._hears(CallEnded):
+            said = str(target), attempt, outcome, seconds, status
+            self._tell(CallEnded(self._stage, *said))
 
     def _tell_failed(self, target: Hashable, attempt: int, error: BaseException) -> None:
-        if CallFailed in self._audience.wanted:
+        if self._hears(CallFailed):
             message = error.message if isinstance(error, RecordError) else described(error)
             status = error.status if isinstance(error, CallError) else None
             said = redact(message[:_SHOWN])
-            self._audience.tell(
-                CallFailed(self._stage, str(target), attempt, _kind(error), said, status)
-            )
+            self._tell(CallFailed(self._stage, str(target), attempt, _kind(error), said, status))
 
     def gathered(self, seconds: float, *, is_failed: bool) -> None:
         """All its sources have answered, who tell of their calls themselves."""
@@ -127,6 +154,8 @@ class StageObserver:
         """There was an answer already."""
         self.counts.cache_hits += 1
         self._looked_up("hit")
+        if (follower := FOLLOWED.get()) is not None:
+            follower.tell(AnswerKept(self._stage))
 
     def missed(self) -> None:
         """There was none, and nobody has asked yet."""
@@ -154,9 +183,9 @@ class StageObserver:
         """
         if for_rate and self._metrics is not None:
             self._metrics.rate_wait_s[label_of(target)].took(seconds)
-        if CallWaited in self._audience.wanted:
+        if self._hears(CallWaited):
             reason = "place" if wait is None else wait.reason
-            self._audience.tell(CallWaited(self._stage, str(target), reason, seconds))
+            self._tell(CallWaited(self._stage, str(target), reason, seconds))
 
     def retried(self, target: Hashable, failure: CallError, pause_s: float) -> None:
         """A call that failed is made again, after a pause."""
@@ -164,8 +193,8 @@ class StageObserver:
         if self._metrics is not None:
             reason = class_of(failure.status) or kind_of(failure.kind)
             self._metrics.retries[label_of(target), reason] += 1
-        if CallRetried in self._audience.wanted:
-            self._audience.tell(CallRetried(self._stage, str(target), _kind(failure), pause_s))
+        if self._hears(CallRetried):
+            self._tell(CallRetried(self._stage, str(target), _kind(failure), pause_s))
 
     def circuit_changed(self, target: Hashable, state: str, reason: str) -> None:
         """The circuit of `target` is open, half-open or closed from now on."""

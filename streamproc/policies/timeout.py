@@ -46,7 +46,7 @@ class Timeout(Struct, frozen=True):
                     raise
                 raise failure from error
             outcome = "not_found" if call.is_negative else "ok"
-            observer.ended(begun_s, call.target, visit.attempts, outcome)
+            observer.ended(begun_s, call.target, visit.attempts, outcome, call.status)
             return value
 
         return attempt

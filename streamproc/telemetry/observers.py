@@ -11,7 +11,8 @@ from typing import Any, Self
 from msgspec import Struct
 
 from streamproc.errors import ConfigError, CreateError, StreamprocError, described
-from streamproc.interfaces import HEARD_BY, Observer, ObserverKind
+from streamproc.interfaces import HEARD_BY, Follow, Observer, ObserverKind
+from streamproc.telemetry.followers import Followers
 
 log = logging.getLogger("streamproc")
 
@@ -26,6 +27,8 @@ class Observers:
         self._hear: dict[type[Struct], dict[str, Hear]] = {}
         self._stack = AsyncExitStack()
         self.wanted: frozenset[type[Struct]] = frozenset()  # see `Audience`
+        self._followers = Followers(self._failed)
+        self.follow: Follow | None = None
 
     def add(self, name: str, recipe: ObserverKind) -> None:
         """One more, or another one of this name, from the next run on."""
@@ -46,7 +49,7 @@ class Observers:
         traceback: TracebackType | None,
     ) -> None:
         self._hear.clear()
-        self.wanted = frozenset()
+        self.wanted, self.follow = frozenset(), None
         try:
             await self._stack.__aexit__(None, None, None)
         except Exception as raised:  # the run is over, and its account stands
@@ -58,11 +61,7 @@ class Observers:
             try:
                 hear(event)
             except Exception as error:
-                log.warning(
-                    "observers.%s failed, and hears no more: %s", name, described(error),
-                    exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
-                )  # fmt: skip
-                self._forget(name)
+                self._failed(name, error)
 
     def join(self, name: str, observer: Observer) -> None:
         """It listens as well, under a name that messages call it by."""
@@ -72,8 +71,19 @@ class Observers:
             if getattr(type(observer), method) is not getattr(Observer, method):
                 self._hear.setdefault(event, {})[name] = getattr(observer, method)
         self.wanted = frozenset(self._hear)
+        if type(observer).follow is not Observer.follow:
+            self._followers.join(name, observer.follow)
+            self.follow = self._followers
+
+    def _failed(self, name: str, error: Exception) -> None:
+        log.warning(
+            "observers.%s failed, and hears no more: %s", name, described(error),
+            exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
+        )  # fmt: skip
+        self._forget(name)
 
     def _forget(self, name: str) -> None:
+        self._followers.leave(name)
         for event in list(self._hear):
             self._hear[event].pop(name, None)
             if not self._hear[event]:

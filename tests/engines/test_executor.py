@@ -40,6 +40,7 @@ class Ears:
     """An audience that wants to hear everything of calls."""
 
     wanted: frozenset[type[Struct]] = frozenset({CallStarted, CallEnded, CallsEnded, CallFailed})
+    follow = None
 
     def __init__(self) -> None:
         self.heard: list[Any] = []

@@ -1,0 +1,64 @@
+"""`--trace`, `[trace]` → the observer that follows records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import structs
+
+from streamproc.assembly.requests import requests_of
+from streamproc.config.settings import Settings, StageSettings, all_sources
+from streamproc.errors import ConfigError
+from streamproc.telemetry.trace import TraceKind
+from streamproc.telemetry.trace_settings import TraceSettings
+
+_SENT_BY = ("", "otlp")
+
+
+def trace_of(settings: Settings) -> TraceKind | None:
+    """None where the variables of OpenTelemetry switch it off. Raises `ConfigError`."""
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if is_disabled or exporter == "none":
+        return None
+    if exporter not in _SENT_BY:
+        raise ConfigError(f"OTEL_TRACES_EXPORTER: there are otlp and none, got {exporter!r}")
+    trace = settings.trace if isinstance(settings.trace, TraceSettings) else TraceSettings()
+    requests: dict[tuple[str, str], dict[str, Any]] = {}
+    for stage in _asking(settings):
+        with suppress(ConfigError):  # it is told where the stage is made
+            target, said = _request(stage)
+            requests.setdefault((stage.name or "", target), said)
+    return TraceKind(
+        run_id=settings.run_id or "",
+        trace_field=trace.trace_field,
+        system="kafka" if getattr(settings.source, "kafka", None) else None,
+        requests=requests,
+        environment={k: v for k, v in os.environ.items() if k.startswith("OTEL_")},
+    )
+
+
+def _asking(settings: Settings) -> Iterator[StageSettings]:
+    """Stages, their sources and fallbacks, as far as they ask over HTTP."""
+    for stage in all_sources(settings.stage):
+        for http in (stage.http, *(each.http for each in stage.fallback or ())):
+            if http is not None:
+                yield structs.replace(stage, http=http)
+
+
+def _request(stage: StageSettings) -> tuple[str, dict[str, Any]]:
+    """Its target, and what can be said of all its requests without a word of a record.
+
+    Without a target of its own, one that a record names is not told.
+    """
+    builder = requests_of(stage, stage.name or "")
+    said: dict[str, Any] = {"http.request.method": builder.method}
+    if (target := builder.url.target) is None:
+        return "", said
+    said |= {"server.address": target.host, "server.port": target.port}
+    template = urlsplit(builder.settings.url.written).path
+    return str(target), said | {"url.scheme": target.scheme, "url.template": template}

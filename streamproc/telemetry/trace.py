@@ -1,0 +1,134 @@
+"""`--trace`: an observer that follows some records and sends what became of them, as spans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import getrandbits
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from msgspec import field
+
+from streamproc.codec import decode
+from streamproc.errors import ConfigError, RecordError
+from streamproc.interfaces import Follower, Observer, ObserverKind
+from streamproc.record import Batch, id_of
+from streamproc.telemetry.export_queue import ExportQueue
+from streamproc.telemetry.sampler import Sampler, trace_id
+from streamproc.telemetry.span import SpanData, TraceData
+from streamproc.telemetry.trace_context import TraceContext
+from streamproc.telemetry.traced_record import TracedRecord
+
+Messaging = Callable[[str, int], dict[str, Any]]
+
+
+class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`requests` are the attributes of calls over HTTP, by stage and target; those of targets that
+    records name have none. `system` is what a topic is of.
+
+    `environment` has the variables of OpenTelemetry.
+    """
+
+    follows: ClassVar[bool] = True
+
+    run_id: str = ""
+    trace_field: str | None = None
+    system: str | None = None
+    requests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def opened(self) -> Observer:
+        """Raises `ConfigError`: without the SDK, or for variables that say what there is not."""
+        try:
+            from streamproc.telemetry.otlp import span_queue
+        except ImportError as error:
+            raise ConfigError(f"{error.name} is missing: pip install 'streamproc[otel]'") from None
+        return Tracer(self, Sampler.of(self.environment), span_queue(self.environment))
+
+
+class Tracer(Observer):
+    """Chooses records, and hands their spans over to `queue`, which is never waited for."""
+
+    wanted = frozenset()
+
+    def __init__(self, kind: TraceKind, sampler: Sampler, queue: ExportQueue[TraceData]) -> None:
+        self._kind = kind
+        self._sampler = sampler
+        self._bound = sampler.bound
+        self._queue = queue
+        self._path = kind.trace_field.split(".") if kind.trace_field else []
+        self._name = self._path[0].encode() if self._path else b""
+
+    async def __aenter__(self) -> Self:
+        self._queue.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self._queue.close)
+
+    def follow(self, batch: Batch, i: int) -> Follower | None:
+        """See `Follow`."""
+        parent = None
+        if self._name or batch.messages is not None:
+            parent = self._parent(batch, i)
+        if parent is not None:
+            if not self._sampler.takes(parent):
+                return None
+            trace, state, span_id = parent.trace_id, parent.state, parent.span_id
+        else:
+            if (low := getrandbits(64)) >= self._bound:
+                return None
+            trace, state, span_id = trace_id(low), "", 0
+        if not batch.lines[i] or not self._queue.has_room():
+            return None
+        record = self._span(batch, i)
+        record.parent_id = span_id
+        return TracedRecord(trace, state, record, self._kind.requests, self._queue.put)
+
+    def _span(self, batch: Batch, i: int) -> SpanData:
+        run_id, cursor = self._kind.run_id, batch.cursor
+        attributes: dict[str, Any] = {"streamproc.record.id": id_of(run_id, cursor, i)}
+        if run_id:
+            attributes["streamproc.run.id"] = run_id
+        if self._kind.system is None:
+            return SpanData("record", 0, attributes=attributes)
+        topic, _, partition = cursor.file.rpartition("/")
+        attributes |= {
+            "messaging.system": self._kind.system,
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": topic,
+            "messaging.destination.partition.id": partition,
+            "messaging.kafka.offset": cursor.line + i,
+        }
+        return SpanData(f"process {topic}", 0, kind="CONSUMER", attributes=attributes)
+
+    def _parent(self, batch: Batch, i: int) -> TraceContext | None:
+        """What the record says, or else the message that it came in."""
+        if self._name and self._name in batch.lines[i]:
+            parent = TraceContext.parse(_value(batch.lines[i], self._path))
+            if parent is not None:
+                return parent
+        message = None if batch.messages is None else batch.messages[i]
+        headers = dict(message.headers() or []) if message is not None else {}
+        return TraceContext.parse(*(_text(headers.get(k)) for k in ("traceparent", "tracestate")))
+
+
+def _value(line: bytes, path: list[str]) -> object:
+    try:
+        value: Any = decode(line)
+    except RecordError:
+        return None  # it will fail, and that is told
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("latin-1")
