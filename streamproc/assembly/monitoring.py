@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from streamproc.assembly.endpoints import Endpoints
+from streamproc.assembly.watching import pushes_metrics
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
 from streamproc.counters import StageMetrics
@@ -24,6 +25,7 @@ from streamproc.version import __version__
 
 if TYPE_CHECKING:
     from streamproc.assembly.readings import Readings
+    from streamproc.telemetry.otlp_metrics import MetricPush
     from streamproc.telemetry.report import Report
     from streamproc.telemetry.vitals import Vitals
 
@@ -54,6 +56,7 @@ class Monitoring:
         self._readings: Readings | None = None
         self._vitals: Vitals | None = None
         self._report: Report | None = None
+        self._push: MetricPush | None = None
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -72,11 +75,18 @@ class Monitoring:
             if isinstance(self._settings.monitor, MonitorSettings):
                 self._open(self._settings.monitor, self._readings, stack)
             stack.callback(self._readings.close)
+            if pushes_metrics(self._settings):
+                from streamproc.assembly.tracing import metric_push
+
+                self._push = metric_push(self._readings.read)
+                self._push.start()
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._stack.close()
+        if self._push is not None:
+            await self._push.close()
 
     def _open(self, settings: MonitorSettings, readings: Readings, stack: ExitStack) -> None:
         from streamproc.assembly.background import Background

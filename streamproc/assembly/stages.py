@@ -19,6 +19,7 @@ from streamproc.assembly.traits import (
     kind_of,
     reshapes,
 )
+from streamproc.assembly.watching import is_watched
 from streamproc.attendance import Attendance, Watch
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.registry import builtin, kind
@@ -52,8 +53,7 @@ class StageBuilder:
         self.notes: list[str] = []
         self.targets: dict[str, Any] = {}
         self._admissions: list[Any] = []
-        is_watched = pipeline.monitor is not None or pipeline.report is not None
-        self.metrics = CallMetrics() if is_watched else None
+        self.metrics = CallMetrics() if is_watched(pipeline) else None
 
     def waits(self) -> list[Wait]:
         """What calls wait for now."""

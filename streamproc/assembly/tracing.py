@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from streamproc.assembly.requests import requests_of
+from streamproc.assembly.watching import is_disabled
 from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.errors import ConfigError
-from streamproc.telemetry.trace import TraceKind
+from streamproc.telemetry.reading import Reading
+from streamproc.telemetry.trace import TraceKind, of_the_extra
 from streamproc.telemetry.trace_settings import TraceSettings
+
+if TYPE_CHECKING:
+    from streamproc.telemetry.otlp_metrics import MetricPush
 
 _SENT_BY = ("", "otlp")
 
@@ -22,8 +27,7 @@ _SENT_BY = ("", "otlp")
 def trace_of(settings: Settings) -> TraceKind | None:
     """None where the variables of OpenTelemetry switch it off. Raises `ConfigError`."""
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
-    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if is_disabled or exporter == "none":
+    if is_disabled() or exporter == "none":
         return None
     if exporter not in _SENT_BY:
         raise ConfigError(f"OTEL_TRACES_EXPORTER: there are otlp and none, got {exporter!r}")
@@ -38,8 +42,19 @@ def trace_of(settings: Settings) -> TraceKind | None:
         trace_field=trace.trace_field,
         system="kafka" if getattr(settings.source, "kafka", None) else None,
         requests=requests,
-        environment={k: v for k, v in os.environ.items() if k.startswith("OTEL_")},
+        environment=_variables(),
     )
+
+
+def metric_push(read: Callable[[], Reading]) -> MetricPush:
+    """What sends them. Raises `ConfigError`."""
+    with of_the_extra():
+        from streamproc.telemetry.otlp_metrics import MetricPush
+    return MetricPush(read, _variables())
+
+
+def _variables() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name.startswith("OTEL_")}
 
 
 def _asking(settings: Settings) -> Iterator[StageSettings]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from random import getrandbits
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -19,8 +20,6 @@ from streamproc.telemetry.sampler import Sampler, trace_id
 from streamproc.telemetry.span import SpanData, TraceData
 from streamproc.telemetry.trace_context import TraceContext
 from streamproc.telemetry.traced_record import TracedRecord
-
-Messaging = Callable[[str, int], dict[str, Any]]
 
 
 class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,10 +39,8 @@ class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def opened(self) -> Observer:
         """Raises `ConfigError`: without the SDK, or for variables that say what there is not."""
-        try:
+        with of_the_extra():
             from streamproc.telemetry.otlp import span_queue
-        except ImportError as error:
-            raise ConfigError(f"{error.name} is missing: pip install 'streamproc[otel]'") from None
         return Tracer(self, Sampler.of(self.environment), span_queue(self.environment))
 
 
@@ -118,6 +115,17 @@ class Tracer(Observer):
         message = None if batch.messages is None else batch.messages[i]
         headers = dict(message.headers() or []) if message is not None else {}
         return TraceContext.parse(*(_text(headers.get(k)) for k in ("traceparent", "tracestate")))
+
+
+@contextmanager
+def of_the_extra() -> Iterator[None]:
+    """What is imported here may not be installed. Raises `ConfigError`."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"trace needs {error.name or 'OpenTelemetry'}: pip install 'streamproc[otel]'"
+        ) from None
 
 
 def _value(line: bytes, path: list[str]) -> object:
