@@ -30,7 +30,7 @@ def trace_of(settings: Settings) -> TraceKind | None:
     if is_disabled() or exporter == "none":
         return None
     if exporter not in _SENT_BY:
-        raise ConfigError(f"OTEL_TRACES_EXPORTER: there are otlp and none, got {exporter!r}")
+        raise ConfigError(f"OTEL_TRACES_EXPORTER: expected otlp or none, got {exporter!r}")
     trace = settings.trace if isinstance(settings.trace, TraceSettings) else TraceSettings()
     requests: dict[tuple[str, str], dict[str, Any]] = {}
     for stage in _asking(settings):

@@ -60,7 +60,8 @@ class StageObserver:
 
     def _hears(self, kind: type[Struct]) -> bool:
         """Whether an observer wants such events, or somebody follows the record."""
-        return kind in self._audience.wanted or FOLLOWED.get() is not None
+        audience = self._audience
+        return kind in audience.wanted or bool(audience.follow and FOLLOWED.get())
 
     def _tell(self, event: Struct) -> None:
         if type(event) in self._audience.wanted:
@@ -85,7 +86,8 @@ class StageObserver:
 
     def started(self, target: Hashable, attempt: int) -> float:
         """An attempt begins; returns when, for `ended` and `failed`."""
-        if self._hears(CallStarted):
+        audience = self._audience  # as `_hears`, without its frame
+        if CallStarted in audience.wanted or (audience.follow and FOLLOWED.get()):
             self._tell(CallStarted(self._stage, str(target), attempt))
         return perf_counter()
 
@@ -132,7 +134,8 @@ class StageObserver:
         outcome: str,
         status: int | None = None,
     ) -> None:
-        if self._hears(CallEnded):
+        audience = self._audience  # as `_hears`, without its frame
+        if CallEnded in audience.wanted or (audience.follow and FOLLOWED.get()):
             said = str(target), attempt, outcome, seconds, status
             self._tell(CallEnded(self._stage, *said))
 

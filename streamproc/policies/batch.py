@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 from msgspec import Meta, Struct, field
 
 from streamproc.errors import RecordError
-from streamproc.interfaces import Inner, Policy, Site, Standing, Visit
+from streamproc.interfaces import FOLLOWED, Follower, Inner, Policy, Site, Standing, Visit
 from streamproc.units import Seconds
 
 
@@ -52,6 +52,15 @@ class Batching(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return _Gathering(self, inner).one
 
 
+class _Waiting(NamedTuple):
+    """A record, and who follows it: the list is a call of the first that somebody follows."""
+
+    call: Any
+    visit: Visit
+    answer: asyncio.Future[Any]
+    follower: Follower | None
+
+
 class _Gathering:
     """The records that wait for their list, which is sent when nobody can join it any more."""
 
@@ -59,14 +68,14 @@ class _Gathering:
         self._size = batch.size
         self._wait_s = batch.wait
         self._inner = inner
-        self._gathered: list[tuple[Any, Visit, asyncio.Future[Any]]] = []
+        self._gathered: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def one(self, call: Any, visit: Visit) -> Any:
         """The record's part of the answer. Raises what the call raised."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
-        self._gathered.append((call, visit, answer))
+        self._gathered.append(_Waiting(call, visit, answer, FOLLOWED.get()))
         if len(self._gathered) >= self._size:
             self._send()
         elif self._timer is None:
@@ -81,22 +90,23 @@ class _Gathering:
             self._timer.cancel()
             self._timer = None
         gathered, self._gathered = self._gathered, []
-        gathered = [each for each in gathered if not each[2].done()]  # some may be cancelled
+        gathered = [each for each in gathered if not each.answer.done()]  # some may be cancelled
         if not gathered:
             return
-        first, visit, _ = gathered[0]
-        many = Many([call for call, _, _ in gathered], first.target, first.is_idempotent)
+        first = gathered[0].call
+        many = Many([each.call for each in gathered], first.target, first.is_idempotent)
 
         async def all_at_once(own: Visit) -> list[Any]:
+            FOLLOWED.set(next((each.follower for each in gathered if each.follower), None))
             try:
                 results: list[Any] = await self._inner(many, own)
             finally:
-                for _, each, _ in gathered:
-                    each.attempts = own.attempts
+                for each in gathered:
+                    each.visit.attempts = own.attempts
             return results
 
-        fork = visit.fork(all_at_once)
-        answers = [answer for _, _, answer in gathered]
+        fork = gathered[0].visit.fork(all_at_once)
+        answers = [each.answer for each in gathered]
 
         def stop_if_unwanted(_: object) -> None:
             if not fork.answer.done() and all(answer.done() for answer in answers):

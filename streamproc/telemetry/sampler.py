@@ -21,7 +21,8 @@ _RATIO_BY = "traceidratio"
 _BASED = "parentbased_"
 _RATIOS = {"always_on": 1.0, "always_off": 0.0, _RATIO_BY: None}
 _NAMES = [*_RATIOS, *(_BASED + name for name in _RATIOS)]
-_LOW_BITS = (1 << 64) - 1
+_LOW_END = 1 << 64  # the lower half of an id decides
+_LOW_BITS = _LOW_END - 1
 
 
 class Sampler(Struct, frozen=True):
@@ -47,21 +48,16 @@ class Sampler(Struct, frozen=True):
             ratio = _ratio(environment.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or "1.0")
         return cls(ratio, asks_parent=name.startswith(_BASED))
 
-    @property
-    def bound(self) -> int:
-        """Traces whose lower 64 bits are below it are taken."""
-        return round(self.ratio * (1 << 64))
-
     def takes(self, parent: TraceContext) -> bool:
         """Whether a record with that parent is traced."""
         if self.asks_parent:
             return parent.is_sampled
-        return parent.trace_id & _LOW_BITS < self.bound
+        return parent.trace_id & _LOW_BITS < self.ratio * _LOW_END
 
 
-def trace_id(low: int) -> int:
-    """A new one with these lower 64 bits. It is not 0, which would be none."""
-    return (getrandbits(64) or 1) << 64 | low
+def trace_id(share: float) -> int:
+    """A new one, which all take that take more than such a share of traces. It is never 0."""
+    return (getrandbits(64) or 1) << 64 | int(share * _LOW_END)
 
 
 def _ratio(text: str) -> float:

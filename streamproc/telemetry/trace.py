@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from random import getrandbits
+from random import random
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -52,7 +52,7 @@ class Tracer(Observer):
     def __init__(self, kind: TraceKind, sampler: Sampler, queue: ExportQueue[TraceData]) -> None:
         self._kind = kind
         self._sampler = sampler
-        self._bound = sampler.bound
+        self._ratio = sampler.ratio
         self._queue = queue
         self._path = kind.trace_field.split(".") if kind.trace_field else []
         self._name = self._path[0].encode() if self._path else b""
@@ -71,22 +71,19 @@ class Tracer(Observer):
 
     def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
-        parent = None
-        if self._name or batch.messages is not None:
-            parent = self._parent(batch, i)
-        if parent is not None:
-            if not self._sampler.takes(parent):
+        is_asked = self._name or batch.messages is not None
+        parent = self._parent(batch, i) if is_asked else None
+        if parent is None:
+            if (share := random()) >= self._ratio:
                 return None
-            trace, state, span_id = parent.trace_id, parent.state, parent.span_id
-        else:
-            if (low := getrandbits(64)) >= self._bound:
-                return None
-            trace, state, span_id = trace_id(low), "", 0
+            parent = TraceContext(trace_id(share), 0, is_sampled=True)
+        elif not self._sampler.takes(parent):
+            return None
         if not batch.lines[i] or not self._queue.has_room():
             return None
         record = self._span(batch, i)
-        record.parent_id = span_id
-        return TracedRecord(trace, state, record, self._kind.requests, self._queue.put)
+        record.parent_id = parent.span_id
+        return TracedRecord(parent, record, self._kind.requests, self._queue.put)
 
     def _span(self, batch: Batch, i: int) -> SpanData:
         run_id, cursor = self._kind.run_id, batch.cursor

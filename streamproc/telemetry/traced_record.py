@@ -22,7 +22,7 @@ from streamproc.interfaces import (
 )
 from streamproc.record import BLANK, OK, Note
 from streamproc.telemetry.span import SpanData, SpanEvent, TraceData, now_ns
-from streamproc.telemetry.trace_context import headers_of
+from streamproc.telemetry.trace_context import TraceContext, headers_of
 
 _MOST_SPANS = 128  # of a record, which may be refused for hours; as many events of a span
 _GOOD = ("ok", "not_found")
@@ -34,17 +34,16 @@ Requests = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 class TracedRecord:
-    """See `Follower`. `requests` are those of `TraceKind`."""
+    """See `Follower`. It belongs to the trace of `parent`; `requests` are those of `TraceKind`."""
 
     def __init__(
         self,
-        trace_id: int,
-        state: str,
+        parent: TraceContext,
         record: SpanData,
         requests: Requests,
         hand_over: Callable[[TraceData], None],
     ) -> None:
-        self._trace = TraceData(trace_id, state, [record])
+        self._trace = TraceData(parent.trace_id, parent.state, [record])
         self._record = record
         self._requests = requests
         self._hand_over = hand_over
@@ -118,16 +117,14 @@ class TracedRecord:
         _ATTEMPT.set(attempt)
 
     def _ended(self, event: CallEnded) -> None:
+        if (attempt := _ATTEMPT.get()) is not None:
+            _ATTEMPT.set(None)
+            attempt.ended_ns = now_ns()
+            if event.status is not None:
+                attempt.attributes["http.response.status_code"] = event.status
+            if event.outcome not in _GOOD:
+                attempt.fail(str(event.status or event.outcome))
         self._took(event.stage, event.seconds)
-        attempt = _ATTEMPT.get()
-        if attempt is None:
-            return
-        _ATTEMPT.set(None)
-        attempt.ended_ns = now_ns()
-        if event.status is not None:
-            attempt.attributes["http.response.status_code"] = event.status
-        if event.outcome not in _GOOD:
-            attempt.fail(str(event.status or event.outcome))
 
     def _took(self, name: str, seconds: float) -> SpanData:
         """The span of a stage, which goes on until now, and was `seconds` ago."""

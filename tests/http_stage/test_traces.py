@@ -123,6 +123,7 @@ def test_a_list_is_sent_under_one_trace(trace: Trace, receiver: Receiver) -> Non
     assert len(receiver.traces) == 3
     (call,) = [each for each in receiver.spans if each.kind == CLIENT]
     assert call.name == "POST /bulk"
+    assert receiver.traces["<stdin>:1"][-1] == call
 
 
 def test_an_answer_that_was_kept_is_no_call(trace: Trace, receiver: Receiver) -> None:

@@ -129,7 +129,7 @@ def test_a_message_has_a_parent_and_the_span_says_where_it_was() -> None:
 def test_blank_lines_are_no_records() -> None:
     queue = Queue()
     assert traced(batch_of(b"", b"{}"), queue, Sampler(1.0)) == [1]
-    record = TracedRecord(1, "", SpanData("record", 0), {}, queue.put)
+    record = TracedRecord(TraceContext(1, 0, True), SpanData("record", 0), {}, queue.put)
     record.end(BLANK_NOTE)
     assert len(queue.traces) == 1
 
@@ -141,7 +141,7 @@ def test_nothing_is_made_for_records_that_find_no_room() -> None:
 
 def test_waits_are_events_of_the_stage_which_began_before_them() -> None:
     queue = Queue()
-    record = TracedRecord(TRACE, "a=b", SpanData("record", 0), {}, queue.put)
+    record = TracedRecord(TraceContext(TRACE, 0, True, "a=b"), SpanData("record", 0), {}, queue.put)
     record.begin()
     record.tell(CallWaited("s", "t", "rate_limited", 0.5))
     record.tell(CallStarted("s", "t", 1))
@@ -160,7 +160,7 @@ def test_waits_are_events_of_the_stage_which_began_before_them() -> None:
 
 def test_a_record_that_is_refused_for_hours_has_a_bounded_trace() -> None:
     queue = Queue()
-    record = TracedRecord(1, "", SpanData("record", 0), {}, queue.put)
+    record = TracedRecord(TraceContext(1, 0, True), SpanData("record", 0), {}, queue.put)
     for attempt in range(1, 1000):
         record.tell(CallWaited("s", "t", "retry_after", 0.0))
         record.tell(CallStarted("s", "t", attempt))
@@ -180,7 +180,7 @@ def sent(settings: HttpSettings, attempts: int) -> list[bytes]:
             return Response(200, [], b"{}")
 
     async def main() -> None:
-        record = TracedRecord(TRACE, "", SpanData("record", 0), {}, Queue().put)
+        record = TracedRecord(TraceContext(TRACE, 0, True), SpanData("record", 0), {}, Queue().put)
         FOLLOWED.set(record)
         builder = RequestBuilder(settings, "s")
         client: Any = Client()
@@ -223,7 +223,7 @@ def opened(**variables: str) -> Any:
     [
         ("OTEL_TRACES_SAMPLER", "always-on", "no sampler always-on, did you mean always_on?"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf is all that is spoken"),
-        ("OTEL_TRACES_EXPORTER", "zipkin", "there are otlp and none"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "expected otlp or none"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "expected a number from 1 on, got 'many'"),
     ],
 )
