@@ -27,7 +27,12 @@ def main(path: str) -> None:
     """Print the pins of the dependencies, and what the tests themselves need."""
     project = tomllib.loads(Path(path).read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for requirement in (*project["dependencies"], *extras["encodings"], *extras["kafka"]):
+    for requirement in (
+        *project["dependencies"],
+        *extras["encodings"],
+        *extras["kafka"],
+        *extras["otel"],
+    ):
         print(pinned(requirement))
     for requirement in extras["dev"]:
         if requirement.startswith(("pytest", "hypothesis")):

@@ -1,8 +1,8 @@
-"""All who follow records, as one. Who fails follows no more, and the record knows nothing of it."""
+"""Those who follow records, as one. Who fails follows no more, and no record knows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -10,66 +10,100 @@ from msgspec import Struct
 from streamproc.interfaces import Follow, Follower
 from streamproc.record import Batch, Note
 
-Fail = Callable[[str, Exception], None]
-"""Who failed, and of what."""
 
+class GuardedFollow:
+    """As `follow`, and nothing is raised: `fail` hears what was, once."""
 
-class Followers:
-    """Asks each of those who `join` under a name; `fail` hears of one that raised."""
-
-    def __init__(self, fail: Fail) -> None:
+    def __init__(self, follow: Follow, fail: Callable[[Exception], None]) -> None:
+        self._follow = follow
         self._fail = fail
-        self._follows: dict[str, Follow] = {}
-
-    def join(self, name: str, follow: Follow) -> None:
-        """One more."""
-        self._follows[name] = follow
-
-    def leave(self, name: str) -> None:
-        """It follows no more records; those that it does it hears of to their end."""
-        self._follows.pop(name, None)
+        self.is_over = False
 
     def __call__(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
-        found: dict[str, Follower] | None = None
-        for name, follow in self._follows.items():
+        try:
+            follower = self._follow(batch, i)
+        except Exception as error:
+            self.failed(error)
+            return None
+        return None if follower is None else _Guarded(follower, self)
+
+    def failed(self, error: Exception) -> None:
+        """It raised that."""
+        if not self.is_over:
+            self.stop()
+            self._fail(error)
+
+    def stop(self) -> None:
+        """It follows nobody from now on."""
+        self.is_over = True
+        self._follow = _nobody
+
+
+def _nobody(batch: Batch, i: int) -> None:
+    """See `Follow`."""
+
+
+def together(follows: Sequence[Follow]) -> Follow | None:
+    """All of them, as one: there is one most of the time."""
+    if len(follows) < 2:
+        return next(iter(follows), None)
+
+    def ask(batch: Batch, i: int) -> Follower | None:
+        found = [each for follow in follows if (each := follow(batch, i)) is not None]
+        return _Together(found) if found else None
+
+    return ask
+
+
+class _Guarded:
+    """See `Follower`. Of one who has failed nothing is asked."""
+
+    def __init__(self, follower: Follower, guard: GuardedFollow) -> None:
+        self._follower = follower
+        self._guard = guard
+
+    @property
+    def headers(self) -> bytes:
+        said: bytes | None = self._try(lambda follower: follower.headers)
+        return said or b""
+
+    def begin(self) -> None:
+        self._try(lambda follower: follower.begin())
+
+    def tell(self, event: Struct) -> None:
+        self._try(lambda follower: follower.tell(event))
+
+    def end(self, note: Note | None) -> None:
+        self._try(lambda follower: follower.end(note))
+
+    def _try(self, call: Callable[[Follower], Any]) -> Any:
+        if not self._guard.is_over:
             try:
-                follower = follow(batch, i)
+                return call(self._follower)
             except Exception as error:
-                self._fail(name, error)
-                break  # it has left: the others follow the next one again
-            if follower is not None:
-                found = found or {}
-                found[name] = follower
-        return None if found is None else _Together(found, self._fail)
+                self._guard.failed(error)
+        return None
 
 
 class _Together:
     """Those who follow one record. See `Follower`."""
 
-    def __init__(self, followers: dict[str, Follower], fail: Fail) -> None:
+    def __init__(self, followers: list[Follower]) -> None:
         self._followers = followers
-        self._fail = fail
 
     @property
     def headers(self) -> bytes:
-        return b"".join(self._each(lambda follower: follower.headers))
+        return b"".join(follower.headers for follower in self._followers)
 
     def begin(self) -> None:
-        self._each(lambda follower: follower.begin())
+        for follower in self._followers:
+            follower.begin()
 
     def tell(self, event: Struct) -> None:
-        self._each(lambda follower: follower.tell(event))
+        for follower in self._followers:
+            follower.tell(event)
 
     def end(self, note: Note | None) -> None:
-        self._each(lambda follower: follower.end(note))
-
-    def _each(self, call: Callable[[Follower], Any]) -> list[Any]:
-        answers = []
-        for name, follower in list(self._followers.items()):
-            try:
-                answers.append(call(follower))
-            except Exception as error:
-                del self._followers[name]
-                self._fail(name, error)
-        return answers
+        for follower in self._followers:
+            follower.end(note)

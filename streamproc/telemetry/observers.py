@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from streamproc.errors import ConfigError, CreateError, StreamprocError, described
 from streamproc.interfaces import HEARD_BY, Follow, Observer, ObserverKind
-from streamproc.telemetry.followers import Followers
+from streamproc.telemetry.followers import GuardedFollow, together
 
 log = logging.getLogger("streamproc")
 
@@ -27,7 +28,7 @@ class Observers:
         self._hear: dict[type[Struct], dict[str, Hear]] = {}
         self._stack = AsyncExitStack()
         self.wanted: frozenset[type[Struct]] = frozenset()  # see `Audience`
-        self._followers = Followers(self._failed)
+        self._follows: dict[str, GuardedFollow] = {}
         self.follow: Follow | None = None
 
     def add(self, name: str, recipe: ObserverKind) -> None:
@@ -49,6 +50,7 @@ class Observers:
         traceback: TracebackType | None,
     ) -> None:
         self._hear.clear()
+        self._follows.clear()
         self.wanted, self.follow = frozenset(), None
         try:
             await self._stack.__aexit__(None, None, None)
@@ -72,8 +74,8 @@ class Observers:
                 self._hear.setdefault(event, {})[name] = getattr(observer, method)
         self.wanted = frozenset(self._hear)
         if type(observer).follow is not Observer.follow:
-            self._followers.join(name, observer.follow)
-            self.follow = self._followers
+            self._follows[name] = GuardedFollow(observer.follow, partial(self._failed, name))
+            self.follow = together(list(self._follows.values()))
 
     def _failed(self, name: str, error: Exception) -> None:
         log.warning(
@@ -83,7 +85,8 @@ class Observers:
         self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._followers.leave(name)
+        if name in self._follows:
+            self._follows[name].stop()
         for event in list(self._hear):
             self._hear[event].pop(name, None)
             if not self._hear[event]:

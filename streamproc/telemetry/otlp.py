@@ -66,9 +66,16 @@ def made_for(signal: str, environment: Mapping[str, str], make: Callable[[], T])
 def resource() -> Resource:
     """What sends: as `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` call it, if they do."""
     found = Resource.create()
-    if not str(found.attributes.get(_NAME, _UNNAMED)).startswith(_UNNAMED):
-        return found
-    return found.merge(Resource({_NAME: "streamproc", "service.version": __version__}))
+    if str(found.attributes.get(_NAME, _UNNAMED)).startswith(_UNNAMED):
+        found = found.merge(Resource({_NAME: "streamproc", "service.version": __version__}))
+    return _OneResource(found.attributes, found.schema_url)
+
+
+class _OneResource(Resource):
+    """The same one in each span, and looked up for each: the SDK writes JSON to hash it."""
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def number_in(environment: Mapping[str, str], name: str, default: int) -> int:
