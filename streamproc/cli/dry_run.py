@@ -15,7 +15,7 @@ from streamproc.assembly.endpoints import selection_of, source_of, source_scope
 from streamproc.cli.leave import note
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
-from streamproc.record import WHITESPACE, Failed
+from streamproc.record import WHITESPACE, Failed, id_of
 from streamproc.shown import counted, one_line
 from streamproc.sinks.recipes import Stdout
 from streamproc.trials.preview import Preview, PreviewLine
@@ -59,10 +59,10 @@ def _to_look_at(settings: Settings) -> Settings:
 async def _show(settings: Settings, inputs: Sequence[str], preview: Preview) -> int:
     effects: dict[str, Counter[str]] = {}
     records = 0
-    async for place, line, failed in _records(settings, inputs):
+    async for place, record_id, line, failed in _records(settings, inputs):
         records += 1
         click.echo(f"{one_line(place)}: {one_line(line.decode('utf-8', 'replace'), _SHOWN_RECORD)}")
-        lines = preview.of(line) if failed is None else [PreviewLine.of_failure(failed)]
+        lines = preview.of(line, record_id) if failed is None else [PreviewLine.of_failure(failed)]
         for stage, said, effect, details in lines:
             click.echo(f"  {stage}: {one_line(said, _SHOWN)}")
             for detail in details:
@@ -79,8 +79,8 @@ async def _show(settings: Settings, inputs: Sequence[str], preview: Preview) -> 
 
 async def _records(
     settings: Settings, inputs: Sequence[str]
-) -> AsyncIterator[tuple[str, bytes, Failed | None]]:
-    """The records that are chosen: where each of them stands, and why it is none."""
+) -> AsyncIterator[tuple[str, str, bytes, Failed | None]]:
+    """The records that are chosen: where each of them stands, its id, and why it is none."""
     selection = selection_of(settings)
     assert selection is not None
     scope = source_scope(settings, Stdout())
@@ -91,4 +91,5 @@ async def _records(
             lines = batch.lines if failed is None else [b"-"]
             for i, is_passed in enumerate(selection.passed(lines)):
                 if not is_passed and lines[i].strip(WHITESPACE):
-                    yield f"{file}, line {first + i}", batch.lines[i], failed
+                    record_id = id_of(settings.run_id or "", batch.cursor, i)
+                    yield f"{file}, line {first + i}", record_id, batch.lines[i], failed

@@ -21,13 +21,14 @@ class NotKnownError(Exception):
 
 
 class Known:
-    """`fields` are what is known of a record, and theirs who made it to change.
+    """`fields` are what is known of the record `record_id`, and theirs who made it to change.
 
     Under the paths that were `concealed` the results of calls would stand; with `is_open` any
     member may be added, too.
     """
 
-    def __init__(self, fields: dict[str, Any], *, is_open: bool = False) -> None:
+    def __init__(self, record_id: str, fields: dict[str, Any], *, is_open: bool = False) -> None:
+        self.record_id = record_id
         self.fields = fields
         self.is_open = is_open
         self._concealed: set[Path] = set()

@@ -17,6 +17,7 @@ from streamproc.codec import decode
 from streamproc.config.registry import builtin
 from streamproc.config.settings import Settings, StageSettings
 from streamproc.enrichers.conditions import condition, expression
+from streamproc.enrichers.http_request import ID_HEADER, header
 from streamproc.enrichers.http_shown import asked, sent
 from streamproc.errors import ConfigError, RecordError, described
 from streamproc.http.template import MissingFieldError
@@ -68,7 +69,7 @@ class Preview:
         if problems:
             raise ConfigError(*problems)
 
-    def of(self, line: bytes) -> list[PreviewLine]:
+    def of(self, line: bytes, record_id: str) -> list[PreviewLine]:
         """What would become of the record `line`."""
         lines: list[PreviewLine] = []
         try:
@@ -78,7 +79,7 @@ class Preview:
         if "_error" in fields and self._incoming_errors != "process":
             how = "passes untouched" if self._incoming_errors == "pass" else "may be redone"
             return [PreviewLine("decode", f"{how}, for it has an _error (--incoming-errors)")]
-        self._walk(0, Known(fields), lines)
+        self._walk(0, Known(record_id, fields), lines)
         return lines
 
     def _walk(self, first: int, known: Known, lines: list[PreviewLine]) -> None:
@@ -180,12 +181,12 @@ def _selected(text: str) -> Step:
             found = _found(search, known)
         except NotKnownError as unknown:
             say(f"becomes {text}, and {unknown} is not known yet")
-            return [Known({}, is_open=True)]
+            return [Known(known.record_id, {}, is_open=True)]
         say(f"becomes {text}")
         made = found if isinstance(found, list) else [] if found is None else [found]
         if wrong := [each for each in made if not isinstance(each, dict)]:
             raise RecordError("exception", f"returned {wrong[0]!r:.100}, expected an object")
-        return [Known(dict(each)) for each in made]
+        return [Known(known.record_id, dict(each)) for each in made]
 
     return take
 
@@ -227,6 +228,8 @@ def _requested(settings: StageSettings) -> Step:
             say(said, "called")
         else:
             assert call is not None
+            if settings.request_id:
+                call.headers += header(ID_HEADER, known.record_id)
             request = builder.bulk([call]) if is_bulk else call
             details = list(map(named, sent(request)))
             say(named(asked(request)), "called", details)
@@ -252,7 +255,7 @@ def _called(settings: StageSettings) -> Step:
     def take(known: Known, say: Say) -> Sequence[Known]:
         say(f"{called}, Python that is not called here", "called")
         if replaces:
-            return [Known({}, is_open=True)]
+            return [Known(known.record_id, {}, is_open=True)]
         known.conceal(path)
         return [known]
 

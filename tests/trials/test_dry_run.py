@@ -21,6 +21,7 @@ http.url = "{url}/companies/{{contact.email.domain}}"
 http.auth = {{ bearer = "${{API_KEY}}" }}
 http.headers = {{ X-Token = "abc", Idempotency-Key = "{{id}}" }}
 cache = {{ ttl = "1h", path = "cache.db" }}
+request_id = true
 
 [[stage]]
 name = "score"
@@ -71,7 +72,7 @@ def dry(run: Any, *arguments: str, lines: bytes, **options: Any) -> tuple[int, s
 def test_it_shows_what_would_be_called(run: Any, pipeline: Path, listener: socket.socket) -> None:
     """Requests as they would be sent, secrets masked; what only an answer tells is named."""
     line = b'{"id":7,"n":1.50,"name":"Ada","email":"ada@example.com"}\n'
-    code, out = dry(run, "-c", "p.toml", lines=line)
+    code, out = dry(run, "-c", "p.toml", "--run-id", "job.7", lines=line)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert out.splitlines() == [
         '<stdin>, line 1: {"id":7,"n":1.50,"name":"Ada","email":"ada@example.com"}',
@@ -81,6 +82,7 @@ def test_it_shows_what_would_be_called(run: Any, pipeline: Path, listener: socke
         "      Accept: application/json",
         "      Authorization: Bearer ***",
         "      Idempotency-Key: 7",
+        "      X-Request-Id: job.7:<stdin>:1",
         "  score: only when company.size > `10`, and company is not known yet:",
         f"  score: POST {url}/score/{{company.id}}?token=***&q=a%20Ada",
         "      Accept: application/json",
