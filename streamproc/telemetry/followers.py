@@ -12,7 +12,7 @@ from streamproc.record import Batch, Note
 
 
 class GuardedFollow:
-    """As `follow`, and nothing is raised: `fail` hears what was, once."""
+    """As `follow`, and nothing is raised: `fail` hears what was, once. Then `is_over`."""
 
     def __init__(self, follow: Follow, fail: Callable[[Exception], None]) -> None:
         self._follow = follow
@@ -21,6 +21,8 @@ class GuardedFollow:
 
     def __call__(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
+        if self.is_over:
+            return None
         try:
             follower = self._follow(batch, i)
         except Exception as error:
@@ -30,18 +32,8 @@ class GuardedFollow:
 
     def failed(self, error: Exception) -> None:
         """It raised that."""
-        if not self.is_over:
-            self.stop()
-            self._fail(error)
-
-    def stop(self) -> None:
-        """It follows nobody from now on."""
         self.is_over = True
-        self._follow = _nobody
-
-
-def _nobody(batch: Batch, i: int) -> None:
-    """See `Follow`."""
+        self._fail(error)
 
 
 def together(follows: Sequence[Follow]) -> Follow | None:

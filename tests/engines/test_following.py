@@ -57,8 +57,10 @@ class Diary(Observer):
         self.is_clumsy = is_clumsy
         self.open: list[Notes] = []
         self.done: dict[int, tuple[list[str], str]] = {}
+        self.asked = 0
 
     def follow(self, batch: Batch, i: int) -> Notes | None:
+        self.asked += 1
         line = batch.cursor.line + i
         return None if line % 3 != 1 else Notes(self, line)
 
@@ -107,4 +109,5 @@ def test_who_fails_follows_no_more_and_others_do(caplog: pytest.LogCaptureFixtur
     assert out == followed({}, awaited)
     assert len(diary.done) == 67
     assert len(clumsy.done) == 0
+    assert 0 < clumsy.asked < diary.asked == 200
     assert caplog.text.count("observers.clumsy failed, and hears no more") == 1

@@ -113,8 +113,10 @@ def test_such_a_share_is_traced_and_by_the_ids_of_the_traces() -> None:
 def test_a_message_has_a_parent_and_the_span_says_where_it_was() -> None:
     batch = batch_of(b"{}", b"{}", b"{}")
     headers = [("traceparent", PARENT.encode()), ("tracestate", b"a=b"), ("other", None)]
-    batch.messages = [SimpleNamespace(headers=lambda each=each: each) for each in (headers, None)]
-    batch.messages.append(None)
+    unsampled = [("traceparent", PARENT.encode()[:-1] + b"0")]
+    batch.messages = [
+        SimpleNamespace(headers=lambda each=each: each) for each in (headers, unsampled, None)
+    ]
     queue = Queue()
     assert traced(batch, queue, Sampler(0.0), run_id="r", system="kafka") == [0]
     (trace,) = queue.traces
