@@ -12,12 +12,12 @@ import struct
 from array import array
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import cast
+from typing import NamedTuple, cast
 
 from streamproc.record import Batch, Cursor, Note
 
 _HEADER = struct.Struct("<BI")
-_WORK = struct.Struct("<QQQIH")  # number, line, offset, part, length of the file's name
+_WORK = struct.Struct("<QQQIHI")  # number, line, offset, part, lengths of file's name and headers
 _RUN = struct.Struct("<QIII")  # number, first line, count, length of the notes
 _BUFFER_BYTES = 512 * 1024
 _UNSENT_BYTES = 2 << 20  # beyond it `on_full` hears that the other end does not keep up
@@ -158,21 +158,43 @@ def _unpack_lines(body: memoryview, at: int) -> list[bytes]:
     return lines
 
 
-def pack_work(number: int, batch: Batch, start: int, stop: int) -> tuple[bytes, ...]:
-    """The lines `start` to `stop` of `batch`. What they are called in messages goes along."""
+class WorkMessage(NamedTuple):
+    """What of a message goes along with its line, as the message itself would say it."""
+
+    pairs: list[tuple[str, bytes | None]] | None
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """Its headers."""
+        return self.pairs
+
+
+def pack_work(
+    number: int, batch: Batch, start: int, stop: int, *, with_headers: bool = False
+) -> tuple[bytes, ...]:
+    """The lines `start` to `stop` of `batch`. What they are called in messages goes along.
+
+    `with_headers`: those of the messages that they came in, too.
+    """
     file, line, offset, part = batch.cursor
-    name = file.encode("utf-8", "surrogateescape")
-    head = _WORK.pack(number, line + start, offset, part, len(name))
-    return head, name, *_pack_lines(batch.lines[start:stop], is_plain=batch.messages is None)
+    name, headers = file.encode("utf-8", "surrogateescape"), b""
+    if with_headers and batch.messages is not None:
+        given = batch.messages[start:stop]
+        headers = pickle.dumps([None if each is None else each.headers() for each in given])
+    head = _WORK.pack(number, line + start, offset, part, len(name), len(headers))
+    lines = _pack_lines(batch.lines[start:stop], is_plain=batch.messages is None)
+    return head, name, headers, *lines
 
 
 def unpack_work(body: memoryview) -> WorkBatch:
     """The other way."""
-    number, line, offset, part, length = _WORK.unpack_from(body)
-    begin = _WORK.size + length
-    file = bytes(body[_WORK.size : begin]).decode("utf-8", "surrogateescape")
+    number, line, offset, part, length, of_headers = _WORK.unpack_from(body)
+    end = _WORK.size + length
+    begin = end + of_headers
+    file = bytes(body[_WORK.size : end]).decode("utf-8", "surrogateescape")
     piece = WorkBatch(number, Cursor(file, line, offset, part), _unpack_lines(body, begin))
     piece.is_plain = body[begin : begin + 1] == _JOINED
+    if of_headers:
+        piece.messages = list(map(WorkMessage, pickle.loads(body[end:begin])))
     return piece
 
 

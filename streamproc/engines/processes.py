@@ -238,7 +238,7 @@ class ProcessEngine:
     async def _start(self, place: int) -> None:
         worker = WorkerProcess(place, self._framed, self._died)
         self._workers.append(worker)
-        await worker.start(self._pool.setup(place))
+        await worker.start(self._pool)
 
     async def _watch(self) -> None:
         """Kill workers of which nothing comes: a plain `def` cannot be cancelled."""

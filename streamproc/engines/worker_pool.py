@@ -109,6 +109,7 @@ class WorkerProcess:
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._next = 0
+        self._sends_headers = False  # of messages, to who follows records there
         self.place = place  # among the workers
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
@@ -129,8 +130,9 @@ class WorkerProcess:
         self.waits: list[Wait] = []
         self.allowances: list[Allowance] = []
 
-    async def start(self, setup: bytes) -> None:
+    async def start(self, pool: WorkerPool) -> None:
         """A fresh interpreter: nothing of this loop and its threads goes along."""
+        self._sends_headers = pool.audience.follow is not None
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
         command = [sys.executable, *_flags(), "-c", _PROGRAM, str(fd), _ROOT]
@@ -142,7 +144,7 @@ class WorkerProcess:
         ours.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: self._wire, sock=ours)
         self.heard_s = time.monotonic()
-        self._wire.send(Kind.SETUP, setup)
+        self._wire.send(Kind.SETUP, pool.setup(self.place))
 
     @property
     def is_alone(self) -> bool:
@@ -156,7 +158,10 @@ class WorkerProcess:
         self.wants = False
         self._next += 1 << 32  # as the numbers of batches: plus a line it is the age of a record
         self.spans[self._next] = span
-        self._wire.send(Kind.WORK, *pack_work(self._next, span.batch, span.start, span.stop))
+        work = pack_work(
+            self._next, span.batch, span.start, span.stop, with_headers=self._sends_headers
+        )
+        self._wire.send(Kind.WORK, *work)
 
     def take_results(self, kind: Kind, body: memoryview, finished: Finished) -> WorkItem | None:
         """What RUN or SCATTERED says is finished; returns the span if all of it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from streamproc.assembly.tracing import trace_of
 from streamproc.assembly.watching import pushes_metrics
 from streamproc.attendance import Watch
 from streamproc.config.load import resolve
+from streamproc.engines.framing import pack_work, unpack_work
 from streamproc.enrichers.http import HttpEnricher
 from streamproc.enrichers.http_request import RequestBuilder
 from streamproc.enrichers.http_settings import HttpSettings
@@ -110,15 +112,37 @@ def test_such_a_share_is_traced_and_by_the_ids_of_the_traces() -> None:
     assert max(each & ((1 << 64) - 1) for each in ids) < 1 << 62
 
 
-def test_a_message_has_a_parent_and_the_span_says_where_it_was() -> None:
+class Message:
+    """As Kafka's client has them: the length is that of the value, which may be empty."""
+
+    def __init__(self, *headers: tuple[str, bytes | None]) -> None:
+        self._headers = list(headers) or None
+
+    def __len__(self) -> int:
+        return 0
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self._headers
+
+
+def in_worker(batch: Batch) -> Batch:
+    """As it comes to a worker of a run in which somebody follows records."""
+    return unpack_work(memoryview(b"".join(pack_work(1, batch, 0, 3, with_headers=True))))
+
+
+@pytest.mark.parametrize("where", [lambda batch: batch, in_worker])
+def test_a_message_has_a_parent_and_the_span_says_where_it_was(
+    where: Callable[[Batch], Batch],
+) -> None:
     batch = batch_of(b"{}", b"{}", b"{}")
-    headers = [("traceparent", PARENT.encode()), ("tracestate", b"a=b"), ("other", None)]
-    unsampled = [("traceparent", PARENT.encode()[:-1] + b"0")]
+    parent = ("traceparent", PARENT.encode())
     batch.messages = [
-        SimpleNamespace(headers=lambda each=each: each) for each in (headers, unsampled, None)
+        Message(parent, ("tracestate", b"a=b"), ("other", None)),
+        Message(("traceparent", PARENT.encode()[:-1] + b"0")),
+        Message(),
     ]
     queue = Queue()
-    assert traced(batch, queue, Sampler(0.0), run_id="r", system="kafka") == [0]
+    assert traced(where(batch), queue, Sampler(0.0), run_id="r", system="kafka") == [0]
     (trace,) = queue.traces
     assert (trace.trace_id, trace.spans[0].parent_id, trace.state) == (TRACE, SPAN, "a=b")
     assert (trace.spans[0].name, trace.spans[0].kind) == ("process leads", "CONSUMER")
