@@ -118,6 +118,8 @@ def test_foreign_packages_stay_in_their_rooms(path: Path) -> None:
     of_monitor = ("telemetry/monitor.py", "telemetry/events.py")
     assert "aiohttp" not in found or inside(path, *of_aiohttp, *of_monitor)
     assert "prometheus_client" not in found or inside(path, "telemetry/metrics.py")
+    of_traces = ("telemetry/otlp.py", "telemetry/otlp_metrics.py")
+    assert "opentelemetry" not in found or inside(path, *of_traces)
     assert "httptools" not in found or inside(path, "http")
     assert "click" not in found or inside(path, "cli")
     assert "uvloop" not in found or inside(path, "cli/launch.py")

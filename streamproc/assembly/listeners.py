@@ -57,5 +57,5 @@ def _recipes(settings: Settings, *, with_trace: bool) -> dict[str, ObserverKind]
         from streamproc.assembly.tracing import trace_of
 
         if (trace := trace_of(settings)) is not None:
-            found["trace"] = trace
+            found["(trace)"] = trace
     return found
