@@ -9,19 +9,19 @@ as confluent_kafka keeps the state of one such call only (`CallState_end` in its
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from streamproc.kafka import client, positions
 from streamproc.kafka.exactly_once import Membership, membership_of
 from streamproc.kafka.settings import KafkaSourceSettings
+from streamproc.kafka.static_name import StaticName
 
 Place = tuple[str, int]  # topic and partition
 
 _REVOKE_S = 20.0  # what records in flight get when their partition moves, at most
 _MOST_OF_POLL = 0.5  # of `max.poll.interval.ms`: who takes all of it is no member any more
 _POLL_MS = 300_000  # librdkafka's default of it
-_AGAIN_S = 0.1
 _LOOK_S = 1.0
 _TIMEOUT_S = 10.0
 _STABLE_S = 3.0  # until an open transaction ends: it may be our own, which ends in this thread
@@ -54,6 +54,9 @@ class Host(Protocol):
     def wait_for_job(self, seconds: float) -> None:
         """Do one, if one comes."""
 
+    def patiently(self, attempt: Callable[[], None]) -> bool:
+        """Until it is done: brokers may just be away. False if the run ends, or joins again."""
+
 
 class Assignment:
     """The partitions that are ours now, each with the number of its lane: see `exactly_once`."""
@@ -64,6 +67,7 @@ class Assignment:
         self._kafka = client.load()
         poll_s = client.number(settings.properties, "max.poll.interval.ms", _POLL_MS) / 1000
         self._revoke_s = min(_REVOKE_S, poll_s * _MOST_OF_POLL)
+        self._name = StaticName(settings.heartbeat_s, _LOOK_S)
         self._next = 0
         self._held: set[Place] = set()
         # held, or given back as soon as what is in flight is done
@@ -87,17 +91,8 @@ class Assignment:
 
     def count_if_due(self) -> None:
         """Topics grow; whoever gets an assignment may be told so by that. Not in a callback."""
-        while self._is_count_due and not self._host.is_closing:
-            try:
-                self._count_again()
-            except self._kafka.KafkaException as raised:  # the broker may just be away
-                if not self._host.is_passing(raised.args[0]):
-                    self._host.fail(raised.args[0])
-                    return
-                client.log.debug("kafka: %s", raised.args[0].str())
-                self._host.wait_for_job(_AGAIN_S)
-            else:
-                self._is_count_due = False
+        if self._is_count_due and self._host.patiently(self._count_again):
+            self._is_count_due = False
 
     def _count_again(self) -> None:
         for topic in self._settings.topics:
@@ -113,9 +108,9 @@ class Assignment:
         if self._settings.group is not None:
             consumer.subscribe(
                 list(self._settings.topics),
-                on_assign=lambda _, which: self._on_assign(which),
-                on_revoke=lambda _, which: self._on_revoke(which, is_lost=False),
-                on_lost=lambda _, which: self._on_revoke(which, is_lost=True),
+                on_assign=self._of_this_one(self._on_assign),
+                on_revoke=self._of_this_one(lambda which: self._on_revoke(which, is_lost=False)),
+                on_lost=self._of_this_one(lambda which: self._on_revoke(which, is_lost=True)),
             )
             return
         whole = [
@@ -124,12 +119,33 @@ class Assignment:
             for partition in partitions
         ]
         try:
-            ends = self._ends(whole)
+            ends = positions.ends(consumer, whole)
             consumer.assign(positions.placed(consumer, self._settings.from_, whole))
         except self._kafka.KafkaException as error:
             name = f"kafka://{self._settings.brokers}"
             raise client.map_error(error.args[0], name) from None
         self._take(ends)
+
+    def _of_this_one(self, react: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
+        """Called back for a consumer: one that is being replaced has nothing to say."""
+
+        def called_back(consumer: Any, partitions: list[Any]) -> None:
+            if consumer is self._host.consumer:
+                react(partitions)
+
+        return called_back
+
+    def has_twin(self) -> bool:
+        """Told that our name is somebody else's: whether it is. Else join again."""
+        metadata = self._host.consumer.consumer_group_metadata()
+        return self._name.has_twin(membership_of(metadata).member, time.monotonic())
+
+    def join_again(self) -> None:
+        """With a new consumer, which holds nothing."""
+        self._lose(list(self._owned))
+        self._lost.clear()
+        self._membership = None
+        self.begin()
 
     @property
     def numbers(self) -> set[int]:
@@ -179,14 +195,9 @@ class Assignment:
             return
         self._looked_s = now
         if self._settings.group is not None:
-            self.look()
-        lag, consumer = 0, self._host.consumer
-        for place in self._held:
-            partition = self._kafka.TopicPartition(*place)
-            _, high = consumer.get_watermark_offsets(partition, cached=True)
-            [position] = consumer.position([partition])
-            lag += max(0, high - position.offset) if position.offset >= 0 else 0
-        self.lag = lag
+            self._name.looked(membership_of(self.look()).member)
+        held = [self._kafka.TopicPartition(*place) for place in self._held]
+        self.lag = positions.lag(self._host.consumer, held)
 
     def is_group_at_end(self) -> bool:
         """Whether others have done all there is; False also when nobody answers."""
@@ -205,13 +216,6 @@ class Assignment:
             return False
         return True
 
-    def _ends(self, partitions: list[Any]) -> list[tuple[str, int, int]]:
-        ends = []
-        for each in partitions:
-            _, end = self._host.consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
-            ends.append((each.topic, each.partition, end))
-        return ends
-
     def _take(self, ends: list[tuple[str, int, int]]) -> None:
         lanes = []
         for topic, partition, end in ends:
@@ -225,32 +229,28 @@ class Assignment:
     # Called back
 
     def _on_assign(self, partitions: list[Any]) -> None:
-        consumer = self._host.consumer
         self._is_count_due = True
-        self.look()
-        while not self._host.is_closing:  # the broker may just be away
-            try:
-                # what was lost without a word, and is ours in this generation again
-                lost = set(self._lost)
-                again = [self._kafka.TopicPartition(*place) for place in lost]
-                new = [*partitions, *again]
-                committed = consumer.committed(new, timeout=_STABLE_S)
-                placed = positions.placed(consumer, self._settings.from_, new, committed)
-                ends = self._ends(new)
-                if again:
-                    consumer.incremental_unassign(again)
-                consumer.incremental_assign(placed)
-                if new:  # librdkafka keeps the pause of an earlier assignment
-                    consumer.resume(new)
-                self._lost -= lost
-                self._take(ends)
-                return
-            except self._kafka.KafkaException as raised:
-                if not self._host.is_passing(raised.args[0]):
-                    self._host.fail(raised.args[0])
-                    return
-                client.log.debug("kafka: %s", raised.args[0].str())
-                self._host.wait_for_job(_AGAIN_S)
+        member = membership_of(self.look()).member
+
+        def assign() -> None:
+            consumer = self._host.consumer
+            # what was lost without a word, and is ours in this generation again
+            lost = set(self._lost)
+            again = [self._kafka.TopicPartition(*place) for place in lost]
+            new = [*partitions, *again]
+            committed = consumer.committed(new, timeout=_STABLE_S)
+            placed = positions.placed(consumer, self._settings.from_, new, committed)
+            ends = positions.ends(consumer, new)
+            if again:
+                consumer.incremental_unassign(again)
+            consumer.incremental_assign(placed)
+            if new:  # librdkafka keeps the pause of an earlier assignment
+                consumer.resume(new)
+            self._lost -= lost
+            self._take(ends)
+
+        if self._host.patiently(assign):
+            self._name.taken_in(member)
 
     def _on_revoke(self, partitions: list[Any], *, is_lost: bool) -> None:
         places = [(each.topic, each.partition) for each in partitions]

@@ -18,6 +18,7 @@ from streamproc.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from streamproc.kafka.codes import is_fence, is_refusal
 from streamproc.kafka.settings import is_secret
 from streamproc.secrets import hide
 
@@ -49,14 +50,6 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",  # as in Java; librdkafka's own is CRC32
     "allow.auto.create.topics": False,
 }
-REFUSALS = (
-    "_AUTHENTICATION",
-    "SASL_AUTHENTICATION_FAILED",
-    "TOPIC_AUTHORIZATION_FAILED",
-    "GROUP_AUTHORIZATION_FAILED",
-    "CLUSTER_AUTHORIZATION_FAILED",
-    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
-)
 _ASK_S, _ANSWER_S = 1.0, 1.0
 _FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
 _PAUSE_S = 0.1
@@ -206,8 +199,7 @@ def map_error(
     from confluent_kafka import KafkaError as Code
 
     code = error.code()
-    is_fenced = code == Code._FATAL and "fenced" in error.str()
-    if is_fenced or code in (Code.FENCED_INSTANCE_ID, Code._FENCED):
+    if is_fence(error):
         whose = f"the name {instance}" if instance else "our name"
         return FencedError(f"{what}: another instance has taken over {whose}: {error.str()}")
     if is_refusal(error):
@@ -222,13 +214,6 @@ def map_error(
             "them, or let all have partition.assignment.strategy=cooperative-sticky"
         )
     return UnavailableError(f"{what}: {error.str()}")
-
-
-def is_refusal(error: KafkaError) -> bool:
-    """Whether it is for want of the right credentials, or of a right."""
-    from confluent_kafka import KafkaError as Code
-
-    return error.code() in {getattr(Code, each) for each in REFUSALS}
 
 
 def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
-from streamproc.kafka import client
+from streamproc.kafka import client, codes
 from streamproc.kafka.assignment import Place
 from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
@@ -155,7 +155,7 @@ class OffsetCommitter:
                             return
                         except kafka.KafkaException as raised:
                             reason = raised.args[0].str()
-                            if client.is_refusal(raised.args[0]):
+                            if codes.is_refusal(raised.args[0]):
                                 break
                     # the thread hears of the other one, or joins the group's next generation
                     await asyncio.sleep(_AGAIN_S)

@@ -36,7 +36,7 @@ from collections import deque
 from enum import Enum
 from typing import Any, NamedTuple
 
-from streamproc.kafka import client
+from streamproc.kafka import client, codes
 
 FENCES, FENCES_S = 3, 300.0  # so often in that time it may have been the transaction's timeout
 _MAGIC = b"CGMDv2:"
@@ -91,12 +91,10 @@ _ASKING = (
     KafkaCall.ABORT,
     KafkaCall.COMMITTED,
 )
-_AWAY = ("_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_WAIT_COORD")
-_MOVED = ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR")
 
 # The first row that fits counts.
 TABLE = (
-    Row(_ALL, client.REFUSALS, "we may not do this, or are not who we say", Then.STOP),
+    Row(_ALL, codes.REFUSALS, "we may not do this, or are not who we say", Then.STOP),
     Row(
         (KafkaCall.PRODUCE, KafkaCall.REPORT),
         ("MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG"),
@@ -123,8 +121,8 @@ TABLE = (
         Then.REPLACE,
     ),
     Row(_ASKING, (), "no answer in time", Then.AGAIN, "retriable"),
-    Row(_ASKING, _AWAY, "no broker answers", Then.AGAIN),
-    Row(_ASKING, _MOVED, "the coordinator is starting, or moved", Then.AGAIN),
+    Row(_ASKING, codes.AWAY, "no broker answers", Then.AGAIN),
+    Row(_ASKING, codes.COORDINATOR_MOVED, "the coordinator is starting, or moved", Then.AGAIN),
     Row(
         (KafkaCall.OFFSETS,),
         ("UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "FENCED_INSTANCE_ID", "STALE_MEMBER_EPOCH"),
@@ -142,14 +140,13 @@ TABLE = (
 def row_of(call: KafkaCall, error: Any) -> Row:
     """What `error`, librdkafka's, means after `call`."""
     kinds = {"fatal": error.fatal, "abort": error.txn_requires_abort, "retriable": error.retriable}
-    code = client.load().KafkaError
     for row in TABLE:
         if call not in row.calls:
             continue
         if row.kind:
             if kinds[row.kind]():
                 return row
-        elif not row.codes or error.code() in {getattr(code, each, None) for each in row.codes}:
+        elif not row.codes or codes.is_one_of(error, row.codes):
             return row
     raise AssertionError(f"{call} has no last row")
 
@@ -175,8 +172,7 @@ class SilentCallError(FailedCallError):
 
 def is_silence(error: Any) -> bool:
     """Whether it is no answer of a broker's."""
-    code = client.load().KafkaError
-    return error.code() in {getattr(code, each, None) for each in _AWAY}
+    return codes.is_one_of(error, codes.AWAY)
 
 
 def is_purged(error: Any) -> bool:

@@ -54,6 +54,25 @@ def after_gap(consumer: Any, message: Any, *, stops: bool) -> None:
     consumer.incremental_assign([TopicPartition(topic, partition, low)])
 
 
+def ends(consumer: Any, partitions: list[Any]) -> list[tuple[str, int, int]]:
+    """Topic, partition, and the offset that is its end now."""
+    found = []
+    for each in partitions:
+        _, end = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
+        found.append((each.topic, each.partition, end))
+    return found
+
+
+def lag(consumer: Any, partitions: list[Any]) -> int:
+    """Messages that are there and not fetched, as far as it is known without asking."""
+    count = 0
+    for each in partitions:
+        _, high = consumer.get_watermark_offsets(each, cached=True)
+        [position] = consumer.position([each])
+        count += max(0, high - position.offset) if position.offset >= 0 else 0
+    return count
+
+
 def _first(begin: str, at_time: int | None) -> int | None:
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 

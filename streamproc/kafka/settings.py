@@ -31,6 +31,7 @@ from streamproc.units import Seconds
 
 _LAST = re.compile(r"-\d+")
 _ZONE = re.compile(r" (?=\d\d:\d\d$)")
+_HEARTBEAT_MS = 3000  # librdkafka's default
 _SECRET = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config")
 
 
@@ -71,6 +72,13 @@ class KafkaSourceSettings(
             f"from is {begin!r}: expected committed, beginning, end, -N, or a time with its "
             "offset such as 2024-01-31T09:00:00Z"
         )
+
+    @property
+    def heartbeat_s(self) -> float:
+        """So often the group hears of us, and we of it."""
+        from streamproc.kafka.client import number
+
+        return number(self.properties, "heartbeat.interval.ms", _HEARTBEAT_MS) / 1000
 
     @property
     def remembers(self) -> bool:

@@ -24,7 +24,6 @@ MOST_READY = 10_000  # messages that are fetched and not admitted yet
 _MOST_OF_LANE = 2_000  # the same for one partition, while the others go on
 _PATIENCE_S = 0.5
 _LEAVE_S = 10.0
-_HEARTBEAT_MS = 3000  # librdkafka's default
 
 
 class LaneControl(Protocol):
@@ -116,12 +115,6 @@ class KafkaSource:
     def is_leaving(self) -> bool:
         """Whether a partition waits for what was begun of it to be written."""
         return bool(self._leaving)
-
-    @property
-    def heartbeat_s(self) -> float:
-        """So often the group hears of us, and we of it."""
-        ms = client.number(self.settings.properties, "heartbeat.interval.ms", _HEARTBEAT_MS)
-        return ms / 1000
 
     def count_partitions(self, topic: str) -> int:
         """Of an input topic."""

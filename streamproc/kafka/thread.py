@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
-from streamproc.kafka import client, positions
+from streamproc.kafka import client, codes, positions
 from streamproc.kafka.assignment import Assignment, Place
 from streamproc.kafka.jobs import Jobs
 from streamproc.kafka.settings import KafkaSourceSettings
@@ -21,6 +22,7 @@ from streamproc.kafka.settings import KafkaSourceSettings
 MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
 _IDLE_S = 0.02
+_AGAIN_S = 0.1
 
 
 class Listener(Protocol):
@@ -69,15 +71,22 @@ class KafkaThread(threading.Thread):
         self._failure: StreamprocError | None = None
         self._full_since: float | None = None
         self.broker_monitor = client.broker_monitor(settings.brokers)
-        code = self._kafka.KafkaError
-        self._passing = {code._TRANSPORT, code._ALL_BROKERS_DOWN, code._TIMED_OUT, code._RESOLVE}
+        self._passing: tuple[str, ...] = (
+            *codes.AWAY,
+            *codes.COORDINATOR_MOVED,
+            *codes.LEADER_MOVED,
+        )
         if settings.group is None:  # librdkafka looks for its coordinator even so
-            self._passing.add(code.GROUP_AUTHORIZATION_FAILED)
+            self._passing += ("GROUP_AUTHORIZATION_FAILED",)
         self.committed: dict[Place, int] = {}  # what the broker has confirmed
         self.is_committing = False  # and has said nothing yet
-        config = config | {"on_commit": self._on_commit}
-        self.consumer = client.create_client(self._kafka.Consumer, settings.brokers, config)
+        self._config = config | {"on_commit": self._on_commit}
+        self.consumer = self._new_consumer()
         self.assignment = Assignment(self, settings)
+
+    def _new_consumer(self) -> Any:
+        kind, brokers = self._kafka.Consumer, self._settings.brokers
+        return client.create_client(kind, brokers, self._config)
 
     def close(self) -> None:
         """End; the group hears of it."""
@@ -159,24 +168,52 @@ class KafkaThread(threading.Thread):
             elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
                 ends.append((message.topic(), message.partition(), message.offset()))
             elif error.code() == self._kafka.KafkaError._AUTO_OFFSET_RESET:
-                stops = self._settings.on_gap == "stop"
-                try:
-                    positions.after_gap(self.consumer, message, stops=stops)
-                except StreamprocError as gap:  # not raised: the run commits, we leave the group
-                    self._post(self._listener.failed, gap)
-                except self._kafka.KafkaException as raised:
-                    self.fail(raised.args[0])
+                self.patiently(partial(self._after_gap, message))
             elif self.is_passing(error):
                 client.log.debug("kafka: %s", error.str())
+            elif codes.is_fence(error) and not self.assignment.has_twin():
+                self._join_again()
+                return
             else:
                 self.fail(error)
                 return
         if good or ends:
             self._post(self._listener.received, good, ends)
 
+    def _after_gap(self, message: Any) -> None:
+        try:
+            positions.after_gap(self.consumer, message, stops=self._settings.on_gap == "stop")
+        except StreamprocError as gap:  # not raised: the run commits, we leave the group
+            self._post(self._listener.failed, gap)
+
+    def _join_again(self) -> None:
+        """By another consumer: one that was fenced is of no use any more."""
+        client.log.debug("kafka: %s was fenced: joining again", self._settings.instance)
+        fenced, self.consumer = self.consumer, self._new_consumer()
+        fenced.close()
+        self.assignment.join_again()
+
+    def patiently(self, attempt: Callable[[], None]) -> bool:
+        """See `Host`."""
+        while not self.is_closing:
+            try:
+                attempt()
+            except self._kafka.KafkaException as raised:
+                error = raised.args[0]
+                if codes.is_one_of(error, ("_FATAL",)):
+                    return False  # the next poll says of what kind
+                if not self.is_passing(error):
+                    self.fail(error)
+                    return False
+                client.log.debug("kafka: %s", error.str())
+                self._jobs.wait(_AGAIN_S)
+            else:
+                return True
+        return False
+
     def is_passing(self, error: Any) -> bool:
-        """Whether it goes when the broker is back."""
-        return error.retriable() or (not error.fatal() and error.code() in self._passing)
+        """Whether it goes when the broker is back, or another one leads."""
+        return error.retriable() or (not error.fatal() and codes.is_one_of(error, self._passing))
 
     def commit(self, places: Mapping[int, Any], *, asynchronous: bool) -> None:
         """By lane, of those that are ours still. Called in this thread."""

@@ -227,7 +227,7 @@ class TransactionalSink(KafkaSink):
                 again = UnavailableError(f"{self.name}: fenced again and again: {failed}")
                 raise again if instance is None else self._as_ours(failed.error)
             if instance is not None:  # our consumer is told if it has no such name any more
-                await asyncio.sleep(self._source.heartbeat_s * _HEARTBEATS)
+                await asyncio.sleep(self._source.settings.heartbeat_s * _HEARTBEATS)
         self.producer = self._new_producer()
         await self._begin_with(self.producer)
 

@@ -16,13 +16,14 @@ from scripted import (
     IN,
     OUT,
     PARTITIONS,
+    ScriptedConsumer,
     ScriptedJobs,
     ScriptedProducer,
     ScriptedThread,
     World,
 )
 
-from streamproc.errors import StreamprocError
+from streamproc.errors import FencedError, StreamprocError
 from streamproc.kafka import calls, client, reports, transactions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
@@ -231,6 +232,15 @@ class Member:
                 p: at for p, at in self.consumer.positions.items() if p not in gone
             }
         await self.join([p for p in partitions if p not in self.consumer.positions])
+
+    def echo(self) -> None:
+        """The group has let us in twice, and we listen to the one that is fenced by that."""
+        if self.assignment.has_twin():
+            self.failed = self.failed or FencedError("twin")
+            return
+        self.thread.consumer = self.consumer = ScriptedConsumer(self.world)
+        self.silent.clear()
+        self.assignment.join_again()
 
     def fence(self) -> None:
         """The transaction took too long for the broker."""

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -235,6 +235,9 @@ class ScriptedConsumer:
         finally:
             self.is_called_back = False
 
+    def subscribe(self, topics: list[str], **_: Any) -> None:
+        """What it leads to is up to the test."""
+
     def consumer_group_metadata(self) -> bytes:
         return metadata_of(self.member, self.generation)
 
@@ -328,6 +331,12 @@ class ScriptedThread(ScriptedJobs):
 
     def wait_for_job(self, seconds: float) -> None:
         return
+
+    def patiently(self, attempt: Callable[[], None]) -> bool:
+        while True:
+            with suppress(KafkaException):
+                attempt()
+                return True
 
     def fail(self, error: Any) -> None:
         raise AssertionError(error)

@@ -96,12 +96,24 @@ async def slept(it: Member) -> None:
     await it.join(ALL)
 
 
-STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept)
+async def echoed(it: Member) -> None:
+    """Brokers were silent for longer than a session, and then read all that we had asked."""
+    it.evict()
+    it.world.others_work(1, 2)
+    it.consumer.member = b""
+    it.echo()
+    await it.join(ALL)
+
+
+STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept, echoed)
 
 
 @pytest.mark.parametrize(
     ("step", "instance"),
-    [*((step, None) for step in STEPS), *((step, "named") for step in (fenced, evicted, slept))],
+    [
+        *((step, None) for step in STEPS),
+        *((step, "named") for step in (fenced, evicted, slept, echoed)),
+    ],
 )
 def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | None) -> None:
     """What stops, stops; everything else ends with each record once and in order."""
