@@ -9,15 +9,14 @@ as confluent_kafka keeps the state of one such call only (`CallState_end` in its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from streamproc.kafka import client, positions
 from streamproc.kafka.exactly_once import Membership, membership_of
+from streamproc.kafka.host import Host, Place
 from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.static_name import StaticName
-
-Place = tuple[str, int]  # topic and partition
 
 _REVOKE_S = 20.0  # what records in flight get when their partition moves, at most
 _MOST_OF_POLL = 0.5  # of `max.poll.interval.ms`: who takes all of it is no member any more
@@ -25,37 +24,6 @@ _POLL_MS = 300_000  # librdkafka's default of it
 _LOOK_S = 1.0
 _TIMEOUT_S = 10.0
 _STABLE_S = 3.0  # until an open transaction ends: it may be our own, which ends in this thread
-
-
-class Host(Protocol):
-    """The thread."""
-
-    consumer: Any
-    is_closing: bool
-
-    def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
-        """Topic, partition, the offset that is its end now, and the number of the lane."""
-
-    def tell_leaving(self, partitions: list[Place]) -> None:
-        """Nothing more will come of them, and nothing more shall be begun."""
-
-    def drain(self, partitions: list[Place]) -> Any:
-        """A `concurrent.futures.Future` that is done when they may go."""
-
-    def tell_gone(self, partitions: list[Place]) -> None:
-        """They are somebody else's."""
-
-    def is_passing(self, error: Any) -> bool:
-        """Whether it goes when the broker is back."""
-
-    def fail(self, error: Any) -> None:
-        """It is over."""
-
-    def wait_for_job(self, seconds: float) -> None:
-        """Do one, if one comes."""
-
-    def patiently(self, attempt: Callable[[], None]) -> bool:
-        """Until it is done: brokers may just be away. False if the run ends, or joins again."""
 
 
 class Assignment:
@@ -79,6 +47,7 @@ class Assignment:
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
         self.lag: int | None = None  # messages that are there and not fetched
         self.has_begun = False
+        self.is_adrift = False  # what the group gave us could not be taken
         self._is_count_due = False
         self._has_taken = False
 
@@ -91,7 +60,7 @@ class Assignment:
 
     def count_if_due(self) -> None:
         """Topics grow; whoever gets an assignment may be told so by that. Not in a callback."""
-        if self._is_count_due and self._host.patiently(self._count_again):
+        if self._is_count_due and self._host.patiently(self._count_again, _TIMEOUT_S):
             self._is_count_due = False
 
     def _count_again(self) -> None:
@@ -113,18 +82,24 @@ class Assignment:
                 on_lost=self._of_this_one(lambda which: self._on_revoke(which, is_lost=True)),
             )
             return
-        whole = [
-            self._kafka.TopicPartition(topic, partition)
-            for topic, partitions in self.partitions.items()
-            for partition in partitions
-        ]
         try:
-            ends = positions.ends(consumer, whole)
-            consumer.assign(positions.placed(consumer, self._settings.from_, whole))
+            ends = positions.ends(consumer, self._whole())
+            self._assign_whole()
         except self._kafka.KafkaException as error:
             name = f"kafka://{self._settings.brokers}"
             raise client.map_error(error.args[0], name) from None
         self._take(ends)
+
+    def _assign_whole(self, known: Sequence[Any] = ()) -> None:
+        consumer, begin = self._host.consumer, self._settings.from_
+        consumer.assign(positions.placed(consumer, begin, self._whole(), known))
+
+    def _whole(self) -> list[Any]:
+        return [
+            self._kafka.TopicPartition(topic, partition)
+            for topic, partitions in self.partitions.items()
+            for partition in partitions
+        ]
 
     def _of_this_one(self, react: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
         """Called back for a consumer: one that is being replaced has nothing to say."""
@@ -140,8 +115,14 @@ class Assignment:
         metadata = self._host.consumer.consumer_group_metadata()
         return self._name.has_twin(membership_of(metadata).member, time.monotonic())
 
-    def join_again(self) -> None:
-        """With a new consumer, which holds nothing."""
+    def begin_again(self, replaced: Any) -> None:
+        """With a new consumer, which holds nothing. A group gives out its partitions anew."""
+        self.is_adrift = False
+        if self._settings.group is None:
+            self._paused.clear()
+            known = replaced.position(self._whole())
+            self._host.patiently(lambda: self._assign_whole(known))
+            return
         self._lose(list(self._owned))
         self._lost.clear()
         self._membership = None
@@ -203,10 +184,9 @@ class Assignment:
         """Whether others have done all there is; False also when nobody answers."""
         if self._settings.group is None or not self._has_taken or self._is_count_due:
             return False
-        consumer, kind = self._host.consumer, self._kafka.TopicPartition
-        places = [kind(topic, each) for topic, all_ in self.partitions.items() for each in all_]
+        consumer = self._host.consumer
         try:
-            for each in consumer.committed(places, timeout=_TIMEOUT_S):
+            for each in consumer.committed(self._whole(), timeout=_TIMEOUT_S):
                 low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
                 if high > low and each.offset < high:
                     return False
@@ -249,8 +229,10 @@ class Assignment:
             self._lost -= lost
             self._take(ends)
 
-        if self._host.patiently(assign):
+        if self._host.patiently(assign, self._revoke_s):
             self._name.taken_in(member)
+        else:
+            self.is_adrift = True
 
     def _on_revoke(self, partitions: list[Any], *, is_lost: bool) -> None:
         places = [(each.topic, each.partition) for each in partitions]

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from streamproc.kafka import client
-from streamproc.kafka.assignment import Place
 from streamproc.kafka.exactly_once import (
     FailedCallError,
     KafkaCall,
@@ -21,6 +20,7 @@ from streamproc.kafka.exactly_once import (
     Then,
     is_silence,
 )
+from streamproc.kafka.host import Place
 from streamproc.kafka.jobs import JobThread
 from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.thread import KafkaThread

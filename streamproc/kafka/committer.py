@@ -11,7 +11,7 @@ from typing import Any
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
 from streamproc.kafka import client, codes
-from streamproc.kafka.assignment import Place
+from streamproc.kafka.host import Place
 from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
 

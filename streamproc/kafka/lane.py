@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from streamproc.kafka.assignment import Place
+from streamproc.kafka.host import Place
 from streamproc.kafka.outgoing import Spans
 from streamproc.record import Batch, Failed
 

@@ -7,6 +7,7 @@ while a rebalance waits for the loop to drain, jobs are done as well.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,9 @@ from typing import Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, codes, positions
-from streamproc.kafka.assignment import Assignment, Place
+from streamproc.kafka.assignment import Assignment
+from streamproc.kafka.hearing import Hearing
+from streamproc.kafka.host import Place
 from streamproc.kafka.jobs import Jobs
 from streamproc.kafka.settings import KafkaSourceSettings
 
@@ -82,6 +85,7 @@ class KafkaThread(threading.Thread):
         self.is_committing = False  # and has said nothing yet
         self._config = config | {"on_commit": self._on_commit}
         self.consumer = self._new_consumer()
+        self._hearing = Hearing(self._new_consumer, settings.topics[0])
         self.assignment = Assignment(self, settings)
 
     def _new_consumer(self) -> Any:
@@ -136,10 +140,15 @@ class KafkaThread(threading.Thread):
         self._full_since = None
         self.assignment.look_around()
         self.assignment.pause_only(set(self._listener.full_partitions()))
+        is_adrift = self.assignment.is_adrift
         first = self.consumer.poll(_IDLE_S)
         self.assignment.count_if_due()
         if first is not None:
             self._deliver([first, *self.consumer.consume(MOST_MESSAGES, 0)])
+        elif is_adrift:  # and not fenced: that would have been said
+            self._begin_again(self._new_consumer())
+        elif (better := self._hearing.better_one(self.consumer)) is not None:
+            self._begin_again(better)
 
     def _hold(self) -> None:
         """Not to call `consume` is the backpressure; a pause throws away what was fetched."""
@@ -159,6 +168,7 @@ class KafkaThread(threading.Thread):
         self._jobs.wait(seconds)
 
     def _deliver(self, messages: list[Any]) -> None:
+        self._hearing.heard()
         good = []
         ends: list[tuple[str, int, int]] = []
         for message in messages:
@@ -172,7 +182,7 @@ class KafkaThread(threading.Thread):
             elif self.is_passing(error):
                 client.log.debug("kafka: %s", error.str())
             elif codes.is_fence(error) and not self.assignment.has_twin():
-                self._join_again()
+                self._begin_again(self._new_consumer())
                 return
             else:
                 self.fail(error)
@@ -186,16 +196,17 @@ class KafkaThread(threading.Thread):
         except StreamprocError as gap:  # not raised: the run commits, we leave the group
             self._post(self._listener.failed, gap)
 
-    def _join_again(self) -> None:
-        """By another consumer: one that was fenced is of no use any more."""
-        client.log.debug("kafka: %s was fenced: joining again", self._settings.instance)
-        fenced, self.consumer = self.consumer, self._new_consumer()
-        fenced.close()
-        self.assignment.join_again()
+    def _begin_again(self, better: Any) -> None:
+        """With another consumer: ours was fenced, or hears nothing, and is of no use any more."""
+        client.log.debug("kafka: another consumer takes over")
+        replaced, self.consumer = self.consumer, better
+        self.assignment.begin_again(replaced)
+        replaced.close()
 
-    def patiently(self, attempt: Callable[[], None]) -> bool:
+    def patiently(self, attempt: Callable[[], None], longest_s: float = math.inf) -> bool:
         """See `Host`."""
-        while not self.is_closing:
+        end_s = time.monotonic() + longest_s
+        while not self.is_closing and time.monotonic() < end_s:
             try:
                 attempt()
             except self._kafka.KafkaException as raised:

@@ -238,9 +238,10 @@ class Member:
         if self.assignment.has_twin():
             self.failed = self.failed or FencedError("twin")
             return
+        replaced = self.consumer
         self.thread.consumer = self.consumer = ScriptedConsumer(self.world)
         self.silent.clear()
-        self.assignment.join_again()
+        self.assignment.begin_again(replaced)
 
     def fence(self) -> None:
         """The transaction took too long for the broker."""

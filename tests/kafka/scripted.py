@@ -332,7 +332,7 @@ class ScriptedThread(ScriptedJobs):
     def wait_for_job(self, seconds: float) -> None:
         return
 
-    def patiently(self, attempt: Callable[[], None]) -> bool:
+    def patiently(self, attempt: Callable[[], None], _: float) -> bool:
         while True:
             with suppress(KafkaException):
                 attempt()

@@ -132,7 +132,7 @@ def test_a_rebalance_with_records_in_flight(copy: Copy, folder: Path, start: Any
 
 def test_a_twin_takes_over(copy: Copy, start: Any) -> None:
     """Two of one name: the older one ends and says which name, the younger goes on."""
-    named = copy.arguments(source="&instance=twin")
+    named = copy.arguments(source="&instance=twin&heartbeat.interval.ms=300")
     older = start(*named)
     copy.wait_for(bool)
     younger = start(*named)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from broker import PATIENCE_S
 from confluent_kafka import KafkaError, KafkaException
 
 from streamproc.errors import StreamprocError, UnauthorizedError
@@ -18,7 +19,7 @@ SETTINGS = KafkaSourceSettings(brokers="127.0.0.1:1", topics=("in",), group="g")
 NOBODY_ANSWERS = KafkaError._TIMED_OUT
 
 
-def asked(code: int) -> tuple[bool, int, list[StreamprocError]]:
+def asked(code: int, longest_s: float = PATIENCE_S) -> tuple[bool, int, list[StreamprocError]]:
     """An attempt fails so, the next one does not: whether it is done, attempts, what is said."""
     said: list[StreamprocError] = []
     attempts: list[int] = []
@@ -31,7 +32,7 @@ def asked(code: int) -> tuple[bool, int, list[StreamprocError]]:
     async def main() -> bool:
         listener: Any = SimpleNamespace(failed=said.append)
         thread = KafkaThread(SETTINGS, listener, {"group.id": "g"})
-        is_done = thread.patiently(attempt)
+        is_done = thread.patiently(attempt, longest_s)
         await asyncio.sleep(0)
         thread.consumer.close()
         return is_done
@@ -52,6 +53,11 @@ def asked(code: int) -> tuple[bool, int, list[StreamprocError]]:
 def test_brokers_that_have_just_begun_are_asked_again(code: int) -> None:
     """Right after an outage they do not know yet who leads and who coordinates."""
     assert asked(code) == (True, 2, [])
+
+
+def test_it_is_given_up_after_a_while() -> None:
+    """In a callback that must return: the run goes on."""
+    assert asked(NOBODY_ANSWERS, 0.0) == (False, 0, [])
 
 
 def test_what_does_not_pass_ends_the_run() -> None:

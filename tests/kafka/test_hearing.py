@@ -1,0 +1,102 @@
+"""A consumer that hears nothing any more, though brokers are there: another one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from broker import PATIENCE_S, Broker
+from confluent_kafka import KafkaError, KafkaException
+
+from streamproc.kafka import hearing
+from streamproc.kafka.settings import KafkaSourceSettings
+from streamproc.kafka.source import KafkaSource
+
+pytestmark = pytest.mark.mock_will_do
+
+
+class Deaf:
+    """As librdkafka's when it has forgotten all brokers (its issue 5301)."""
+
+    def __init__(self, consumer: Any) -> None:
+        self.consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.consumer, name)
+
+    def poll(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def list_topics(self, *_: Any, **__: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+async def received(source: KafkaSource, count: int) -> list[int]:
+    """The offsets of so many."""
+    found: list[int] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found) < count:
+            batch, _ = await source.receive() or (None, None)
+            assert batch is not None
+            found += [batch.cursor.offset + i for i in range(len(batch))]
+    return found
+
+
+@pytest.mark.parametrize("group", ["readers", None])
+def test_another_consumer_goes_on(
+    broker: Broker,
+    topic: Callable[..., str],
+    produce: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    group: str | None,
+) -> None:
+    """Where it was; in a group from what is committed, which is nothing here."""
+    monkeypatch.setattr(hearing, "_SILENCE_S", 0.2)
+    name = topic(1)
+    produce(name, [b"{}"] * 5)
+    settings = KafkaSourceSettings(
+        brokers=broker.bootstrap, topics=(name,), group=group and name, from_="beginning"
+    )
+
+    async def main() -> list[int]:
+        async with KafkaSource(settings) as source:
+            assert await received(source, 5) == [0, 1, 2, 3, 4]
+            thread: Any = source.thread
+
+            def deafen() -> None:
+                thread.consumer = Deaf(thread.consumer)
+
+            await thread.submit(deafen)
+            await asyncio.to_thread(produce, name, [b"{}"] * 5)
+            return await received(source, 5 if group is None else 10)
+
+    first = 5 if group is None else 0
+    assert asyncio.run(main()) == list(range(first, 10))
+
+
+def test_brokers_that_are_away_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is answered: that is no fault of the consumer."""
+    monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
+    made: list[Deaf] = []
+
+    class Other(Deaf):
+        def __init__(self) -> None:
+            made.append(self)
+
+        def close(self) -> None:
+            made.remove(self)
+
+    it = hearing.Hearing(Other, "in")
+    assert it.better_one(Deaf(None)) is None
+    assert made == []
+
+
+def test_a_topic_in_which_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is answered is kept, however long it has been silent."""
+    monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
+    it = hearing.Hearing(lambda: pytest.fail("no other one is needed"), "in")
+    assert it.better_one(SimpleNamespace(list_topics=lambda *_, **__: None)) is None
