@@ -113,7 +113,7 @@ class Round:
         elif kind < 0.06:
             line = b'{"n":%d,"pad":"%s"}' % (n, b"x" * dice.randrange(2_000, self.longest))
         elif kind < 0.065:
-            line = b"\xff\xfe" + b"y" * dice.randrange(3_000)
+            line = b"\xff\xfa" + b"y" * dice.randrange(3_000)  # no mark of UTF-16, which is refused
         elif kind < 0.08:
             line = b'{"n":%d,"_error":{"stage":"a"}}' % n
         elif kind < 0.09:
