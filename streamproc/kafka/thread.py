@@ -78,6 +78,7 @@ class KafkaThread(threading.Thread):
             *codes.AWAY,
             *codes.COORDINATOR_MOVED,
             *codes.LEADER_MOVED,
+            "_UNKNOWN_PARTITION",  # it is ours; a broker that has just begun does not know it yet
         )
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing += ("GROUP_AUTHORIZATION_FAILED",)
