@@ -78,7 +78,8 @@ class Round:
                 [STREAMPROC, f"{address}/in?group=g{instance}&session.timeout.ms=6000",
                  "-e", "stages.py:stage", "-o", f"{address}/out?exactly_once=true",
                  "--on-error", "dead-letter", "--dead-letter", f"{address}/dead",
-                 "--connect-timeout", "60", "--summary", "json", "--log-level", "error", *more],
+                 "--connect-timeout", "60", "--summary", "json", "--log-level", "debug",
+                 "--log-format", "json", *more],
                 cwd=self.folder, stderr=said,
             )  # fmt: skip
 
