@@ -13,7 +13,9 @@ from typing import Any
 
 from streamproc.kafka import client
 
-_SILENCE_S, _ANSWER_S = 10.0, 2.0
+_SILENCE_S = 15.0  # longer than `reconnect.backoff.max.ms`: one that tries again is not deaf
+_ANSWER_S = 2.0
+_ENOUGH = 2  # times in a row
 
 
 class Hearing:
@@ -22,25 +24,28 @@ class Hearing:
     def __init__(self, create: Callable[[], Any], topic: str) -> None:
         self._create = create
         self._topic = topic
-        self._heard_s = time.monotonic()
+        self.heard()
 
     def heard(self) -> None:
         """A message, the end of a partition, whatever."""
-        self._heard_s = time.monotonic()
+        self._asked_s = time.monotonic()
+        self._deaf = 0  # so often only others were answered
 
     def better_one(self, consumer: Any) -> Any | None:
         """Another consumer, if brokers answer that one and not this one. Not in a callback."""
-        if time.monotonic() < self._heard_s + _SILENCE_S:
+        if time.monotonic() < self._asked_s + _SILENCE_S:
             return None
-        found = None
-        if not self._is_answered(consumer):
-            another = self._create()
-            if self._is_answered(another):
-                found = another
-            else:
-                another.close()
+        if self._is_answered(consumer):
+            self.heard()
+            return None
+        another = self._create()
+        self._deaf = self._deaf + 1 if self._is_answered(another) else 0
+        self._asked_s = time.monotonic()
+        if self._deaf < _ENOUGH:
+            another.close()
+            return None
         self.heard()
-        return found
+        return another
 
     def _is_answered(self, consumer: Any) -> bool:
         try:

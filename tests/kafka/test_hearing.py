@@ -95,6 +95,18 @@ def test_brokers_that_are_away_are_waited_for(monkeypatch: pytest.MonkeyPatch) -
     assert made == []
 
 
+def test_brokers_that_are_just_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are answered first by chance: who is answered the next time is kept."""
+    monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
+    answered = SimpleNamespace(list_topics=lambda *_, **__: None, close=lambda: None)
+    it = hearing.Hearing(lambda: answered, "in")
+    for _ in range(3):
+        assert it.better_one(Deaf(None)) is None
+        assert it.better_one(answered) is None
+    assert it.better_one(Deaf(None)) is None
+    assert it.better_one(Deaf(None)) is answered
+
+
 def test_a_topic_in_which_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is answered is kept, however long it has been silent."""
     monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
