@@ -141,13 +141,12 @@ class KafkaThread(threading.Thread):
         self._full_since = None
         self.assignment.look_around()
         self.assignment.pause_only(set(self._listener.full_partitions()))
-        is_adrift = self.assignment.is_adrift
         first = self.consumer.poll(_IDLE_S)
         self.assignment.count_if_due()
-        if first is not None:
+        if self.assignment.is_adrift:
+            self._take_anew(first)
+        elif first is not None:
             self._deliver([first, *self.consumer.consume(MOST_MESSAGES, 0)])
-        elif is_adrift:  # and not fenced: that would have been said
-            self._begin_again(self._new_consumer())
         elif (better := self._hearing.better_one(self.consumer)) is not None:
             self._begin_again(better)
 
@@ -161,7 +160,9 @@ class KafkaThread(threading.Thread):
         self.assignment.pause_only()
         message = self.consumer.poll(_IDLE_S)  # stay in the group
         self.assignment.count_if_due()
-        if message is not None:
+        if self.assignment.is_adrift:
+            self._take_anew(message)
+        elif message is not None:
             self._deliver([message])
 
     def wait_for_job(self, seconds: float) -> None:
@@ -196,6 +197,14 @@ class KafkaThread(threading.Thread):
             positions.after_gap(self.consumer, message, stops=self._settings.on_gap == "stop")
         except StreamprocError as gap:  # not raised: the run commits, we leave the group
             self._post(self._listener.failed, gap)
+
+    def _take_anew(self, first: Any) -> None:
+        """confluent_kafka took by itself what we could not: nothing of that is ours."""
+        told = self.consumer.poll(_IDLE_S) if first is None else first
+        if told is not None and told.error() is not None and codes.is_fence(told.error()):
+            self._deliver([told])
+        elif not self.is_closing:
+            self._begin_again(self._new_consumer())
 
     def _begin_again(self, better: Any) -> None:
         """With another consumer: ours was fenced, or hears nothing, and is of no use any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streamproc.kafka import hearing
 from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.source import KafkaSource
+from streamproc.kafka.thread import KafkaThread
 
 pytestmark = pytest.mark.mock_will_do
 
@@ -76,6 +78,35 @@ def test_another_consumer_goes_on(
 
     first = 5 if group is None else 0
     assert asyncio.run(main()) == list(range(first, 10))
+
+
+def test_what_could_not_be_taken_is_asked_for_anew(
+    broker: Broker,
+    topic: Callable[..., str],
+    produce: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A callback must return; what librdkafka makes of that is nothing of ours."""
+    name = topic(1)
+    produce(name, [b"{}"] * 5)
+    patiently, tried = KafkaThread.patiently, []
+
+    def in_vain(thread: KafkaThread, attempt: Any, longest_s: float = math.inf) -> bool:
+        tried.append(getattr(attempt, "__name__", ""))
+        is_first = tried.count("assign") == 1 and tried[-1] == "assign"
+        return False if is_first else patiently(thread, attempt, longest_s)
+
+    monkeypatch.setattr(KafkaThread, "patiently", in_vain)
+    settings = KafkaSourceSettings(
+        brokers=broker.bootstrap, topics=(name,), group=name, from_="beginning"
+    )
+
+    async def main() -> list[int]:
+        async with KafkaSource(settings) as source:
+            return await received(source, 5)
+
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+    assert tried.count("assign") > 1
 
 
 def test_brokers_that_are_away_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
