@@ -10,7 +10,7 @@ from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.headroom import Headroom
 from streamproc.engines.plain_door import PlainDoor
 from streamproc.engines.slot import CLEANUP_S, Slot
-from streamproc.engines.state import ABANDONED, CALLING, GATHERING, IDLE, JOINED
+from streamproc.engines.state import ABANDONED, CALLING, ENDING, GATHERING, IDLE, JOINED
 from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import TooManyAbandonedError, Unfinished
 from streamproc.interfaces import Visit
@@ -147,14 +147,22 @@ class Forked:
         self.slot = Slot(shop, self._abandon, age)
         if maker is not None:
             self.slot.batch, self.slot.i = maker.batch, maker.i
+            self.slot.deadline_s = maker.deadline_s
         self.slot.task = self._task = loop.create_task(self._run(job))
         shop.tasks.add(self._task)
         shop.sweeper.slots.add(self.slot)  # before it begins: it may be about to join a list
         self._task.add_done_callback(self._left)
 
+    def serve(self, visit: Visit) -> None:
+        """See `interfaces.Fork`."""
+        if self.slot.deadline_s is not None:
+            other_s = visit.deadline_s
+            self.slot.deadline_s = other_s and max(self.slot.deadline_s, other_s)
+
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        self._task.cancel()
+        if self.slot.state is not ENDING:  # else their time was over, and so was its own
+            self._task.cancel()
 
     async def _run(self, job: Callable[[Visit], Awaitable[Any]]) -> None:
         slot, answer = self.slot, self.answer

@@ -103,9 +103,12 @@ class Call(Protocol):
 
 
 class Fork(Protocol):
-    """A call that runs beside the records which wait for it."""
+    """A call that runs beside the records which wait for it, with as much time as they have."""
 
     answer: asyncio.Future[Any]
+
+    def serve(self, visit: Visit) -> None:
+        """The record of `visit` waits for it, too."""
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""

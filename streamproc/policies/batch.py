@@ -106,6 +106,8 @@ class _Gathering:
             return results
 
         fork = gathered[0].visit.fork(all_at_once)
+        for each in gathered:
+            fork.serve(each.visit)
         answers = [each.answer for each in gathered]
 
         def stop_if_unwanted(_: object) -> None:

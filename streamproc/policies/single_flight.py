@@ -65,6 +65,7 @@ class _Flight:
         """One more, and when it gets the answer."""
         turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._followers.append((turn, visit))
+        self.fork.serve(visit)
         return turn
 
     def give_up(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from simulated import OUTAGE, Asked, Named, now, settle, workshop
@@ -13,20 +14,27 @@ from streamproc.engines.workshop import Forked, Workshop
 from streamproc.interfaces import Site
 from streamproc.policies.admission import Admission
 from streamproc.policies.cache import Cache, Caching
+from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.deadline import Deadline
+from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
+from streamproc.policies.timeout import Timeout
 from streamproc.trials.clock import simulate
+from streamproc.units import Seconds
 
 
 class Records:
     """They ask through a cache, `places` of them at once."""
 
-    def __init__(self, shop: Workshop, named: Named, *outer: Any) -> None:
+    def __init__(
+        self, shop: Workshop, named: Named, *outer: Any, inner: Sequence[Any] = ()
+    ) -> None:
         self.shop = shop
         self.named = named
         self.site = Site("s", 30.0, StageMetrics())
         self._cache = Caching(Cache())
-        self.call = stack([*outer, self._cache, Admission()], named, self.site)
+        layers = [*outer, self._cache, *inner, Admission(CircuitBreaker()), Timeout()]
+        self.call = stack(layers, named, self.site)
 
     async def __aenter__(self) -> Records:
         await self._cache.__aenter__()
@@ -38,6 +46,11 @@ class Records:
     def ask(self, name: str, count: int) -> list[Forked]:
         asked = Asked(key=name.encode())
         return [self.shop.fork(lambda visit: self.call(asked, visit), k) for k in range(count)]
+
+    def within(self, limit_s: float, name: str) -> Forked:
+        """One of them, with a deadline of its own."""
+        call, asked = Deadline(limit_s).wrap(self.call, self.site), Asked(key=name.encode())
+        return self.shop.fork(lambda visit: call(asked, visit), 0)
 
 
 async def outcomes(forks: list[Forked]) -> list[Any]:
@@ -121,9 +134,7 @@ def test_a_deadline_is_the_callers_own() -> None:
         named = Named(seconds=1.0)
         async with workshop(1, 0.5, 30.0) as shop, Records(shop, named) as records:
             patient = records.ask("a", 2)
-            hurried = Deadline(0.5).wrap(records.call, records.site)
-            fork = shop.fork(lambda visit: hurried(Asked(key=b"a"), visit), 9)
-            (error,) = await outcomes([fork])
+            (error,) = await outcomes([records.within(0.5, "a")])
             assert (error.kind, now()) == ("deadline", pytest.approx(1000.5, abs=0.1))
             assert await outcomes(patient) == ["ok"] * 2
             assert (len(named.begun), shop.places.free) == (1, 1)
@@ -146,5 +157,40 @@ def test_callers_with_deadlines_and_a_target_that_hangs() -> None:
             assert now() < 1001
             await settle()
             assert (shop.places.free, shop.tasks, shop.abandoned) == (4, set(), 0)
+
+    simulate(main())
+
+
+def test_a_target_that_is_too_slow_for_all_of_them_is_an_outage() -> None:
+    """Nobody asked for long enough to see a timeout: what they heard until then counts."""
+
+    async def main() -> None:
+        named = Named(seconds=10_000.0)
+        async with (
+            workshop(4, 0.5, 30.0) as shop,
+            Records(shop, named, Deadline(0.5)) as records,
+        ):
+            for name in map(str, range(30)):
+                await outcomes(records.ask(name, 2))
+            assert len(named.begun) < 20
+            assert (shop.places.free, shop.tasks, shop.abandoned) == (4, set(), 0)
+
+    simulate(main())
+
+
+def test_a_call_has_as_much_time_as_who_has_most() -> None:
+    """A back-off that ends later is not begun: who would wait for it is gone by then."""
+
+    async def main() -> None:
+        named = Named(OUTAGE, seconds=0.1)
+        long_s = cast("Seconds", 1e6)
+        retry = RetryPolicy(base=long_s, max_delay=long_s, max_elapsed=long_s)
+        async with workshop(4, 30.0) as shop, Records(shop, named, inner=[retry]) as records:
+            first = [records.within(limit_s, "a") for limit_s in (5.0, 20.0, 10.0)]
+            assert await outcomes(first) == [OUTAGE] * 3
+            assert now() == pytest.approx(1000.1)
+            with_time = records.within(5.0, "b"), records.ask("b", 1)[0]
+            await asyncio.sleep(60.0)
+            assert [each.answer.done() for each in with_time] == [True, False]
 
     simulate(main())

@@ -1,0 +1,75 @@
+"""Lists, with the engine's own visits; in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from simulated import Asked, now, site, workshop
+
+from streamproc import Pipeline, enricher
+from streamproc.pipeline.shutdown import Shutdown
+from streamproc.policies.admission import Admission
+from streamproc.policies.batch import Batching
+from streamproc.policies.circuit_breaker import CircuitBreaker
+from streamproc.policies.deadline import Deadline
+from streamproc.policies.stack import stack
+from streamproc.policies.timeout import Timeout
+from streamproc.testing import MemorySink, MemorySource
+from streamproc.trials.clock import simulate
+from streamproc.units import Seconds
+
+
+@pytest.mark.parametrize("is_signal", [False, True])
+def test_a_list_that_nobody_can_join_any_more_is_sent(is_signal: bool) -> None:
+    """At the end of input, and at a signal: not an hour later."""
+    lists = []
+
+    @enricher(batch=100, wait_s=3600)
+    async def gather(records: list[dict[str, Any]]) -> list[Any]:
+        lists.append(len(records))
+        return [{"x": 1}] * len(records)
+
+    class Open(MemorySource):
+        async def receive(self) -> Any:
+            found = await super().receive()
+            if found is None:
+                await asyncio.sleep(1e6)
+            return found
+
+    async def main() -> None:
+        began_s, sink, shutdown = now(), MemorySink(), Shutdown(25.0)
+        records = [{"n": n} for n in range(30)]
+        source = Open(records) if is_signal else MemorySource(records)
+        if is_signal:
+            asyncio.get_running_loop().call_later(5.0, shutdown.request, 2)
+        await Pipeline([gather]).run(source, sink, shutdown=shutdown)
+        assert sink.records == [{"n": n, "x": 1} for n in range(30)]
+        assert lists == [30]
+        assert now() - began_s < 10
+
+    simulate(main())
+
+
+def test_a_target_that_is_too_slow_for_all_of_a_list_is_an_outage() -> None:
+    """Its records leave one by one; what the list had heard until then counts."""
+
+    async def main() -> None:
+        asked: list[int] = []
+
+        async def hang(call: Any, visit: Any) -> None:
+            asked.append(len(call.calls))
+            await asyncio.sleep(10_000.0)
+
+        limit = Deadline(cast("Seconds", 0.5))
+        layers = [limit, Batching(size=2), Admission(CircuitBreaker()), Timeout()]
+        call = stack(layers, hang, site())
+        async with workshop(4, 30.0) as shop:
+            for _ in range(30):
+                forks = [shop.fork(lambda visit: call(Asked(), visit), k) for k in range(2)]
+                await asyncio.gather(*[each.answer for each in forks], return_exceptions=True)
+            assert len(asked) < 20
+            assert (shop.places.free, shop.tasks, shop.abandoned) == (4, set(), 0)
+
+    simulate(main())
