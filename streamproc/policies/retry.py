@@ -76,11 +76,10 @@ class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 now_s = now()
                 elapsed_s = now_s - begun_s
                 if failure.throttled:
-                    if failure.after_s:  # for the others that is the gate's pause
-                        jitter_s = min(failure.after_s * _JITTER, _MAX_JITTER_S)
-                        pause_s = failure.after_s + random.uniform(0.0, jitter_s)
-                    else:
-                        pause_s = self._pause_s(refused, _THROTTLED_FACTOR)
+                    told_s = failure.after_s or 0.0  # for the others that is the gate's pause
+                    pause_s = told_s + random.uniform(0.0, min(told_s * _JITTER, _MAX_JITTER_S))
+                    if told_s < self.base:  # at once, or a moment later: again and again
+                        pause_s = max(pause_s, self._pause_s(refused, _THROTTLED_FACTOR))
                     if refused >= _REFUSALS and elapsed_s + pause_s > self.max_elapsed:
                         raise failure
                 else:

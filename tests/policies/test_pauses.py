@@ -127,11 +127,12 @@ def test_refused_again_while_nobody_was_answered_all_wait_again() -> None:
     simulate(main())
 
 
-def test_at_once_means_the_usual_back_off() -> None:
-    """`Retry-After: 0`, or a date in the past: 20 refusals take longer than a moment."""
+@pytest.mark.parametrize("after_s", [0.0, 0.001])
+def test_at_once_means_the_usual_back_off(after_s: float) -> None:
+    """`Retry-After: 0`, a date in the past, 1 ms: 20 refusals take longer than a moment."""
 
     async def main() -> None:
-        named = Named(later(0.0))
+        named = Named(later(after_s))
         call = stack([RetryPolicy(max_elapsed=60), Admission()], named, site())
         at = now()
         assert await results(ask(call, "busy")) == [named.error]
