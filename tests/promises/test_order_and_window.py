@@ -81,3 +81,16 @@ def test_concurrency_is_a_bound_and_is_reached() -> None:
 
     asyncio.run(Pipeline([count], concurrency=7).run(MemorySource([{}] * 500), MemorySink()))
     assert most == 7
+
+
+def test_a_concurrency_that_nobody_needs_costs_nothing() -> None:
+    """There are as many tasks as records, and a few; not one for each call that there may be."""
+    most = 0
+
+    async def look(record: dict[str, Any]) -> None:
+        nonlocal most
+        await asyncio.sleep(0)
+        most = max(most, len(asyncio.all_tasks()))
+
+    asyncio.run(Pipeline([look], concurrency=100_000).run(MemorySource([{}] * 5), MemorySink()))
+    assert 0 < most < 20
