@@ -61,3 +61,15 @@ def test_an_outage_among_many_bad_records(monkeypatch: pytest.MonkeyPatch) -> No
     assert outcome.world.good["a"] == 3000 - len(bad)
     began = outcome.world.began
     assert sum(20.0 < at - began < 35.0 for at in outcome.world.written["a"]) < 20
+
+
+def test_who_may_come_at_once_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Retry-After: 0` for ever, to some: each is asked now and then, for five minutes."""
+    bad = dict.fromkeys(range(0, 50, 10), "429 at once")
+    outcome = play(Scenario({"a": Service(bad=bad)}, [[Asking("a")]], 50, 8), monkeypatch)
+    check(outcome)
+    assert outcome.summary.failed == 5
+    for n in bad:
+        times = outcome.world.times["a", n]
+        assert times[-1] - times[0] > 200
+        assert len(times) < 60

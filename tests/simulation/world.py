@@ -105,6 +105,8 @@ class World:
             await asyncio.sleep(HANG_S)
         if bad == "429":
             return Response(429, [(b"Retry-After", b"1")], b"no")
+        if bad == "429 at once":
+            return Response(429, [(b"Retry-After", b"0")], b"no")
         if bad is not None:
             return Response(int(bad), [], b"no")
         if service.pause is not None and host not in self.tripped:
@@ -192,6 +194,7 @@ def kind_of(bad: str) -> set[tuple[str, int | None]]:
         "reset": {("reset", None)},
         "hang": {("timeout", None)},
         "429": {("throttled", 429)},
+        "429 at once": {("throttled", 429)},
     }.get(bad, {("http_status", int(bad) if bad.isdigit() else None)})
 
 
