@@ -23,6 +23,7 @@ from simulated import (
 )  # fmt: skip
 
 from streamproc.errors import CallError
+from streamproc.interfaces import RecheckError
 from streamproc.policies.admission import Admission
 from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
@@ -60,6 +61,33 @@ def test_nobody_starts_through_an_open_circuit(waits_for: str) -> None:
         assert len(named.begun) <= 1 + PROBES * where.counts.circuit_opened
         named.error = None
         assert await results(tasks) == ["ok"] * 30
+
+    simulate(main())
+
+
+def test_nobody_writes_through_a_circuit_that_opened_while_it_connected() -> None:
+    """The connection is there, the circuit is not: the call waits like all others."""
+
+    async def main() -> None:
+        written: list[tuple[str, float]] = []
+
+        async def send(call: Any, visit: Any) -> None:
+            name, standing = call.key().decode(), call.standing
+            visit.begin(None)
+            standing.gate.postpone(standing)
+            await asyncio.sleep(1.0 if name == "connecting" else 0.0)
+            if not standing.gate.may_write(standing):
+                raise RecheckError
+            written.append((name, now()))
+            if name == "down":
+                raise OUTAGE
+
+        call = Admission(CircuitBreaker(consecutive=1)).wrap(send, site())
+        begun = now()
+        assert await results(ask(call, "connecting", "down")) == [None, OUTAGE]
+        (first, _), (second, at) = written
+        assert (first, second) == ("down", "connecting")
+        assert at - begun >= 4
 
     simulate(main())
 
