@@ -39,7 +39,10 @@ class Asking:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`stages`: each asks one service, or several at once. `signals`: after so many seconds."""
+    """`stages`: each asks one service, or several at once. `signals`: after so many seconds.
+
+    `alike`: so many records in a row ask the same.
+    """
 
     services: dict[str, Service]
     stages: list[list[Asking]]
@@ -49,6 +52,11 @@ class Scenario:
     signals: tuple[float, ...] = ()
     seed: int = 0
     max_memory: int = AMPLE_BYTES
+    alike: int = 1
+
+    def asked(self, n: int) -> int:
+        """What record `n` asks for."""
+        return n // self.alike
 
 
 @dataclass
@@ -71,7 +79,7 @@ def settings_of(scenario: Scenario) -> dict[str, Any]:
         made = [
             {
                 "name": f"s{k}" if len(asks) == 1 else f"s{k}{each.host}",
-                "http": {"url": f"http://{each.host}.test/{{n}}"},
+                "http": {"url": f"http://{each.host}.test/{{asked}}"},
                 "timeout": ATTEMPT_S,
                 **each.policies,
             }
@@ -121,7 +129,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
     sink = MemorySink()
     began = loop.time()
     error: BaseException | None = None
-    source = MemorySource([{"n": n} for n in range(scenario.records)])
+    source = MemorySource([{"n": n, "asked": scenario.asked(n)} for n in range(scenario.records)])
     try:
         summary = await pipeline.run(source, sink, shutdown=shutdown)
     except StreamprocError as raised:
@@ -252,10 +260,11 @@ def _reasons(scenario: Scenario, n: int) -> set[tuple[str, int | None]]:
     for asks in scenario.stages:
         for each in asks:
             service = scenario.services[each.host]
-            if n in service.bad:
-                reasons |= kind_of(service.bad[n])
+            bad = service.bad.get(scenario.asked(n))
+            if bad is not None:
+                reasons |= kind_of(bad)
             # a bad one fails of what its last attempt met
-            may_meet = each.policies.get("breaker") is False or n in service.bad
+            may_meet = each.policies.get("breaker") is False or bad is not None
             if service.outage is not None and may_meet:
                 reasons |= {("connect", None), ("http_status", 500), ("timeout", None)}
             if service.flaky or service.capacity is not None:
@@ -271,7 +280,7 @@ def _reasons(scenario: Scenario, n: int) -> set[tuple[str, int | None]]:
 def _must_fail(scenario: Scenario, n: int) -> bool:
     """Whether a service that is always asked always refuses it."""
     return any(
-        n in scenario.services[each.host].bad and "fallback" not in each.policies
+        scenario.asked(n) in scenario.services[each.host].bad and "fallback" not in each.policies
         for asks in scenario.stages
         for each in asks
     )
@@ -364,4 +373,5 @@ def scenarios(draw: Any) -> Scenario:
         signals,
         draw(st.integers(0, 1000)),
         draw(st.sampled_from([AMPLE_BYTES, 3000, 60_000])),
+        draw(st.sampled_from([1, 1, 4])),
     )
