@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from simulation.world import Service, World, kind_of
 from streamproc.assembly import pipeline as assembled
 from streamproc.assembly.pipeline import Pipeline
+from streamproc.codec import decode
 from streamproc.config.load import resolve
 from streamproc.engines import headroom, sweeper
 from streamproc.engines.capacity import CapacityLimiter
@@ -31,10 +33,14 @@ AMPLE_BYTES = 192 << 20  # of memory: more than all records of a scenario hold
 
 @dataclass(frozen=True)
 class Asking:
-    """A stage, or one of several sources: whom it asks and with what around it."""
+    """A stage, or one of several sources: whom it asks and with what around it.
+
+    `posts`: it asks for something to be done, which must not be done twice.
+    """
 
     host: str
     policies: dict[str, Any] = field(default_factory=dict)
+    posts: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,22 @@ class Outcome:
     error: BaseException | None
     summary: Any
     seconds: float
+    written: dict[int, float]  # when
     places: CapacityLimiter
     memory: Memory
+
+
+class TimedSink(MemorySink):
+    """Knows when each record came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: dict[int, float] = {}
+
+    async def write(self, data: bytes) -> None:
+        await super().write(data)
+        at = asyncio.get_running_loop().time()
+        self.times |= {decode(line)["n"]: at for line in data.splitlines()}
 
 
 def settings_of(scenario: Scenario) -> dict[str, Any]:
@@ -79,7 +99,10 @@ def settings_of(scenario: Scenario) -> dict[str, Any]:
         made = [
             {
                 "name": f"s{k}" if len(asks) == 1 else f"s{k}{each.host}",
-                "http": {"url": f"http://{each.host}.test/{{asked}}"},
+                "http": {
+                    "url": f"http://{each.host}.test/{{asked}}",
+                    "method": "POST" if each.posts else "GET",
+                },
                 "timeout": ATTEMPT_S,
                 **each.policies,
             }
@@ -126,7 +149,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
     shutdown = Shutdown(25.0)
     for after_s in scenario.signals:
         loop.call_later(after_s, shutdown.request, 2)
-    sink = MemorySink()
+    sink = TimedSink()
     began = loop.time()
     error: BaseException | None = None
     source = MemorySource([{"n": n, "asked": scenario.asked(n)} for n in range(scenario.records)])
@@ -141,6 +164,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
         error,
         summary,
         loop.time() - began,
+        sink.times,
         made[-1],
         opened[-1].memory,
     )
@@ -165,6 +189,8 @@ def check(outcome: Outcome) -> None:
     if outcome.error is None and not scenario.signals:
         assert outcome.memory.held_bytes == outcome.memory.leaving_bytes == 0
     assert not world.in_pause
+    assert scenario.alike > 1 or not world.done_twice, "a POST was sent again"
+    _check_attempts(outcome)
     _check_account(outcome)
     _check_limits(outcome)
     if not scenario.signals:
@@ -174,6 +200,22 @@ def check(outcome: Outcome) -> None:
     if summary.requests:
         calls = summary.requests
         assert calls == sum(world.asked.values()) + world.refused
+
+
+def _check_attempts(outcome: Outcome) -> None:
+    """Those of a record are half of the back-off's base apart, on average, and end in time."""
+    scenario, times = outcome.scenario, outcome.world.times
+    if scenario.alike > 1:
+        return  # it may be those of several records
+    gaps = [later - earlier for each in times.values() for earlier, later in pairwise(each)]
+    assert len(gaps) < 30 or sum(gaps) / len(gaps) > 0.15, "a target is asked again and again"
+    first, *more = scenario.stages
+    deadline_s = first[0].policies.get("deadline")
+    if deadline_s is None or more or len(first) > 1 or scenario.ordered or scenario.signals:
+        return
+    for (_, n), asked in times.items():
+        late_s = outcome.written.get(n, 0.0) - asked[0] - deadline_s
+        assert late_s <= 2.0 + 0.05 * deadline_s, f"{n} ends {late_s} s after its deadline"
 
 
 def _check_account(outcome: Outcome) -> None:
@@ -264,7 +306,7 @@ def _reasons(scenario: Scenario, n: int) -> set[tuple[str, int | None]]:
             if bad is not None:
                 reasons |= kind_of(bad)
             # a bad one fails of what its last attempt met
-            may_meet = each.policies.get("breaker") is False or bad is not None
+            may_meet = each.policies.get("breaker") is False or bad is not None or each.posts
             if service.outage is not None and may_meet:
                 reasons |= {("connect", None), ("http_status", 500), ("timeout", None)}
             if service.flaky or service.capacity is not None:
@@ -289,6 +331,7 @@ def _must_fail(scenario: Scenario, n: int) -> bool:
 # Made up scenarios
 
 SECONDS = st.sampled_from([0.0, 0.01, 0.05, 0.3])
+POSTS = st.sampled_from([False, False, False, True])
 BAD = st.sampled_from(["500", "reset", "429", "hang", "400"])
 
 
@@ -359,7 +402,8 @@ def scenarios(draw: Any) -> Scenario:
     while left:
         count = draw(st.integers(1, len(left)))
         count = 1 if draw(st.booleans()) else count
-        stages.append([Asking(left.pop(0), draw(policies())) for _ in range(count)])
+        asks = [(left.pop(0), draw(policies()), draw(POSTS)) for _ in range(count)]
+        stages.append([Asking(*each) for each in asks])
     signals: tuple[float, ...] = ()
     if draw(st.integers(0, 4)) == 0:
         first = draw(st.sampled_from([0.01, 0.6, 5.0]))

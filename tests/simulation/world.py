@@ -58,6 +58,8 @@ class World:
         self.good: Counter[str] = Counter()
         self.last_good: dict[str, float] = defaultdict(lambda: self.began)
         self.tripped: set[str] = set()
+        self.may_be_done: set[tuple[str, int]] = set()  # what must not be asked for again
+        self.done_twice: list[tuple[str, int]] = []
         self.refused = 0  # connections that were asked for, and requests that were cut off before
 
     def client(self, host: str) -> Client:
@@ -73,6 +75,12 @@ class World:
         self.most_of_all = max(self.most_of_all, sum(self.in_flight.values()))
         if self.told_at.get(host, at) < at < self.paused_until[host]:
             self.in_pause.append((host, at - self.began))
+
+    def begin_once(self, host: str, record: int) -> None:
+        """What is asked for may be done from here on, whatever comes of the request."""
+        if (host, record) in self.may_be_done:
+            self.done_twice.append((host, record))
+        self.may_be_done.add((host, record))
 
     def outage_of(self, service: Service) -> str | None:
         if service.outage is None:
@@ -155,8 +163,13 @@ class Client:
                 raise RecheckError
         request.sent = True
         is_whole = False
+        record = int(request.path.rsplit(b"/", 1)[1])
+        if not request.is_idempotent:
+            self._world.begin_once(self._host, record)
         try:
-            response = await self._world.answer(self._host, int(request.path.rsplit(b"/", 1)[1]))
+            response = await self._world.answer(self._host, record)
+            if response.status == 429:
+                self._world.may_be_done.discard((self._host, record))
             await _take_in(response, request)
             is_whole = True
             return response
