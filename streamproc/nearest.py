@@ -25,14 +25,18 @@ def nearest_file(path: str) -> str:
     try:
         match = None if os.path.lexists(path) else closest(name, os.listdir(folder or "."))
     except FileNotFoundError:
-        return no_folder(path)
+        return _no_folder(path)
     except OSError:
         return ""
     return f", did you mean {os.path.join(folder, match)}?" if match else ""
 
 
-def no_folder(path: str) -> str:
-    """What is said of a file that cannot be there, as its folder is not; empty if it is."""
+def not_created(error: OSError, path: str) -> str:
+    """Why a file could not be: what the system says, and which folder is not there."""
+    return f"{error.strerror}{_no_folder(path)}"
+
+
+def _no_folder(path: str) -> str:
     folder = os.path.dirname(path)
     if not folder or os.path.lexists(folder):
         return ""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from streamproc.codec import restore, store
 from streamproc.errors import CreateError, DecodeError, OutputError, ResumeError
-from streamproc.nearest import no_folder
+from streamproc.nearest import not_created
 from streamproc.record import Progress
 
 KEPT = 8  # a machine that lost its last writes has an older one that fits
@@ -77,7 +77,7 @@ class CheckpointFile:
         try:
             text = self._lock()
         except OSError as error:
-            reason = f"{error.strerror}{no_folder(self.path)}"
+            reason = not_created(error, self.path)
             raise CreateError(f"cannot open checkpoint {self.path}: {reason}") from error
         if text == _BEGUN:
             return False

@@ -9,7 +9,7 @@ import click
 import streamproc
 from streamproc.cli.leave import say
 from streamproc.errors import CreateError
-from streamproc.nearest import no_folder
+from streamproc.nearest import not_created
 
 _PIPELINE, _TEST = "pipeline.toml", "pipeline_test.toml"  # in the folder of our data
 
@@ -39,7 +39,7 @@ def init(file: str) -> int:
             with path.open("x", encoding="utf-8") as new:
                 new.write(text)
         except OSError as error:
-            said = f"{error.strerror}{no_folder(str(path))}"
+            said = not_created(error, str(path))
             raise CreateError(f"{path} cannot be created: {said}") from error
     hint = if_it_is_a_file("init")
     say(f"{pipeline} and {test} are written; see that they work: streamproc test {test}{hint}")

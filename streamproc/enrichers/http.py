@@ -16,7 +16,7 @@ from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
-from streamproc.interfaces import FOLLOWED, Visit
+from streamproc.interfaces import FOLLOWED, Follower, Visit
 from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NO_RESULT
@@ -75,7 +75,7 @@ class HttpEnricher:
         if self._with_id and not call.has_id:
             call.headers += header(ID_HEADER, visit.record_id)
             call.has_id = True
-        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
+        if (follower := self.follower()) is not None:
             headers = call.headers.removesuffix(call.followed)
             call.followed = follower.headers
             call.headers = headers + call.followed
@@ -91,6 +91,10 @@ class HttpEnricher:
         except (CallError, asyncio.CancelledError) as error:
             locate(error, call)
             raise
+
+    def follower(self) -> Follower | None:
+        """Who follows the record, and says so to the service unless the pipeline file does."""
+        return None if self._has_parent else FOLLOWED.get()
 
     async def _ask(self, request: Request, visit: Visit) -> Response:
         """The answer, and room for what it is decoded to. Raises `CallError`."""

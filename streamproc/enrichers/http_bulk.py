@@ -10,7 +10,7 @@ from streamproc.enrichers.http import HttpEnricher, locate, refused
 from streamproc.enrichers.http_request import HttpCall
 from streamproc.errors import CallError, RecordError
 from streamproc.http.contract import Request, Response, bad_answer
-from streamproc.interfaces import FOLLOWED, Visit
+from streamproc.interfaces import Visit
 
 
 class HttpBulkEnricher(HttpEnricher):
@@ -25,7 +25,7 @@ class HttpBulkEnricher(HttpEnricher):
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
-        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
+        if (follower := self.follower()) is not None:
             request.headers += follower.headers
         try:
             response = await self._ask(request, visit)

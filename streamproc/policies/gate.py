@@ -161,9 +161,9 @@ class Gate:
 
     def _next(self, now: float) -> Waiter | None:
         """Who starts next, None if nobody can."""
-        circuit = self._conditions.circuit
         if not self._line or not self._conditions.are_met(now):
             return None
+        circuit = self._conditions.circuit
         if circuit is None or circuit.is_closed:
             return self._line.head()
         if circuit.can_admit:

@@ -16,7 +16,7 @@ from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Protocol
 
 from streamproc.errors import CreateError
-from streamproc.nearest import no_folder
+from streamproc.nearest import not_created
 
 if TYPE_CHECKING:
     import sqlite3
@@ -266,7 +266,7 @@ def _secret(path: str) -> bytes:
         with closing(open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")) as file:
             secret = file.read(_SECRET_BYTES + 1)
     except OSError as error:
-        said = f"{error.strerror}{no_folder(path)}"
+        said = not_created(error, path)
         raise CreateError(f"{path}: the key of the cache: {said}") from error
     if len(secret) != _SECRET_BYTES:
         raise CreateError(f"{path}: not the key of a cache; remove it, and the cache with it")

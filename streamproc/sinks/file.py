@@ -14,7 +14,7 @@ from typing import Any, Self
 from streamproc.codec import decode
 from streamproc.errors import CreateError, DecodeError, OutputError, ReaderGoneError
 from streamproc.fingerprint import Place, checksum, is_file, last_line
-from streamproc.nearest import no_folder
+from streamproc.nearest import not_created
 from streamproc.sinks.file_positions import FilePositions
 from streamproc.threads import to_the_end
 
@@ -128,7 +128,7 @@ class FileSink(FilePositions):
                 self._raw.crc32 = checksum(fd, begin, known)
             self._begin = begin
         except OSError as error:
-            said = f"{error.strerror}{no_folder(self.name)}"
+            said = not_created(error, self.name)
             raise CreateError(f"cannot create {self.name}: {said}") from error
 
 

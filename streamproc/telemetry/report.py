@@ -7,7 +7,7 @@ from typing import Any
 
 from streamproc.codec import encode
 from streamproc.errors import CreateError, OutputError
-from streamproc.nearest import no_folder
+from streamproc.nearest import not_created
 from streamproc.secrets import redact_all
 from streamproc.telemetry.page import page
 
@@ -27,7 +27,7 @@ class Report:
             if is_new:
                 os.unlink(path)
         except OSError as error:
-            said = f"{error.strerror}{no_folder(path)}"
+            said = not_created(error, path)
             raise CreateError(f"report: cannot create {path}: {said}") from error
 
     def write(self, data: dict[str, Any]) -> None:
