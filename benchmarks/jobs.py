@@ -47,8 +47,8 @@ def jobs() -> Iterator[list[Job]]:
         Job("leads", 20_000, ["-e", "leads"], _script("raw_leads")),
         Job("leads -w 1", 10_000, ["-e", "leads", "-w", "1"], _script("raw_leads")),
         Job("none", 1_000_000, ["-e", "none"], _script("raw_loads")),
-        Job("def", 300_000, ["-e", f"{STAGES}:add"], _script("raw_add")),
-        Job("async def", 200_000, ["-e", f"{STAGES}:never_waits"], _script("raw_add")),
+        Job("def", 1_000_000, ["-e", f"{STAGES}:add"], _script("raw_add")),
+        Job("async def", 1_000_000, ["-e", f"{STAGES}:never_waits"], _script("raw_add")),
         Job("def of 50 µs -w 2", 100_000, ["-e", f"{STAGES}:work_50us", "-w", "2"]),
         Job("start", 1, ["-e", "none"], [PYTHON, "-c", f"{IMPORTS}; print()"]),
     ]

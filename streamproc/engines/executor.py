@@ -6,9 +6,11 @@ the innermost of them tells of each attempt (`policies.timeout`).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
+from streamproc.engines.eager import Suspended, begin, in_a_row
 from streamproc.engines.slot import Slot
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
@@ -77,11 +79,37 @@ class Executor:
             self._observer.called(calls, perf_counter() - begun_s, error)
         return error
 
+    def eagerly(
+        self, records: list[dict[str, Any]], values: list[Any]
+    ) -> BaseException | Suspended | None:
+        """As `some`, of a coroutine function, until one fails or waits; then `waited` goes on.
+
+        No other call is begun by what waits.
+        """
+        begun_s = perf_counter()
+        error: BaseException | None = None
+        waiting: Suspended | None = None
+        try:
+            waiting = begin(in_a_row(self.call, records, values))
+        except StreamprocError as raised:
+            error = raised
+        except BaseException as raised:
+            error = users(raised, awaited=True)
+        finally:
+            del records[len(values) + 1 :]
+            if calls := len(values) + (error is not None):
+                self._observer.called(calls, perf_counter() - begun_s, error)
+        return waiting if error is None else error
+
     async def _awaited(self, fields: dict[str, Any], slot: Slot) -> Any:
+        return await self.waited(self.call(fields), slot)
+
+    async def waited(self, call: Awaitable[Any], slot: Slot) -> Any:
+        """The result of one `call`, which may be what `eagerly` has begun."""
         slot.begin(self._stage)
         begun_s = self._observer.started(self._stage.name, 1)
         try:
-            value = await self.call(fields)
+            value = await call
             slot.end()
         except BaseException as error:
             failure = self.failure(begun_s, slot, error)

@@ -139,9 +139,13 @@ class _Shift:
                 self._on_high_load()
         return batch
 
-    def take(self) -> tuple[Batch, int] | None:
+    def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
         """See `Work`."""
-        return self._work.take()
+        return self._work.take(most)
+
+    def give_back(self, count: int) -> None:
+        """See `Work`."""
+        self._work.give_back(count)
 
     async def wait(self) -> bool:
         """See `Work`."""

@@ -24,7 +24,7 @@ from streamproc.entering import Stacked
 from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import NOBODY, Audience, Finished, Work
 from streamproc.memory import LARGE_BYTES
-from streamproc.record import Batch, Failed, Note
+from streamproc.record import Batch, Failed
 from streamproc.waiting import resolve
 from streamproc.waits import Allowance, Wait
 
@@ -171,8 +171,7 @@ class LocalEngine(Stacked):
         work, finished, places = self._work, self._finished, self._places
         shop, pace, wanting = self._shop, self._pace, places.wanting
         memory, share = finished.memory, slot.share
-        one = (self._one or self._program).awaited
-        awaited = following.awaited(one, self._audience.follow)
+        awaited, eager = self._ways(finished)
         self._idle -= 1
         try:
             while not shop.is_winding_down:
@@ -181,54 +180,84 @@ class LocalEngine(Stacked):
                     continue
                 if memory.held_bytes >= memory.room_bytes and not await self._has_room(slot):
                     continue
-                taken = work.take()
+                most = 1 if eager is None else eager.row.next(pace.size - finished.unseen)
+                taken = work.take(most)
                 if taken is None:
                     batch = None  # it may be large, and long in coming is the next one
-                    if not await self._wait_for_work(slot):
-                        return
+                    if not await self._rest(slot, work.wait()):
+                        return  # the end of input
                     continue
                 if not self._idle and places.free:
                     self._spawn_if_useful()
-                slot.batch, slot.i = batch, i = taken
+                batch, i, stop = taken
+                slot.batch, slot.i = batch, i
                 try:
                     if len(batch.lines[i]) > LARGE_BYTES:
-                        await share.reserve(decoded_bytes(batch.lines[i]))
-                    outcome = await awaited(batch, i, slot)
+                        stop = await self._reserve(slot, batch, i, stop)
+                    if eager is None or stop - i < 2:
+                        outcome: Outcome | None = await awaited(batch, i, slot)
+                    else:
+                        i, outcome = await self._begin(eager, batch, i, stop, slot)
                 except Unfinished:
                     return  # the run is ending, and this line stays open
                 except Interrupted:
                     await asyncio.get_running_loop().create_future()  # the abort is on its way
                 if slot.state is ABANDONED:
                     return
-                if type(outcome) is bytes:
-                    finished.finish(batch, i, outcome)
-                else:
-                    self._finish(batch, i, outcome)
+                self._finish(batch, i, outcome)
                 outcome = b""  # it may be large, and the next record long in coming
                 share.close()
                 if wanting:
                     slot.release()  # calls that wait are older than the next record
-                unseen = finished.unseen
-                if unseen == 1:
+                if finished.unseen == 1:
                     self._turn_began_s = self._now()
-                if unseen >= pace.size:
-                    if unseen == pace.size:
-                        pace.measured(unseen, self._now() - self._turn_began_s)
-                    await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
+                if finished.unseen >= pace.size:
+                    await self._end_turn(finished.unseen)
         finally:
             self._sweeper.slots.discard(slot)
             if slot.state is not ABANDONED:
                 slot.release()
+
+    def _ways(self, finished: Finished) -> tuple[following.Awaited, OneStage | None]:
+        """How one line is finished, and if calls may be begun in a row, how some are at once.
+
+        They may not if somebody follows each of them, or the next failure may be the last.
+        """
+        one, follow = self._one, self._audience.follow
+        awaited = following.awaited((one or self._program).awaited, follow)
+        is_alone = follow is None and not finished.counts_failures
+        return awaited, one if is_alone and one is not None and one.is_eager else None
+
+    async def _end_turn(self, records: int) -> None:
+        """So many have been finished in it."""
+        if records == self._pace.size:
+            self._pace.measured(records, self._now() - self._turn_began_s)
+        await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
+
+    async def _reserve(self, slot: Slot, batch: Batch, i: int, stop: int) -> int:
+        """Have memory for a large line, which is done alone; returns the new `stop`."""
+        self._work.give_back(stop - i - 1)
+        await slot.share.reserve(decoded_bytes(batch.lines[i]))
+        return i + 1
+
+    async def _begin(
+        self, one: OneStage, batch: Batch, start: int, stop: int, slot: Slot
+    ) -> tuple[int, Outcome | None]:
+        """Finish the lines that were taken until one waits: which, and what becomes of it."""
+        if not self._finished.unseen:
+            self._turn_began_s = self._now()
+        slot.i, rest = one.begin(batch, start, stop, slot, self._finished)
+        if rest is None:
+            self._work.give_back(stop - slot.i)
+            return slot.i, None
+        self._work.give_back(stop - slot.i - 1)
+        return slot.i, await rest
 
     async def _enter(self, slot: Slot) -> None:
         slot.state = IDLE
         await self._places.enter()
         slot.granted()
         slot.state = RUNNING
-
-    async def _wait_for_work(self, slot: Slot) -> bool:
-        """False at the end of input."""
-        return await self._rest(slot, self._work.wait())
 
     async def _has_room(self, slot: Slot) -> bool:
         """Whether a new record may be begun though memory is short; if not, after a while."""
@@ -251,11 +280,10 @@ class LocalEngine(Stacked):
         slot.state = RUNNING
         return result
 
-    def _finish(self, batch: Batch, i: int, outcome: Outcome) -> None:
-        if type(outcome) is bytes:
+    def _finish(self, batch: Batch, i: int, outcome: Outcome | None) -> None:
+        if isinstance(outcome, bytes):
             self._finished.finish(batch, i, outcome)
-        else:
-            assert isinstance(outcome, Note)
+        elif outcome is not None:
             self._finished.finish(batch, i, outcome.line, outcome)
 
     def _abandon(self, slot: Slot) -> None:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from streamproc.codec import (
-    QUICK_BYTES,
-    Document,
-    Unusual,
-    decode_quickly,
-    encode,
-    encode_quickly,
-)
+from streamproc.codec import Document
+from streamproc.engines.additions import Additions, Slice
+from streamproc.engines.eager import MOST, RowLength, Suspended
 from streamproc.engines.executor import UNTIMED
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.slot import Slot
 from streamproc.engines.state import CALLING, RUNNING
 from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
-from streamproc.record import BLANK_NOTE, NO_RESULT, Batch, Note
-
-_SLICE = 64  # records at once: what they decode to stays in the cache
-_IS_DISJOINT: Any = type({}.keys()).isdisjoint
+from streamproc.interfaces import Finished
+from streamproc.record import NO_RESULT, Batch, Note
 
 
 class OneStage:
@@ -52,25 +43,16 @@ class OneStage:
         self._is_timed = self._executor.mode == "layered" or self._executor.is_heard
         self._call = stage.enricher.call
         self._counts = self._executor.counts
-        self._name = stage.into[0] if stage.into is not None else None
-        self._key = b",%b:" % encode(self._name)
-        self._returns_argument = False
+        self._additions = Additions(stage.into[0] if stage.into is not None else None)
+        self.is_eager = self._executor.mode == "awaited" and not self._executor.is_heard
+        self.row = RowLength()
 
     async def awaited(self, batch: Batch, i: int, slot: Slot) -> Outcome:
         """Finish line i of `batch`; `slot` carries the deadline of the call."""
-        program = self._program
         line = batch.lines[i]
-        if not line:
-            return BLANK_NOTE
-        if len(line) > QUICK_BYTES:
-            return await program.awaited(batch, i, slot)
-        try:
-            record = decode_quickly(line)
-        except Unusual:
-            return await program.awaited(batch, i, slot)
-        # byte values: the cheap way to see that there is no white space around the record
-        if line[-1] != 0x7D or line[0] != 0x7B or not record or "_error" in record:
-            return await program.awaited(batch, i, slot)
+        record = self._additions.one(line)
+        if record is None:
+            return await self._program.awaited(batch, i, slot)
         given = record.copy()
         value: Any = NO_RESULT
         failure = None
@@ -100,37 +82,73 @@ class OneStage:
                 self._counts.untimed += 1
                 self._counts.failed_calls += 1
         else:
-            tail = self._tail(value, given)
-            if tail is not None:
-                return line[:-1] + tail
+            if (grown := self._additions.grown(line, given, value)) is not None:
+                return grown
         document = Document.resumed(line, record, given)
-        return program.resume(value, document, batch, i, failure, slot.attempts or 1)
+        return self._program.resume(value, document, batch, i, failure, slot.attempts or 1)
 
-    def _tail(self, value: Any, given: dict[str, Any]) -> bytes | None:
-        """What takes the place of the closing brace; None if that is not all there is to do."""
+    def begin(
+        self, batch: Batch, start: int, stop: int, slot: Slot, finished: Finished
+    ) -> tuple[int, Coroutine[Any, Any, Outcome] | None]:
+        """Finish the lines `start` to `stop` as far as no call waits, if it `is_eager`.
+
+        Returns the line that does wait, and what finishes it; or the next line, and None. With
+        those behind it nothing has been begun.
+        """
+        lines = batch.lines[start:stop]
+        some = self._additions.some(lines) if b"" not in lines else None
+        if some is None:
+            self.row.stopped()
+            return start, self.awaited(batch, start, slot)
+        values: list[Any] = []
+        end = self._executor.eagerly(some.records.copy(), values)
+        done, i = len(values), start + len(values)
+        self._finish_row(some.first(done) if i < stop else some, values, batch, start, finished)
+        if end is None:
+            self.row.ended()
+            return i, None
+        if isinstance(end, BaseException):
+            outcome = self._resumed(some, done, NO_RESULT, batch, i, end)
+            assert isinstance(outcome, Note)
+            finished.finish(batch, i, outcome.line, outcome)
+            return i + 1, None
+        self.row.stopped()
+        return i, self._waited(end, some, done, batch, i, slot)
+
+    async def _waited(
+        self, call: Suspended, some: Slice, k: int, batch: Batch, i: int, slot: Slot
+    ) -> Outcome:
+        """Finish line i, which is record k of `some`."""
+        slot.arrive(self._stage, None)
+        value: Any = NO_RESULT
+        failure = None
         try:
-            if self._name is not None:
-                if value is NO_RESULT or self._name in given:
-                    return None
-                tail = b"%b%b}" % (self._key, encode_quickly(value))
-            elif type(value) is dict and value and given.keys().isdisjoint(value):
-                tail = b"," + encode_quickly(value)[1:]
-            else:
-                return None
-        except TypeError:
-            return None
-        return None if tail.find(b"null") >= 0 or tail.find(b"_error") >= 0 else tail
+            value = await self._executor.waited(call, slot)
+        except BaseException as error:
+            failure = slot.end_failed(users(error, awaited=True))
+        return self._resumed(some, k, value, batch, i, failure)
+
+    def _finish_row(
+        self, some: Slice, values: list[Any], batch: Batch, start: int, finished: Finished
+    ) -> None:
+        notes: dict[int, Note] = {}
+        lines = self._additions.all_grown(some, values) if values else []
+        if lines is None:
+            lines = []
+            for k, value in enumerate(values):
+                outcome = self._resumed(some, k, value, batch, start + k)
+                keep(outcome, start + k, lines, notes)
+        finished.finish_run(batch, start, lines, notes)
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
     ) -> None:
-        """Finish the lines `start` to `stop`.
+        """Finish the lines `start` to `stop`, some at once.
 
-        Some records at once: `map` calls C functions without bytecode in between, which is
-        half of the time. A slice in which anything is unusual goes record by record.
+        A slice in which anything is unusual goes record by record.
         """
-        for first in range(start, stop, _SLICE):
-            last = min(first + _SLICE, stop)
+        for first in range(start, stop, MOST):
+            last = min(first + MOST, stop)
             raws = batch.lines[first:last]
             if b"" not in raws:
                 self._slice(batch, range(first, last), raws, lines, notes)
@@ -152,33 +170,23 @@ class OneStage:
         notes: dict[int, Note],
     ) -> None:
         """`raws` are the lines of `batch` with these numbers."""
-        try:
-            is_quick = max(map(len, raws)) <= QUICK_BYTES
-            records = list(map(decode_quickly, raws)) if is_quick else []
-            before = list(map(encode_quickly, records)) if self._returns_argument else []
-        except (*Unusual, TypeError):
-            records = []
-        if not records or _is_odd(raws, records):
+        some = self._additions.some(raws)
+        if some is None:
             for i in numbers:
                 keep(self._program.inline(batch, i), i, lines, notes)
             return
-        given = list(map(dict.copy, records))
         values: list[Any] = []
-        error = self._executor.some(records, values)  # of record number len(values)
-        if error is None and (tails := self._tails(values, records, given, before)):
-            lines += [raw[:-1] + tail for raw, tail in zip(raws, tails, strict=True)]
+        error = self._executor.some(some.records, values)  # of record number len(values)
+        if error is None and (grown := self._additions.all_grown(some, values)) is not None:
+            lines += grown
             return
         done = len(values)
-        for k, raw in enumerate(raws):
+        for k, i in enumerate(numbers):
             value = values[k] if k < done else NO_RESULT
             if k > done:
-                value, error = self._called(records[k])
-            if value is None:
-                value = NO_RESULT
-            document = Document.resumed(raw, records[k], given[k])
+                value, error = self._called(some.records[k])
             failure = error if k >= done else None
-            outcome = self._program.resume(value, document, batch, numbers[k], failure)
-            keep(outcome, numbers[k], lines, notes)
+            keep(self._resumed(some, k, value, batch, i, failure), i, lines, notes)
 
     def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
         try:
@@ -188,56 +196,15 @@ class OneStage:
         except BaseException as error:
             return None, users(error)
 
-    def _tails(
+    def _resumed(
         self,
-        values: list[Any],
-        records: list[dict[str, Any]],
-        given: list[dict[str, Any]],
-        before: list[bytes],
-    ) -> list[bytes] | None:
-        """What takes the place of each closing brace; None if that is not all there is to do."""
-        try:
-            if self._name is not None:
-                if None in values or any(map(operator.contains, given, repeat(self._name))):
-                    return None
-                tails = [b"%b%b}" % (self._key, new) for new in map(encode_quickly, values)]
-            elif set(map(type, values)) != {dict} or not all(values):
-                return None
-            elif all(map(_IS_DISJOINT, map(dict.keys, given), values)):
-                tails = [b"," + new[1:] for new in map(encode_quickly, values)]
-            else:
-                self._returns_argument = all(map(operator.is_, values, records))
-                return _grown(before, list(map(encode_quickly, values))) if before else None
-        except TypeError:
-            return None
-        return None if _is_suspect(tails) else tails
-
-
-def _is_odd(raws: list[bytes], records: list[dict[str, Any]]) -> bool:
-    """Whether any line is empty inside, has space around it, or an `_error`."""
-    return (
-        not all(records)
-        or any(map(operator.contains, records, repeat("_error")))
-        or raws != list(map(bytes.strip, raws))
-    )
-
-
-def _is_suspect(tails: list[bytes]) -> bool:
-    """What NaN is written as, or a reserved key."""
-    joined = b"".join(tails)
-    return joined.find(b"null") >= 0 or joined.find(b"_error") >= 0
-
-
-def _grown(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
-    """What was added to records that a function changed and returned.
-
-    If a record, written before and after the call, begins the same, then it only got new
-    members: that covers everything that may have been changed in place.
-    """
-    tails = []
-    for old, new in zip(before, after, strict=True):
-        end = len(old) - 1
-        if new[:end] != old[:end] or new[end] not in b",}":
-            return None
-        tails.append(new[end:])
-    return None if _is_suspect(tails) else tails
+        some: Slice,
+        k: int,
+        value: Any,
+        batch: Batch,
+        i: int,
+        failure: BaseException | None = None,
+    ) -> Outcome:
+        """Line i, which is record k, goes on after its call."""
+        value = NO_RESULT if value is None else value
+        return self._program.resume(value, some.document(k), batch, i, failure)

@@ -48,15 +48,21 @@ class Inbox:
             self._asked = True
             self._ask()
 
-    def take(self) -> tuple[Batch, int] | None:
+    def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
         """See `Work`."""
-        taken = self._queue.take()
+        taken = self._queue.take(most)
         if taken is not None:
-            self._lines -= 1
-            if taken[1] == 0:
+            _, start, stop = taken
+            self._lines -= stop - start
+            if start == 0:
                 self._pieces -= 1
             self.ask_if_low()
         return taken
+
+    def give_back(self, count: int) -> None:
+        """See `Work`."""
+        self._lines += count
+        self._queue.give_back(count)
 
     @property
     def is_dry(self) -> bool:
@@ -129,7 +135,11 @@ class Outbox:
         self.unseen += 1
         if len(line) > LARGE_BYTES:
             self.flush()  # a frame for each: several at once would be copied together
-        elif not self._is_scheduled:
+        else:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
@@ -140,7 +150,9 @@ class Outbox:
         assert isinstance(batch, WorkBatch)
         self._events.flush()
         if lines:
+            self.unseen += len(lines)
             self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))
+            self._flush_soon()
 
     def _full(self, is_full: bool) -> None:
         """Nobody takes in more until the parent has taken what was sent."""

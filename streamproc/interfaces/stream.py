@@ -162,8 +162,11 @@ class Work(Protocol):
     @property
     def is_dry(self) -> bool: ...
 
-    def take(self) -> tuple[Batch, int] | None:
-        """The next line, None if there is none right now."""
+    def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
+        """The next lines of a batch, from and to; None if there is none right now."""
+
+    def give_back(self, count: int) -> None:
+        """The last ones that were taken have not been begun, in the same turn of the loop."""
 
     async def wait(self) -> bool:
         """Wait until there may be a line to take; False at the end of input."""

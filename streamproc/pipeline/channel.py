@@ -57,19 +57,29 @@ class Channel:
         if self.is_dry:
             self.on_dry()
 
-    def take(self) -> tuple[Batch, int] | None:
-        """The next line, None if there is none right now."""
-        i = self._next
-        if i < self._size:
-            self._next = i + 1
-            return self._batch, i
+    def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
+        """See `Work`."""
+        start = self._next
+        if start == self._size:
+            if not self._next_batch():
+                return None
+            start = 0
+        stop = start + most
+        self._next = stop = stop if stop < self._size else self._size
+        return self._batch, start, stop
+
+    def give_back(self, count: int) -> None:
+        """See `Work`."""
+        self._next -= count
+
+    def _next_batch(self) -> bool:
         while not self._queue.empty():
             batch = self._queue.get_nowait()
             if not batch.is_dropped:
                 batch.is_begun = True
-                self._batch, self._size, self._next = batch, len(batch), 1
-                return batch, 0
-        return None
+                self._batch, self._size, self._next = batch, len(batch), 0
+                return True
+        return False
 
     def recall(self, lanes: Container[int]) -> tuple[int, int]:
         """Give nothing more of the batch in hand if it is of these: its lane, lines not given."""

@@ -39,7 +39,7 @@ async def hand_over(dice: random.Random) -> None:
                 if not await channel.wait():
                     return
                 continue
-            batch, i = found
+            batch, i, _ = found
             taken.append(batch.lines[i])
             for _ in range(dice.randrange(3)):
                 await asyncio.sleep(0)

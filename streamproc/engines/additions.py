@@ -1,0 +1,157 @@
+"""What a stage adds to records, written where their closing brace was."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterable
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from streamproc.codec import QUICK_BYTES, Document, Unusual, decode_quickly, encode, encode_quickly
+from streamproc.record import NO_RESULT
+
+_IS_DISJOINT: Any = type({}.keys()).isdisjoint
+_FEW = 8  # names: what it is worth to look for each of them by itself
+
+
+class Slice(NamedTuple):
+    """Some records at once, and what is kept of them from before their calls: None if nothing."""
+
+    lines: list[bytes]
+    records: list[dict[str, Any]]
+    given: list[dict[str, Any]] | None
+    encoded: list[bytes] | None
+
+    def first(self, count: int) -> Slice:
+        """The first ones of them."""
+        given = None if self.given is None else self.given[:count]
+        encoded = None if self.encoded is None else self.encoded[:count]
+        return Slice(self.lines[:count], self.records[:count], given, encoded)
+
+    def document(self, k: int) -> Document:
+        """Record k, as its call left it."""
+        given = decode_quickly(self.lines[k]) if self.given is None else self.given[k]
+        return Document.resumed(self.lines[k], self.records[k], given)
+
+
+class Additions:
+    """Of a stage whose results are members of the record, or the value of member `name`.
+
+    Whatever is unusual about a record or a result is None here, and goes the long way.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._key = b",%b:" % encode(name)
+        self._names = {name} if name is not None else set[str]()
+        self._returns_argument = False
+        self._may_replace = False  # members that are there already: those are to be known
+
+    def one(self, line: bytes) -> dict[str, Any] | None:
+        """The record of a line."""
+        if not line or len(line) > QUICK_BYTES:
+            return None
+        try:
+            record = decode_quickly(line)
+        except Unusual:
+            return None
+        # byte values: the cheap way to see that there is no white space around the record
+        if line[-1] != 0x7D or line[0] != 0x7B or not record or "_error" in record:
+            return None
+        return record
+
+    def grown(self, line: bytes, given: dict[str, Any], value: Any) -> bytes | None:
+        """The line with what its call returned, if that is all there is to do."""
+        try:
+            if self._name is not None:
+                if value is NO_RESULT or self._name in given:
+                    return None
+                tail = b"%b%b}" % (self._key, encode_quickly(value))
+            elif type(value) is dict and value and given.keys().isdisjoint(value):
+                tail = b"," + encode_quickly(value)[1:]
+            else:
+                return None
+        except TypeError:
+            return None
+        return None if _is_suspect(tail) else line[:-1] + tail
+
+    def some(self, lines: list[bytes]) -> Slice | None:
+        """The records of some lines, none of which is empty.
+
+        `map` calls C functions without bytecode in between, which is half of the time.
+        """
+        if max(map(len, lines)) > QUICK_BYTES:
+            return None
+        try:
+            records = list(map(decode_quickly, lines))
+            encoded = list(map(encode_quickly, records)) if self._returns_argument else None
+        except (*Unusual, TypeError):
+            return None
+        if _is_odd(lines, records):
+            return None
+        is_kept = self._may_replace or b"\\" in b"".join(lines)
+        return Slice(lines, records, list(map(dict.copy, records)) if is_kept else None, encoded)
+
+    def all_grown(self, some: Slice, values: list[Any]) -> list[bytes] | None:
+        """Their lines with what the calls returned."""
+        tails = self._tails(some, values)
+        if tails is None or _is_suspect(b"".join(tails)):
+            return None
+        return [line[:-1] + tail for line, tail in zip(some.lines, tails, strict=True)]
+
+    def _tails(self, some: Slice, values: list[Any]) -> list[bytes] | None:
+        try:
+            if self._name is not None:
+                if None in values or not self._are_new(self._names, some, repeat(self._names)):
+                    return None
+                return [b"%b%b}" % (self._key, new) for new in map(encode_quickly, values)]
+            if set(map(type, values)) != {dict} or not all(values):
+                return None
+            self._returns_argument = all(map(operator.is_, values, some.records))
+            if self._returns_argument:
+                return some.encoded and _appended(some.encoded, list(map(encode_quickly, values)))
+            if not self._are_new(set().union(*values), some, values):
+                return None
+            return [b"," + new[1:] for new in map(encode_quickly, values)]
+        except TypeError:
+            return None
+
+    def _are_new(self, names: set[str], some: Slice, added: Iterable[Collection[str]]) -> bool:
+        """Whether no record had a member of those that are added to it, all of them `names`.
+
+        Where nothing was kept of them, no line has a backslash: names stand there as they are.
+        """
+        if some.given is not None:
+            return all(map(_IS_DISJOINT, map(dict.keys, some.given), added))
+        text = b"".join(some.lines)
+        self._may_replace = len(names) > _FEW or any(encode(name) in text for name in names)
+        return not self._may_replace
+
+
+def _is_odd(lines: list[bytes], records: list[dict[str, Any]]) -> bool:
+    """Whether any line is empty inside, has space around it, or an `_error`."""
+    return (
+        not all(records)
+        or any(map(operator.contains, records, repeat("_error")))
+        or lines != list(map(bytes.strip, lines))
+    )
+
+
+def _is_suspect(tail: bytes) -> bool:
+    """What NaN is written as, or a reserved key."""
+    return tail.find(b"null") >= 0 or tail.find(b"_error") >= 0
+
+
+def _appended(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
+    """What was added to records that a function changed and returned.
+
+    If a record, written before and after the call, begins the same, then it only got new
+    members: that covers everything that may have been changed in place.
+    """
+    tails = []
+    for old, new in zip(before, after, strict=True):
+        end = len(old) - 1
+        if new[:end] != old[:end] or new[end] not in b",}":
+            return None
+        tails.append(new[end:])
+    return tails
