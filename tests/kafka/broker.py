@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -201,6 +202,8 @@ class Broker:
 
     def java(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [*JAVA, *self.options, "-cp", f"{self.jars}/*", program, *arguments]
+        if archive().exists():
+            command.insert(1, f"-XX:SharedArchiveFile={archive()}")
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -210,10 +213,15 @@ class Broker:
         return process
 
     def format(self) -> None:
+        formatted = cache().with_name(f"{KAFKA}-formatted")
+        if formatted.is_dir():  # nothing in it depends on settings
+            shutil.copytree(formatted, self.data)
+            return
         settings = str(self.folder / "server.properties")
         process = self.java("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", settings)
         if process.wait(PATIENCE_S):
             raise RuntimeError(f"formatting the storage failed:\n{self.tail()}")
+        keep(formatted, lambda target: shutil.copytree(self.data, target))
 
     def start(self) -> None:
         """Start it, and after `stop` or `kill` again: same ports, same data; it is ready then."""
@@ -332,17 +340,42 @@ def jars() -> Path:
     """The folder with Kafka and what it needs; Maven fetches them once."""
     folder = cache()
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # a download that is cut, or that two processes begin, is never found half done
-        with TemporaryDirectory(prefix=f"{KAFKA}-", dir=folder.parent) as partial:
-            target = Path(partial) / "jars"
-            download(target)
-            try:
-                target.rename(folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
+        keep(folder, download)
     return folder
+
+
+def keep(path: Path, make: Callable[[Path], object]) -> None:
+    """What is cut, or what two processes begin, is never found half done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{KAFKA}-", dir=path.parent) as partial:
+        target = Path(partial) / path.name
+        make(target)
+        try:
+            target.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
+
+
+def prepare() -> None:
+    """Once for all brokers to come: they start in half of the CPU time."""
+    jars()
+    with (cache().with_name(f"{KAFKA}.lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive().exists():
+            keep(archive(), archive_classes)
+
+
+def archive_classes(target: Path) -> None:
+    with Broker(options=(*STARTS_FAST, f"-XX:ArchiveClassesAtExit={target}")) as broker:
+        broker.create_topic("any")
+
+
+def archive() -> Path:
+    """What Java makes of Kafka's classes; of use for this Java only."""
+    java = shutil.which("java")
+    assert java is not None
+    return cache().with_name(f"{KAFKA}-{os.stat(java).st_mtime_ns}.jsa")
 
 
 def cache() -> Path:

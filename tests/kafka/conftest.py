@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
-from broker import PATIENCE_S, Broker, missing
+from broker import PATIENCE_S, Broker, missing, prepare
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -51,10 +51,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def installed() -> None:
     """For tests that start brokers of their own: without Java they are not run."""
+    if not NEEDED:
+        prepare()
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker | MockBroker]:
+def broker(installed: None) -> Iterator[Broker | MockBroker]:
     with MockBroker() if NEEDED else Broker() as broker:
         yield broker
 
