@@ -42,6 +42,7 @@ def busy(record):
     return {"twice": record["n"] * 2}
 """
 LINES = 4_000  # seconds, and some checkpoints, with either stage
+KILLS = 20  # of workers in a round
 PAD = 700  # bytes at most: the output is much larger than what pipes and buffers hold
 READ_BYTES = 16_384  # what a buffered reader takes at a time, and a line
 FINAL = (0, 3)
@@ -52,7 +53,9 @@ NOT_BEGUN = "init_import_site"
 class Case:
     """One input, one pipeline, one output, in a folder of its own."""
 
-    def __init__(self, folder: Path, dice: random.Random, more: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, dice: random.Random, more: tuple[str, ...] = (), count: int = LINES
+    ) -> None:
         self.folder = folder
         self.source = dice.choice(["file", "files", "stdin", "pipe"])
         self.sink = dice.choice(["-o", ">>"])
@@ -64,9 +67,9 @@ class Case:
         (folder / "stages.py").write_text(STAGE)
         lines = [
             b'{"n":%d,"pad":"%s"}' % (n, b"x" * dice.randrange(PAD)) * (dice.random() > 0.01)
-            for n in range(LINES)
+            for n in range(count)
         ]
-        cut = dice.randrange(LINES)
+        cut = dice.randrange(count)
         for name, part in (("a", lines[:cut]), ("b", lines[cut:])):
             (folder / name).write_bytes(b"".join(line + b"\n" for line in part))
         (folder / "in").write_bytes(b"".join(line + b"\n" for line in lines))
@@ -210,7 +213,7 @@ def kill_workers(case: Case, survived: Counter[str]) -> None:
     with case.resumed() as process:
         _sleep(case, 0.3, 0.6)
         # not for ever: on a busy machine a worker would never live long enough to do anything
-        for _ in range(60):
+        for _ in range(KILLS):
             if process.poll() is not None:
                 break
             for child in _children(process.pid)[:1]:
@@ -342,10 +345,16 @@ def _sleep(case: Case, least: float, most: float) -> None:
     time.sleep(case.dice.uniform(least, most))
 
 
-def play(fault: Fault, seed: int, survived: Counter[str], more: tuple[str, ...] = ()) -> None:
+def play(
+    fault: Fault,
+    seed: int,
+    survived: Counter[str],
+    more: tuple[str, ...] = (),
+    count: int = LINES,
+) -> None:
     """One round; its folder is kept when it fails."""
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    case = Case(folder, random.Random(seed), more)
+    case = Case(folder, random.Random(seed), more, count)
     try:
         fault(case, survived)
     except AssertionError as problem:

@@ -13,4 +13,4 @@ from torture import FAULTS, play
 def test_faults(fault: str, seed: int) -> None:
     """Whatever ends the runs, the output is that of an undisturbed one."""
     survived: Counter[str] = Counter()
-    play(FAULTS[fault], seed, survived)
+    play(FAULTS[fault], seed, survived, count=2_000)
