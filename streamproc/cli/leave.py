@@ -9,8 +9,6 @@ import sys
 from contextlib import suppress
 from io import StringIO
 
-import click
-
 from streamproc.errors import (
     ConfigError,
     PassedOnError,
@@ -72,7 +70,9 @@ def remark(*lines: str) -> None:
 
 def report(error: BaseException) -> int:
     """Say what `error` says, and return its exit code. A traceback only for our own bugs."""
-    if isinstance(error, click.ClickException):
+    from click import ClickException  # which workers do without
+
+    if isinstance(error, ClickException):
         said = StringIO()
         error.show(said)
         if _logs_json:

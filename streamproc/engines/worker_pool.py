@@ -30,9 +30,11 @@ Counts = dict[Hashable, Any]
 
 _ROOT = str(Path(__file__).parents[2])
 # Not `-m`: a folder named streamproc in the working directory is not ours, and where we are
-# found only because of that directory, a worker finds us, too.
+# found only because of that directory, a worker finds us, too. What it imports stays: garbage
+# is not looked for among that.
 _PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv.pop()); import streamproc; del sys.path[0]; "
+    "import gc, sys; gc.set_threshold(100_000, 50, 100); sys.path.insert(0, sys.argv.pop()); "
+    "import streamproc; del sys.path[0]; "
     "from streamproc.cli.worker import main; main()"
 )
 _QUIET_S = 0.05  # nothing more comes of a dead worker when nothing has come for so long
