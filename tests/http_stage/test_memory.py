@@ -69,7 +69,16 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize(("client", "workers"), [("lean", 1), ("aiohttp", 1), ("lean", 2)])
+@pytest.mark.parametrize(
+    ("url", "client", "workers"),
+    [
+        pytest.param("gzip", "lean", 1, id="gzipped-lean-1"),
+        pytest.param("gzip", "aiohttp", 1, id="gzipped-aiohttp-1"),
+        pytest.param("", "lean", 2, id="plain-lean-2"),
+        pytest.param("", "aiohttp", 1, id="plain-aiohttp-1"),
+    ],
+    indirect=["url"],
+)
 def test_answers_behind_one_that_hangs(
     url: str, client: str, workers: int, start: Any, folder: Path
 ) -> None:
