@@ -31,7 +31,7 @@ from streamproc.http.url import Url
 
 MIB = 1 << 20
 SOME = settings(
-    max_examples=60,
+    max_examples=25,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # making a slow case smaller takes for ever
 )
@@ -203,7 +203,7 @@ VALUES = st.builds(
 )
 
 
-@settings(SOME, max_examples=100)
+@settings(SOME, max_examples=50)
 @given(headers=st.lists(st.tuples(st.sampled_from(NAMES), VALUES), min_size=1, max_size=4))
 def test_when_to_ask_again(headers: list[tuple[bytes, bytes]]) -> None:
     response = Response(429, headers, b"")
