@@ -8,6 +8,9 @@ BROWSER := $(VENV)/.browser
 TEST_WORKERS ?= 4
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
+# each process would compile all that it imports anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install browser run test test-lowest torture docs check fix bench bench-compare bench-all peers screenshots demo-server build
 
