@@ -1,33 +1,16 @@
-"""Random pipelines against random services, and what has to hold whatever comes of it."""
+"""Random pipelines against random services."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
 
-from simulation.world import Service, World, kind_of
-from streamproc.assembly import pipeline as assembled
-from streamproc.assembly.pipeline import Pipeline
-from streamproc.codec import decode
-from streamproc.config.load import resolve
-from streamproc.engines import headroom, sweeper
-from streamproc.engines.capacity import CapacityLimiter
-from streamproc.enrichers import http
-from streamproc.errors import StreamprocError, UnavailableError
-from streamproc.http import choice
-from streamproc.memory import SMALL_BYTES, Memory
-from streamproc.pipeline.credits import CreditLimit
-from streamproc.pipeline.shutdown import Shutdown
-from streamproc.testing import MemorySink, MemorySource
-from streamproc.trials.clock import simulate
+from simulation.world import Service
 
 ATTEMPT_S = 2.0  # `timeout` of every stage here
-
 AMPLE_BYTES = 192 << 20  # of memory: more than all records of a scenario hold
 
 
@@ -42,12 +25,25 @@ class Asking:
     policies: dict[str, Any] = field(default_factory=dict)
     posts: bool = False
 
+    @property
+    def is_bulk(self) -> bool:
+        return "batch" in self.policies
+
+    @property
+    def max_wait_s(self) -> float:
+        """How long its records wait for a service that is away."""
+        breaker = self.policies.get("breaker")
+        waits_s: float = breaker["max_wait"] if isinstance(breaker, dict) else 300.0
+        return waits_s
+
 
 @dataclass(frozen=True)
 class Scenario:
     """`stages`: each asks one service, or several at once. `signals`: after so many seconds.
 
-    `alike`: so many records in a row ask the same.
+    `alike`: so many records in a row ask the same. `breaks`: before which record the input
+    pauses, and for how long. `interrupts`: after so many seconds, and turns of the loop, the
+    time of some call is over.
     """
 
     services: dict[str, Service]
@@ -59,363 +55,125 @@ class Scenario:
     seed: int = 0
     max_memory: int = AMPLE_BYTES
     alike: int = 1
+    breaks: tuple[tuple[int, float], ...] = ()
+    interrupts: tuple[tuple[float, int], ...] = ()
 
     def asked(self, n: int) -> int:
         """What record `n` asks for."""
         return n // self.alike
 
-
-@dataclass
-class Outcome:
-    """What came of a scenario."""
-
-    scenario: Scenario
-    world: World
-    lines: list[dict[str, Any]]
-    error: BaseException | None
-    summary: Any
-    seconds: float
-    written: dict[int, float]  # when
-    places: CapacityLimiter
-    memory: Memory
+    @property
+    def asking(self) -> list[Asking]:
+        """All who ask."""
+        return [each for asks in self.stages for each in asks]
 
 
-class TimedSink(MemorySink):
-    """Knows when each record came."""
+# Strategies are made once: making one takes longer than drawing from it
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.times: dict[int, float] = {}
-
-    async def write(self, data: bytes) -> None:
-        await super().write(data)
-        at = asyncio.get_running_loop().time()
-        self.times |= {decode(line)["n"]: at for line in data.splitlines()}
-
-
-def settings_of(scenario: Scenario) -> dict[str, Any]:
-    tables = []
-    for k, asks in enumerate(scenario.stages):
-        made = [
-            {
-                "name": f"s{k}" if len(asks) == 1 else f"s{k}{each.host}",
-                "http": {
-                    "url": f"http://{each.host}.test/{{asked}}",
-                    "method": "POST" if each.posts else "GET",
-                },
-                "timeout": ATTEMPT_S,
-                **each.policies,
-            }
-            for each in asks
-        ]
-        tables.append(made[0] if len(made) == 1 else {"name": f"s{k}", "all": made})
-    return {
-        "stage": tables,
-        "concurrency": scenario.concurrency,
-        "ordered": scenario.ordered,
-        "drain_timeout": 25.0,
-        "max_memory": scenario.max_memory,
-    }
-
-
-async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
-    random.seed(scenario.seed)
-    loop = asyncio.get_running_loop()
-    world = World(scenario.services, loop.time)
-
-    def open_client(wanted: str, options: Any, target: Any) -> tuple[Any, str]:
-        return world.client(target.host.removesuffix(".test")), "simulated"
-
-    monkeypatch.setattr(choice, "open_client", open_client)
-    monkeypatch.setattr(sweeper, "_TICK_S", (0.25, 0.25))  # an hour has 14,400 of them
-    monkeypatch.setattr(headroom, "_TICK_S", 0.25)
-    monkeypatch.setattr(http, "LARGE_BYTES", SMALL_BYTES)
-    made: list[CapacityLimiter] = []
-    init = CapacityLimiter.__init__
-
-    def note(self: CapacityLimiter, count: int) -> None:
-        init(self, count)
-        made.append(self)
-
-    monkeypatch.setattr(CapacityLimiter, "__init__", note)
-    opened: list[CreditLimit] = []
-
-    def open_window(*limits: int) -> CreditLimit:
-        opened.append(CreditLimit(*limits))
-        return opened[-1]
-
-    monkeypatch.setattr(assembled, "CreditLimit", open_window)
-    pipeline = Pipeline.from_settings(resolve(settings_of(scenario)))
-    shutdown = Shutdown(25.0)
-    for after_s in scenario.signals:
-        loop.call_later(after_s, shutdown.request, 2)
-    sink = TimedSink()
-    began = loop.time()
-    error: BaseException | None = None
-    source = MemorySource([{"n": n, "asked": scenario.asked(n)} for n in range(scenario.records)])
-    try:
-        summary = await pipeline.run(source, sink, shutdown=shutdown)
-    except StreamprocError as raised:
-        error, summary = raised, raised.summary  # type: ignore[attr-defined]
-    return Outcome(
-        scenario,
-        world,
-        list(sink.records),
-        error,
-        summary,
-        loop.time() - began,
-        sink.times,
-        made[-1],
-        opened[-1].memory,
-    )
-
-
-def play(scenario: Scenario, monkeypatch: Any) -> Outcome:
-    """Run it in simulated time."""
-    with monkeypatch.context() as patch:
-        outcome: Outcome = simulate(_run(scenario, patch))
-    return outcome
-
-
-# What holds in every scenario
-
-
-def check(outcome: Outcome) -> None:
-    """All invariants."""
-    scenario, world, summary = outcome.scenario, outcome.world, outcome.summary
-    assert outcome.seconds < 4000, "the run does not end"
-    assert world.most_of_all <= outcome.places.count
-    assert outcome.places.taken == 0
-    if outcome.error is None and not scenario.signals:
-        assert outcome.memory.held_bytes == outcome.memory.leaving_bytes == 0
-    assert not world.in_pause
-    assert scenario.alike > 1 or not world.done_twice, "a POST was sent again"
-    _check_attempts(outcome)
-    _check_account(outcome)
-    _check_limits(outcome)
-    if not scenario.signals:
-        _check_end(outcome)
-        if outcome.error is None:
-            _check_records(outcome)
-    if summary.requests:
-        calls = summary.requests
-        assert calls == sum(world.asked.values()) + world.refused
-
-
-def _check_attempts(outcome: Outcome) -> None:
-    """Those of a record are half of the back-off's base apart, on average, and end in time."""
-    scenario, times = outcome.scenario, outcome.world.times
-    if scenario.alike > 1:
-        return  # it may be those of several records
-    gaps = [later - earlier for each in times.values() for earlier, later in pairwise(each)]
-    assert len(gaps) < 30 or sum(gaps) / len(gaps) > 0.15, "a target is asked again and again"
-    first, *more = scenario.stages
-    deadline_s = first[0].policies.get("deadline")
-    if deadline_s is None or more or len(first) > 1 or scenario.ordered or scenario.signals:
-        return
-    for (_, n), asked in times.items():
-        late_s = outcome.written.get(n, 0.0) - asked[0] - deadline_s
-        assert late_s <= 2.0 + 0.05 * deadline_s, f"{n} ends {late_s} s after its deadline"
-
-
-def _check_account(outcome: Outcome) -> None:
-    tally = outcome.summary
-    ends = (
-        tally.ok + tally.failed + tally.dead_lettered + tally.dropped + tally.filtered
-        + tally.skipped + tally.unprocessed
-    )  # fmt: skip
-    assert tally.received == ends
-    if not outcome.scenario.signals and outcome.error is None:
-        assert tally.received == outcome.scenario.records
-        assert tally.unprocessed == 0
-        seen = [line["n"] for line in outcome.lines]
-        expected = list(range(outcome.scenario.records))
-        assert (seen if outcome.scenario.ordered else sorted(seen)) == expected
-
-
-def _check_limits(outcome: Outcome) -> None:
-    for asks in outcome.scenario.stages:
-        for each in asks:
-            limit = each.policies.get("concurrency")
-            most = limit["max"] if isinstance(limit, dict) else limit
-            if most is not None and _stages_of(outcome.scenario, each.host) == 1:
-                assert outcome.world.most[each.host] <= most
-            rate = each.policies.get("rate")
-            if rate is not None and _stages_of(outcome.scenario, each.host) == 1:
-                _check_rate(outcome.world.written[each.host], rate)
-
-
-def _check_rate(times: list[float], rate: dict[str, Any]) -> None:
-    per_second = int(rate["limit"].removesuffix("/s"))
-    burst = 0 if rate.get("strict") else max(1, int(per_second * 0.1)) + 1
-    last = 0
-    for k, at in enumerate(times):
-        while times[last] <= at - 1.0:
-            last += 1
-        assert k - last + 1 <= per_second + burst, f"{k - last + 1} within a second"
-
-
-def _stages_of(scenario: Scenario, host: str) -> int:
-    return sum(each.host == host for asks in scenario.stages for each in asks)
-
-
-def _check_end(outcome: Outcome) -> None:
-    """69 only after an outage that was longer than anybody may wait."""
-    if outcome.error is None:
-        return
-    assert isinstance(outcome.error, UnavailableError), outcome.error
-    hosts = [host for host in outcome.scenario.services if f"//{host}.test" in str(outcome.error)]
-    assert len(hosts) == 1
-    service, world = outcome.scenario.services[hosts[0]], outcome.world
-    is_dead = len(set(service.bad)) >= 10 or service.outage is not None
-    assert is_dead, "a target that answered well was given up"
-    assert world.now() - world.last_good[hosts[0]] >= 299, "it had answered lately"
-
-
-def _check_records(outcome: Outcome) -> None:
-    """Bad records fail of their own error, good ones do not fail."""
-    scenario = outcome.scenario
-    unlucky = 0
-    for line in outcome.lines:
-        n, failure = line["n"], line.get("_error")
-        reasons = _reasons(scenario, n)
-        if failure is None:
-            assert not _must_fail(scenario, n), f"{n} is ok"
-            continue
-        kinds = {(failure["kind"], failure.get("status"))}
-        if "sources" in failure:
-            kinds = {(each["kind"], each.get("status")) for each in failure["sources"].values()}
-        if not kinds & reasons:
-            unlucky += 1
-    # the tenth opens the circuit; where memory lets one record go on at a time nobody else comes
-    # meanwhile, so that it is asked for again, and fails as well
-    most = 9 if scenario.max_memory >= AMPLE_BYTES else 10
-    assert unlucky <= most * _outages(scenario), f"{unlucky} good records failed"
-
-
-def _outages(scenario: Scenario) -> int:
-    return sum(service.outage is not None for service in scenario.services.values())
-
-
-def _reasons(scenario: Scenario, n: int) -> set[tuple[str, int | None]]:
-    reasons: set[tuple[str, int | None]] = set()
-    for asks in scenario.stages:
-        for each in asks:
-            service = scenario.services[each.host]
-            bad = service.bad.get(scenario.asked(n))
-            if bad is not None:
-                reasons |= kind_of(bad)
-            # a bad one fails of what its last attempt met
-            may_meet = each.policies.get("breaker") is False or bad is not None or each.posts
-            if service.outage is not None and may_meet:
-                reasons |= {("connect", None), ("http_status", 500), ("timeout", None)}
-            if service.flaky or service.capacity is not None:
-                reasons |= {("http_status", 500), ("http_status", 503)}
-            if "deadline" in each.policies:
-                reasons |= {
-                    ("deadline", None), ("throttled", 429), ("http_status", 500),
-                    ("http_status", 503), ("reset", None), ("timeout", None), ("connect", None),
-                }  # fmt: skip
-    return reasons
-
-
-def _must_fail(scenario: Scenario, n: int) -> bool:
-    """Whether a service that is always asked always refuses it."""
-    return any(
-        scenario.asked(n) in scenario.services[each.host].bad and "fallback" not in each.policies
-        for asks in scenario.stages
-        for each in asks
-    )
-
-
-# Made up scenarios
-
-SECONDS = st.sampled_from([0.0, 0.01, 0.05, 0.3])
-POSTS = st.sampled_from([False, False, False, True])
-BAD = st.sampled_from(["500", "reset", "429", "hang", "400"])
+_COUNTS = st.sampled_from([1, 4, 12, 12, 25, 50])
+_SEEDS = st.integers(0, 1000)
+_SHARES = st.sampled_from([0.0, 0.0, 0.02, 0.2, 0.6])
+_BAD = st.sampled_from(["500", "reset", "429", "hang", "400"])
+_OUTAGES = [
+    (begin, begin + long, how)
+    for begin in (0.0, 0.5, 3.0)
+    for long in (2.0, 20.0, 60.0)
+    for how in ("refused", "500", "hang")
+]
+_OUTAGE = st.sampled_from([*[None] * len(_OUTAGES), *_OUTAGES])
+_PAUSES = [(0.0, 3.0, "3"), (0.5, 10.0, "10"), (0.2, 0.0, "0"), (1.0, 100.0, "100")]
+_PAUSE = st.sampled_from([*[None] * len(_PAUSES), *_PAUSES])
+_SECONDS = st.sampled_from([0.0, 0.01, 0.05, 0.3])
+_CONNECT_S = st.sampled_from([0.0, 0.0, 0.2])
+_FLAKY = st.sampled_from([0.0, 0.0, 0.1])
+_CAPACITY = st.sampled_from([None, None, 3])
+_BODY = st.sampled_from([0, 0, 2000, 10_000])
+_REDIRECTS = st.sampled_from([False, False, False, True])
+_POSTS = st.sampled_from([False, False, False, True])
 
 
 @st.composite
 def services(draw: Any, name: str, records: int) -> Service:
-    share = draw(st.sampled_from([0.0, 0.0, 0.02, 0.2, 0.6]))
-    kind = draw(BAD)
+    share, kind = draw(_SHARES), draw(_BAD)
     if kind == "429":
         share = min(share, 0.02)  # each of them is asked ten times and for 300 s
     # one choice for all records: a choice each took longer than to play the scenario
-    dice = random.Random(draw(st.integers(0, 1000)))
-    bad = {n: kind for n in range(records) if dice.random() < share}
-    outage = draw(
-        st.none()
-        | st.tuples(
-            st.sampled_from([0.0, 0.5, 3.0]),
-            st.sampled_from([2.0, 20.0, 60.0]),
-            st.sampled_from(["refused", "500", "hang"]),
-        )
-    )
-    if outage is not None:
-        outage = (outage[0], outage[0] + outage[1], outage[2])
-    pause = draw(
-        st.none()
-        | st.sampled_from(
-            [(0.0, 3.0, "3"), (0.5, 10.0, "10"), (0.2, 0.0, "0"), (1.0, 100.0, "100")]
-        )
-    )
+    dice = random.Random(draw(_SEEDS))
     return Service(
         name,
-        seconds=draw(SECONDS),
-        connect_s=draw(st.sampled_from([0.0, 0.0, 0.2])),
-        bad=bad,
-        flaky=draw(st.sampled_from([0.0, 0.0, 0.1])),
-        outage=outage,
-        capacity=draw(st.sampled_from([None, None, 3])),
-        pause=pause,
-        body_bytes=draw(st.sampled_from([0, 0, 2000, 10_000])),
+        seconds=draw(_SECONDS),
+        connect_s=draw(_CONNECT_S),
+        bad={n: kind for n in range(records) if dice.random() < share},
+        flaky=draw(_FLAKY),
+        outage=draw(_OUTAGE),
+        capacity=draw(_CAPACITY),
+        pause=draw(_PAUSE),
+        body_bytes=draw(_BODY),
+        redirects=draw(_REDIRECTS),
     )
+
+
+_LIMIT = st.sampled_from([1, 3, {"min": 1, "max": 20, "start": 2}])
+_RATE = st.sampled_from(
+    [{"limit": f"{k}/s", "strict": strict} for k in (5, 20, 200) for strict in (False, True)]
+)
+_OFTEN = st.booleans()
+
+
+def _one_in(count: int) -> Any:
+    return st.integers(0, count - 1).map(lambda drawn: drawn == count - 1)
+
+
+_SELDOM, _RARELY = _one_in(4), _one_in(6)
+_POLICIES: dict[str, tuple[Any, Any]] = {  # how often, and which
+    "concurrency": (_OFTEN, _LIMIT),
+    "rate": (_OFTEN, _RATE),
+    "deadline": (_SELDOM, st.sampled_from([0.5, 3.0, 30.0])),
+    "cache": (_SELDOM, st.just("1h")),
+    "batch": (_SELDOM, st.sampled_from([{"size": 2}, {"size": 5, "wait": 0.1}, {"wait": 1.0}])),
+    "fallback": (_RARELY, st.just([{"value": {"unknown": True}}])),
+    "breaker": (_SELDOM, st.sampled_from([False, {"max_wait": 10.0}])),
+    "retry": (_RARELY, st.just(False)),
+}
 
 
 @st.composite
 def policies(draw: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    if draw(st.booleans()):
-        made["concurrency"] = draw(st.sampled_from([1, 3, {"min": 1, "max": 20, "start": 2}]))
-    if draw(st.booleans()):
-        limit = draw(st.sampled_from(["5/s", "20/s", "200/s"]))
-        made["rate"] = {"limit": limit, "strict": draw(st.booleans())}
-    if draw(st.integers(0, 3)) == 0:
-        made["deadline"] = draw(st.sampled_from([0.5, 3.0, 30.0]))
-    if draw(st.integers(0, 3)) == 0:
-        made["cache"] = "1h"
-    if draw(st.integers(0, 4)) == 0:
-        made["fallback"] = [{"value": {"unknown": True}}]
-    if draw(st.integers(0, 4)) == 0:
-        made["breaker"] = False
-    return made
+    return {name: draw(which) for name, (often, which) in _POLICIES.items() if draw(often)}
+
+
+_NAMES = st.sampled_from(["a", "ab", "abc"])
+_AT_ONCE = [st.just(1), st.sampled_from([1, 1, 1, 2]), st.sampled_from([1, 1, 2, 3])]
+_SIGNALS = st.sampled_from(
+    [*[()] * 24, *[signals for at in (0.01, 0.6, 5.0) for signals in ((at,), (at, at + 0.5))]]
+)
+_BREAKS = st.sampled_from([(), (), (), ((0.3, 5.0),), ((0.3, 20.0), (0.8, 20.0)), ((0.5, 400.0),)])
+_MOMENTS = st.tuples(st.sampled_from([0.0, 0.01, 0.05, 0.06, 0.35, 1.0]), st.integers(0, 12))
+_INTERRUPTS = st.lists(_MOMENTS, min_size=1, max_size=5).map(tuple)
 
 
 @st.composite
 def scenarios(draw: Any) -> Scenario:
-    records = draw(st.sampled_from([1, 5, 30, 80]))
-    names = draw(st.sampled_from(["a", "ab", "abc"]))
+    records, names = draw(_COUNTS), draw(_NAMES)
     hosts = {name: draw(services(name, records)) for name in names}
-    stages = []
-    left = list(names)
+    stages, left = [], list(names)
     while left:
-        count = draw(st.integers(1, len(left)))
-        count = 1 if draw(st.booleans()) else count
-        asks = [(left.pop(0), draw(policies()), draw(POSTS)) for _ in range(count)]
+        count = draw(_AT_ONCE[len(left) - 1])
+        asks = [(left.pop(0), draw(policies()), draw(_POSTS)) for _ in range(count)]
         stages.append([Asking(*each) for each in asks])
-    signals: tuple[float, ...] = ()
-    if draw(st.integers(0, 4)) == 0:
-        first = draw(st.sampled_from([0.01, 0.6, 5.0]))
-        signals = (first,) if draw(st.booleans()) else (first, first + 0.5)
     return Scenario(
         hosts,
         stages,
         records,
         draw(st.sampled_from([1, 2, 8, 64])),
-        draw(st.booleans()),
-        signals,
-        draw(st.integers(0, 1000)),
+        draw(_OFTEN),
+        draw(_SIGNALS),
+        draw(_SEEDS),
         draw(st.sampled_from([AMPLE_BYTES, 3000, 60_000])),
         draw(st.sampled_from([1, 1, 4])),
+        tuple((int(records * share), for_s) for share, for_s in draw(_BREAKS)),
+        draw(_INTERRUPTS) if draw(_SELDOM) else (),
     )
+
+
+__all__ = ["AMPLE_BYTES", "ATTEMPT_S", "Asking", "Scenario", "scenarios"]

@@ -8,7 +8,9 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from simulation.scenarios import Asking, Scenario, check, play, scenarios
+from simulation.invariants import check
+from simulation.playing import play
+from simulation.scenarios import Asking, Scenario, scenarios
 from simulation.world import Service
 
 PARTS = 4  # side by side

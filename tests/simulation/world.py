@@ -12,12 +12,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamproc.http.contract import Request, Response, cannot_connect, reset
+from streamproc.codec import decode_any
+from streamproc.http.aiohttp import AiohttpClient
+from streamproc.http.contract import ClientOptions, Request, Response, cannot_connect, reset
 from streamproc.interfaces import RecheckError
 from streamproc.memory import SMALL_BYTES
 
 HANG_S = 1e6
 _PIECES = 4  # of a large body
+_THERE, _LIST_THERE = b"/there/", b"/there/list/"  # where redirects lead to
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Service:
     capacity: int | None = None
     pause: tuple[float, float, str] | None = None  # at, for how long, in which words
     body_bytes: int = 0  # of a good answer, about
+    redirects: bool = False  # to where the answer is
 
 
 class World:
@@ -50,7 +54,7 @@ class World:
         self.most_of_all = 0
         self.connections: Counter[str] = Counter()
         self.written: dict[str, list[float]] = defaultdict(list)
-        self.asked: Counter[tuple[str, int]] = Counter()
+        self.calls = 0
         self.times: dict[tuple[str, int], list[float]] = defaultdict(list)
         self.paused_until: dict[str, float] = defaultdict(float)
         self.told_at: dict[str, float] = {}
@@ -62,25 +66,33 @@ class World:
         self.done_twice: list[tuple[str, int]] = []
         self.refused = 0  # connections that were asked for, and requests that were cut off before
 
-    def client(self, host: str) -> Client:
-        return Client(self, host)
+    def client(self, host: str, options: ClientOptions) -> Client | Redirected:
+        client = Client(self, host)
+        return Redirected(client, options) if options.redirects else client
 
-    def enter(self, host: str, record: int) -> None:
+    def enter(self, host: str, records: list[int]) -> None:
         at = self.now()
+        self.calls += 1
         self.written[host].append(at)
-        self.asked[host, record] += 1
-        self.times[host, record].append(at)
-        self.in_flight[host] += 1
-        self.most[host] = max(self.most[host], self.in_flight[host])
-        self.most_of_all = max(self.most_of_all, sum(self.in_flight.values()))
+        for record in records:
+            self.times[host, record].append(at)
         if self.told_at.get(host, at) < at < self.paused_until[host]:
             self.in_pause.append((host, at - self.began))
 
-    def begin_once(self, host: str, record: int) -> None:
+    def _begin(self, host: str) -> None:
+        self.in_flight[host] += 1
+        self.most[host] = max(self.most[host], self.in_flight[host])
+        self.most_of_all = max(self.most_of_all, sum(self.in_flight.values()))
+
+    def begin_once(self, host: str, records: list[int]) -> None:
         """What is asked for may be done from here on, whatever comes of the request."""
-        if (host, record) in self.may_be_done:
-            self.done_twice.append((host, record))
-        self.may_be_done.add((host, record))
+        these = {(host, record) for record in records}
+        self.done_twice += these & self.may_be_done
+        self.may_be_done |= these
+
+    def not_done(self, host: str, records: list[int]) -> None:
+        """It said so."""
+        self.may_be_done -= {(host, record) for record in records}
 
     def outage_of(self, service: Service) -> str | None:
         if service.outage is None:
@@ -88,9 +100,12 @@ class World:
         begin, end, how = service.outage
         return how if begin <= self.now() - self.began < end else None
 
-    async def answer(self, host: str, record: int) -> Response:
-        service = self.services[host]
-        self.enter(host, record)
+    async def answer(self, host: str, request: Request) -> Response:
+        service, records = self.services[host], asked_for(request)
+        is_first = not request.path.startswith(_THERE)
+        if is_first:
+            self.enter(host, records)
+        self._begin(host)
         try:
             outage = self.outage_of(service)
             if outage == "hang":
@@ -101,12 +116,18 @@ class World:
             await asyncio.sleep(service.seconds)
             if outage is not None or self.outage_of(service) == "500":
                 return Response(500, [], b"down")
-            return await self._own(host, service, record)
+            if service.redirects and is_first:
+                return Response(303, [(b"Location", _there(request))], b"")
+            is_list = bool(request.body) or request.path.startswith(_LIST_THERE)
+            return await self._own(host, service, records, is_list=is_list)
         finally:
             self.in_flight[host] -= 1
 
-    async def _own(self, host: str, service: Service, record: int) -> Response:
-        bad = service.bad.get(record)
+    async def _own(
+        self, host: str, service: Service, records: list[int], *, is_list: bool
+    ) -> Response:
+        """A list is refused if one of its records is."""
+        bad = next((service.bad[record] for record in records if record in service.bad), None)
         if bad == "reset":
             raise reset("the connection ended before the answer")
         if bad == "hang":
@@ -128,7 +149,9 @@ class World:
             return Response(500, [], b"by chance")
         self.good[host] += 1
         self.last_good[host] = self.now()
-        return Response(200, [], b'{"n": %d, "d": "%b"}' % (record, b"x" * service.body_bytes))
+        filling = b"x" * service.body_bytes
+        items = b",".join(b'{"n": %d, "d": "%b"}' % (record, filling) for record in records)
+        return Response(200, [], b"[%b]" % items if is_list else items)
 
 
 class Client:
@@ -150,9 +173,13 @@ class Client:
 
     async def send(self, request: Request) -> Response:
         standing: Any = request.standing
-        request.sent = False
+        is_first = not request.path.startswith(_THERE)
+        if is_first:
+            request.sent = False
         if self._idle:
             self._idle -= 1
+        elif not is_first:  # it has started long ago
+            await self._connect(request)
         else:
             standing.gate.postpone(standing)
             self._world.refused += 1
@@ -163,13 +190,13 @@ class Client:
                 raise RecheckError
         request.sent = True
         is_whole = False
-        record = int(request.path.rsplit(b"/", 1)[1])
-        if not request.is_idempotent:
-            self._world.begin_once(self._host, record)
+        is_once = is_first and not request.is_idempotent
+        if is_once:
+            self._world.begin_once(self._host, asked_for(request))
         try:
-            response = await self._world.answer(self._host, record)
-            if response.status == 429:
-                self._world.may_be_done.discard((self._host, record))
+            response = await self._world.answer(self._host, request)
+            if is_once and response.status == 429:
+                self._world.not_done(self._host, asked_for(request))
             await _take_in(response, request)
             is_whole = True
             return response
@@ -185,6 +212,35 @@ class Client:
         if self._world.outage_of(service) == "refused":
             raise cannot_connect(request.target, "refused")
         self.open += 1
+
+
+class Redirected(AiohttpClient):
+    """The client that follows redirects, with another one where its connections would be."""
+
+    def __init__(self, client: Client, options: ClientOptions) -> None:
+        super().__init__(options)
+        self._client = client
+
+    async def __aenter__(self) -> Redirected:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
+
+    async def _send_once(self, request: Request, may_be: Any = None) -> Response:
+        return await self._client.send(request)
+
+
+def asked_for(request: Request) -> list[int]:
+    """Which records a request is for."""
+    if request.body:
+        return [item["id"] for item in decode_any(request.body)]
+    return [int(record) for record in request.path.rsplit(b"/", 1)[1].split(b",")]
+
+
+def _there(request: Request) -> bytes:
+    there = _LIST_THERE if request.body else _THERE
+    return there + b",".join(b"%d" % record for record in asked_for(request))
 
 
 async def _take_in(response: Response, request: Request) -> None:
