@@ -412,6 +412,16 @@ def test_a_waiting_record_lends_its_place(enrich: Any, user: Path) -> None:
     assert (outcome.code, outcome.counts["ok"]) == (0, 2)
 
 
+def test_a_source_that_waits_lends_no_place_that_it_has_not(enrich: Any, server: Server) -> None:
+    """Beside one that waits for its rate the other is asked by `-j` records at once, in time."""
+    slow = 'http = { url = "SERVER/ok?s=0.1" }, retry = false, timeout = "10s"'
+    rated = 'http = { url = "SERVER/ok" }, rate = "20/s"'
+    sources = together({"slow": slow, "rated": rated})
+    outcome = enrich(sources, *[{"n": n} for n in range(30)], args=("-j", "2"))
+    assert (outcome.code, outcome.counts["ok"]) == (0, 30)
+    assert server.stats()["max_in_progress"]["overall"] <= 2
+
+
 # cache
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from simulated import Asked, now, site, workshop
+from simulated import Asked, now, settle, site, workshop
 
 from streamproc import Pipeline, enricher
 from streamproc.pipeline.shutdown import Shutdown
@@ -71,5 +71,33 @@ def test_a_target_that_is_too_slow_for_all_of_a_list_is_an_outage() -> None:
                 await asyncio.gather(*[each.answer for each in forks], return_exceptions=True)
             assert len(asked) < 20
             assert (shop.places.free, shop.tasks, shop.abandoned) == (4, set(), 0)
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("leaves_after_s", [0.5, 5.0])
+def test_who_leaves_a_list(leaves_after_s: float) -> None:
+    """Before it is sent: it is not in it. When nobody waits for it any more it is cancelled."""
+
+    async def main() -> None:
+        lists: list[int] = []
+
+        async def hang(call: Any, visit: Any) -> None:
+            lists.append(len(call.calls))
+            await asyncio.sleep(10_000.0)
+
+        layers = [Batching(size=5, wait=cast("Seconds", 1.0)), Admission(), Timeout()]
+        call = stack(layers, hang, site())
+        async with workshop(1, 30_000.0) as shop:
+            forks = [shop.fork(lambda visit: call(Asked(), visit), k) for k in range(3)]
+            await asyncio.sleep(leaves_after_s)
+            forks[0].cancel()
+            await asyncio.sleep(2.0)
+            assert lists == [2 if leaves_after_s < 1.0 else 3]
+            assert shop.places.taken == 1
+            for fork in forks:
+                fork.cancel()
+            await settle()
+            assert (shop.places.free, shop.tasks) == (1, set())
 
     simulate(main())

@@ -189,6 +189,29 @@ def test_who_is_cancelled_spends_no_token(strict: bool) -> None:
     simulate(main())
 
 
+@pytest.mark.parametrize("limits", [{"concurrency": FixedConcurrency(1)}, {}])
+def test_who_is_cancelled_as_it_starts_leaves_its_turn_to_the_next(limits: dict[str, Any]) -> None:
+    """It heard of the end in the turn of the loop in which it got permit and place."""
+
+    async def main() -> None:
+        named = Named(seconds=1.0)
+        call = Admission(**limits).wrap(named, site())
+        async with workshop(1, 30.0) as shop:
+            forks = {
+                name: shop.fork(lambda visit, name=name: call(Asked(key=name.encode()), visit), k)
+                for k, name in enumerate("abc")
+            }
+            await settle()
+            assert named.names() == ["a"]
+            forks["a"].answer.add_done_callback(lambda _: forks["b"].cancel())
+            await asyncio.wait_for(forks["c"].answer, 10.0)
+            assert named.names() == ["a", "c"]
+            await settle()
+            assert shop.places.free == 1
+
+    simulate(main())
+
+
 def test_the_oldest_starts_first_whatever_it_waited_for() -> None:
     """A record that comes back from its back-off is older than those which came meanwhile."""
 

@@ -194,3 +194,55 @@ def test_a_call_has_as_much_time_as_who_has_most() -> None:
             assert [each.answer.done() for each in with_time] == [True, False]
 
     simulate(main())
+
+
+async def _in_turn(shop: Workshop, records: Records, *names: str) -> list[Any]:
+    """Records that come with a place each, one after the other, and ask twice."""
+    kept: list[bool] = []
+
+    def one(name: str, age: int) -> Forked:
+        async def both(visit: Any) -> None:
+            await visit.enter()
+            await records.call(Asked(key=name.encode()), visit)
+            kept.append(visit.has_place)
+            await records.call(Asked(key=name.upper().encode()), visit)
+
+        return shop.fork(both, age)
+
+    await outcomes([one(name, age) for age, name in enumerate(names)])
+    return kept
+
+
+def test_a_place_goes_to_the_call_and_back() -> None:
+    """Who came with a place keeps it: no later record comes between, nor before the next call."""
+
+    async def main() -> None:
+        named = Named(seconds=1.0)
+        async with workshop(1, 30.0) as shop, Records(shop, named) as records:
+            assert await _in_turn(shop, records, "a", "b", "c") == [True] * 3
+            assert named.names() == ["a", "A", "b", "B", "c", "C"]
+            assert now() == pytest.approx(1006.0)
+            assert shop.places.free == 1
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("turns", [1, 20])
+def test_nobody_waits_for_a_call_that_is_cancelled(turns: int) -> None:
+    """By whoever ends all tasks, also before it began."""
+
+    async def main() -> None:
+        named = Named(seconds=1000.0)
+        async with workshop(4, 30.0) as shop, Records(shop, named) as records:
+            forks = records.ask("a", 5)
+            for _ in range(turns):  # after the first one the callers have begun
+                await asyncio.sleep(0)
+            callers = {fork.slot.task for fork in forks}
+            for task in shop.tasks - callers:
+                task.cancel()
+            found = await asyncio.wait_for(outcomes(forks), 10.0)
+            assert [type(each) for each in found] == [asyncio.CancelledError] * 5
+            await settle()
+            assert (shop.places.free, shop.tasks) == (4, set())
+
+    simulate(main())

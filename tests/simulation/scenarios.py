@@ -30,6 +30,13 @@ class Asking:
         return "batch" in self.policies
 
     @property
+    def most_in_call(self) -> int:
+        """How many records fail with a call."""
+        batch = self.policies.get("batch")
+        size: int = 1 if batch is None else batch.get("size", 50)
+        return size
+
+    @property
     def max_wait_s(self) -> float:
         """How long its records wait for a service that is away."""
         breaker = self.policies.get("breaker")

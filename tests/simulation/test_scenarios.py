@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -75,3 +77,39 @@ def test_who_may_come_at_once_backs_off(monkeypatch: pytest.MonkeyPatch) -> None
         times = outcome.world.times["a", n]
         assert times[-1] - times[0] > 200
         assert len(times) < 60
+
+
+def test_nobody_waits_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some waited for a service that was down; it is not given up two minutes later."""
+    policies = {"retry": False, "breaker": {"max_wait": 30.0}}
+    service = Service(outage=(0.0, 60.0, "500"))
+    scenario = Scenario({"a": service}, [[Asking("a", policies)]], 30, 10, breaks=((18, 120.0),))
+    outcome = play(scenario, monkeypatch)
+    check(outcome)
+    assert outcome.error is None
+    assert (outcome.summary.failed, outcome.summary.ok) == (18, 12)
+
+
+FAILING = [
+    Service(bad=dict.fromkeys(range(0, 20, 2), "500")),
+    Service(bad={0: "429", 1: "429"}),
+    Service(bad={0: "reset", 7: "reset"}),
+    Service(flaky=0.5),
+    Service(capacity=4),
+    Service(outage=(0.0, 0.3, "500")),
+    Service(outage=(0.01, 5.0, "refused")),
+]
+
+
+@pytest.mark.parametrize("policies", [{}, {"batch": {"size": 3}}])
+@pytest.mark.parametrize("redirects", [False, True])
+@pytest.mark.parametrize("service", FAILING)
+def test_a_post_is_not_sent_again(
+    service: Service, redirects: bool, policies: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it fails, there or where it was sent on to: it may have been done."""
+    service = replace(service, redirects=redirects)
+    scenario = Scenario({"a": service}, [[Asking("a", policies, posts=True)]], 20, 8)
+    outcome = play(scenario, monkeypatch)
+    check(outcome)
+    assert outcome.error is None

@@ -189,7 +189,7 @@ class Client:
                 self._idle += 1
                 raise RecheckError
         request.sent = True
-        is_whole = False
+        is_kept = False
         is_once = is_first and not request.is_idempotent
         if is_once:
             self._world.begin_once(self._host, asked_for(request))
@@ -198,10 +198,10 @@ class Client:
             if is_once and response.status == 429:
                 self._world.not_done(self._host, asked_for(request))
             await _take_in(response, request)
-            is_whole = True
+            is_kept = response.status != 303  # it closes the connection
             return response
         finally:
-            if is_whole:
+            if is_kept:
                 self._idle += 1
             else:
                 self.open -= 1
