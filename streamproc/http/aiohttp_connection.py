@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from streamproc.errors import CallError
@@ -30,6 +31,7 @@ from streamproc.http.contract import (
     too_large,
 )
 from streamproc.http.head import BODILESS, announces_body, check_size
+from streamproc.interfaces import RecheckError, Standing
 
 MAX_HEADERS = MAX_HEADER_BYTES // 4  # the shortest takes four bytes
 _WITHOUT_BODY = ("GET", "DELETE", "HEAD")
@@ -39,7 +41,7 @@ _FRAMING_SHARE = 16  # chunk headers and trailers: at most so many bytes for one
 class Attempt:
     """One attempt of a request, and how far it got."""
 
-    __slots__ = ("is_fresh", "may_be", "protocol", "request")
+    __slots__ = ("_postponed", "is_fresh", "may_be", "protocol", "request")
 
     def __init__(
         self, request: Request, may_be: frozenset[str] | None, *, is_fresh: bool = False
@@ -48,6 +50,19 @@ class Attempt:
         self.may_be = may_be  # see `Resolver.resolve`
         self.is_fresh = is_fresh  # only a connection that nobody has used will do
         self.protocol: Protocol | None = None
+        self._postponed: Standing | None = None
+
+    def postpone(self) -> None:
+        """A connection has to be opened: until it is there others may start."""
+        standing = self.request.standing
+        if standing is not None and standing.gate is not None and not self.request.sent:
+            standing.gate.postpone(standing)
+            self._postponed = standing
+
+    def may_write(self) -> bool:
+        """Whether the request may be written now that there is a connection."""
+        standing = self._postponed
+        return standing is None or standing.gate is None or standing.gate.may_write(standing)
 
     @property
     def is_stale(self) -> bool:
@@ -75,8 +90,9 @@ class Protocol(ResponseHandler):
     @property
     def should_close(self) -> bool:
         """Asked by the pool, when the answer is whole. The rest of a request would follow."""
-        sends = self.transport is not None and self.transport.get_write_buffer_size() > 0
-        return super().should_close or sends
+        # before that it may be the end of a handshake
+        sends = self.uses and self.transport and self.transport.get_write_buffer_size()
+        return super().should_close or bool(sends)
 
     def close(self) -> None:
         """Close it now: neither a body that nobody reads nor a TLS good-bye is waited for."""
@@ -178,9 +194,18 @@ class AttemptConnector(TCPConnector):
         super().__init__(**options)
         self._factory: Any = partial(Protocol, loop=self._loop)
 
+    async def connect(self, req: ClientRequest, traces: Any, timeout: ClientTimeout) -> Connection:
+        """A connection for a request that may be written now. Raises `RecheckError`."""
+        connection = await super().connect(req, traces, timeout)
+        if not ATTEMPT.get().may_write():
+            connection.release()
+            raise RecheckError
+        return connection
+
     async def _create_connection(
         self, req: ClientRequest, traces: Any, timeout: ClientTimeout
     ) -> ResponseHandler:
+        ATTEMPT.get().postpone()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await super()._create_connection(req, traces, timeout)
 

@@ -16,6 +16,7 @@ from servers.running import HOST
 from streamproc.errors import ConfigError
 from streamproc.http import addresses
 from streamproc.http.contract import Target, Tls
+from streamproc.interfaces import RecheckError, Standing
 
 REFUSED = ("tls", False, False, True, False)
 NOT_ALLOWED = ("connect", False, False, False, False)
@@ -186,3 +187,57 @@ def test_the_checked_address_is_the_one_connected_to(
 
     world.run(main())
     assert asked == ["some.example"]
+
+
+class Gate:
+    """Says after a handshake what it is told to say; see `interfaces.WriteGate`."""
+
+    def __init__(self, *may_write: bool) -> None:
+        self.asked: list[str] = []
+        self._may_write = list(may_write)
+
+    def postpone(self, standing: Standing) -> None:
+        self.asked.append("postpone")
+
+    def may_write(self, standing: Standing) -> bool:
+        self.asked.append("may_write")
+        return self._may_write.pop(0)
+
+    def answering(self, standing: Standing) -> None:
+        self.asked.append("answering")
+
+
+def test_who_had_to_connect_asks_before_it_writes(world: World) -> None:
+    """If it may not write now the connection is kept, for whoever comes next without asking."""
+    gate = Gate(False, True)
+
+    async def main() -> None:
+        async with world.client(**trusting(world)) as client:
+            request = world.request("/ok", target=world.tls())
+            request.standing = Standing(gate=gate)
+            with pytest.raises(RecheckError):
+                await client.send(request)
+            assert world.server.stats()["total"] == 0
+            assert good(await client.send(request)) == "/ok"
+            assert gate.asked == ["postpone", "may_write"]
+            slow = world.request("/ok?s=0.2", target=world.tls())
+            slow.standing = request.standing
+            both = await asyncio.gather(client.send(request), client.send(slow))
+            assert {good(each) for each in both} == {"/ok"}
+            assert gate.asked == ["postpone", "may_write"] * 2
+
+    world.run(main())
+    assert world.server.stats()["connections"]["accepted"] == 2
+
+
+def test_who_cannot_connect_is_not_asked_whether_it_writes(world: World) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        async with world.client(**trusting(world)) as client:
+            request = world.request("/ok", target=world.tls("expired"))
+            request.standing = Standing(gate=gate)
+            assert await outcome(client, request) == REFUSED
+
+    world.run(main())
+    assert gate.asked == ["postpone"]
