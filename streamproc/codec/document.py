@@ -113,7 +113,8 @@ class Document:
                 return self
             line = splice.selected(self.line, value)
         else:
-            line = splice.rebuild(self.line, decode(self.line), value)
+            changed = splice.differences(self.line, self.given, value)
+            line = splice.rebuild(self.line, changed, value)
         other = self.resumed(line, value.copy(), value.copy())
         other.added, other.replaced, other.original = None, True, self.original
         return other

@@ -70,7 +70,7 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
     outline = Outline.of(line)
     if not outline.has_error:
         return None
-    found = {member.name: member.value for member in splice.members(outline.line)[0]}
+    found = splice.values(outline.line)
     error = _decoded(found[ERROR], ERROR)
     if not isinstance(error, dict):
         error = {}

@@ -5,43 +5,44 @@ A record here is the bytes of one JSON object, without white space around it.
 
 from __future__ import annotations
 
+import json
+import marshal
 import re
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import chain, repeat
+from itertools import chain
 from json.decoder import JSONDecoder
 from typing import Any, NamedTuple
 
 import msgspec
 from orjson import dumps
 
-from streamproc.codec.decode import decode, decode_any
+from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
-from streamproc.record import Selected
+from streamproc.record import WHITESPACE, Selected
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_strings = msgspec.json.Decoder(list[str]).decode
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
-# Of a valid object: what is before a key, the key, the colon, and the value if it is no container.
-_next_member = re.compile(
-    rb"""
-    ( [{, \t\r\n]*+ )  ( "(?:[^"\\]++|\\.)*+" )  ( [ \t\r\n]*+ : [ \t\r\n]*+ )
-    ( "(?:[^"\\]++|\\.)*+" | [^"\[{,} \t\r\n]*+ )
-    """,
-    re.VERBOSE,
-).match
+_PLAIN = 2  # the version of marshal that writes what is equal as the same bytes
+_AROUND_KEY = b"{,: \t\r\n"
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_before_container = re.compile(rb'(?:[^"\[{]++|%b)*+' % _STRING).match
+# What stands before a value, and the value if it is no container.
+_each_member = re.compile(
+    rb"([{, \t\r\n]*+%b[ \t\r\n]*+:[ \t\r\n]*+)(%b|[^\[{,} \t\r\n]*+)" % (_STRING, _STRING)
+).findall
+
+# One member as it came: brace or comma, key, colon and the white space around them; the value.
+Part = tuple[bytes, bytes]
 
 
-class Member(NamedTuple):
-    """One member of an object: its name, and the bytes of key and value as they came.
+class Members(NamedTuple):
+    """The top-level members of an object in their order, duplicates included."""
 
-    `lead` are the bytes before the key (brace or comma, white space), `colon` those
-    between key and value.
-    """
-
-    name: str
-    lead: bytes
-    key: bytes
-    colon: bytes
-    value: bytes
+    names: list[str]
+    parts: list[Part]
+    end: bytes  # what follows them
 
 
 def append(record: bytes, has_members: bool, added: bytes) -> bytes:
@@ -51,106 +52,140 @@ def append(record: bytes, has_members: bool, added: bytes) -> bytes:
     return record[:-1] + added[1:]  # white space in an empty object stays, too
 
 
-def members(record: bytes) -> tuple[list[Member], bytes]:
-    """The top-level members in their order, duplicates included, and what follows them."""
-    with suppress(msgspec.MsgspecError, TypeError):
-        values = _raw_members(record)
-        for comma, colon in ((b",", b":"), (b", ", b": ")):
-            lead = repeat(comma)
-            found = [
-                Member(name, mark, b'"%b"' % name.encode(), colon, bytes(value))
-                for mark, (name, value) in zip(chain((b"{",), lead), values.items(), strict=False)
-            ]
-            # msgspec keeps one of several equal keys. If the members, written in one of the
-            # two usual ways, give back the record, there were none, and no escapes in a key.
-            if found and join(found) == record:
-                return found, b"}"
-    return _scan_members(record)
-
-
-def _scan_members(record: bytes) -> tuple[list[Member], bytes]:
-    text = record.decode("latin-1")  # places in it are places in `record`
-    found = []
+def members(record: bytes) -> Members:
+    """Those of the object `record`."""
+    body = record[:-1].rstrip(WHITESPACE)
+    end = record[len(body) :]
+    if body.find(b"[") < 0 and body.find(b"{", 1) < 0:
+        parts = _each_member(body)
+        return Members(_names(parts), parts, end)
+    containers = _Containers(record)
+    parts = []
     at = 0
-    while (match := _next_member(record, at)) is not None:
-        lead, key, colon, value = match.groups()
-        at = match.end()
-        if not value:  # an array or an object
-            _, end = _span(text, at)
-            at, value = end, record[at:end]
-        name = decode_any(key) if b"\\" in key else key[1:-1].decode()
-        found.append(Member(name, lead, key, colon, value))
-    return found, record[at:]
+    while at < len(body):
+        match = _before_container(body, at or 1)
+        assert match is not None
+        parts += _each_member(body, at, at := match.end())
+        if at < len(body):
+            head, _ = parts[-1]
+            value = containers.find(head.strip(_AROUND_KEY), at)
+            parts[-1] = head, value
+            at += len(value)
+    return Members(_names(parts), parts, end)
 
 
-def join(found: list[Member], end: bytes = b"}") -> bytes:
-    """The object made of these members, as they came."""
-    return b"".join([m.lead + m.key + m.colon + m.value for m in found]) + end
+class _Containers:
+    """The arrays and objects that are members of a record."""
+
+    def __init__(self, record: bytes) -> None:
+        self._record = record
+        self._text: str | None = None
+        self._values: dict[str, Any] = {}  # of equal names the last one
+        with suppress(msgspec.MsgspecError, TypeError):
+            self._values = _raw_members(record)
+
+    def find(self, key: bytes, at: int) -> bytes:
+        """The one that begins at `at`, after `key`."""
+        name = key[1:-1].decode()
+        if name in self._values:
+            value = self._values[name]
+            if type(value) is not bytes:
+                value = self._values[name] = bytes(value)
+            if self._record.startswith(value, at):
+                return value
+        if self._text is None:
+            self._text = self._record.decode("latin-1")  # places in it are places in the record
+        _, end = _span(self._text, at)
+        return self._record[at:end]
 
 
-def compact(found: list[Member]) -> bytes:
-    """The object made of these members, without white space between them."""
-    return b"{" + b",".join([m.key + b":" + m.value for m in found]) + b"}"
+def _names(parts: list[Part]) -> list[str]:
+    keys = b"[%b]" % b",".join([head.strip(_AROUND_KEY) for head, _ in parts])
+    try:
+        return _strings(keys)
+    except msgspec.MsgspecError:  # a lone surrogate
+        found: list[str] = json.loads(keys)
+        return found
 
 
-def _member(name: str, value: bytes) -> Member:
-    return Member(name, b",", encode(name), b":", value)
+def values(record: bytes) -> dict[str, bytes]:
+    """The members of `record` by name; of equal names the last one counts."""
+    names, parts, _ = members(record)
+    return {name: value for name, (_, value) in zip(names, parts, strict=True)}
+
+
+def _join(parts: Iterable[Part | tuple[()]], end: bytes) -> bytes:
+    return b"".join(chain.from_iterable(parts)) + end
+
+
+def _compact(parts: Iterable[Part]) -> bytes:
+    return b"{%b}" % b",".join([b"%b:%b" % (head.strip(_AROUND_KEY), v) for head, v in parts])
 
 
 def rewrite(record: bytes, changed: dict[str, Any]) -> bytes:
     """`record` with the values of existing keys replaced, each at its first place."""
-    out, done = [], set()
-    found, end = members(record)
-    for member in found:
-        if member.name not in changed:
-            out.append(member)
-        elif member.name not in done:
-            done.add(member.name)
-            out.append(member._replace(value=encode(changed[member.name])))
-    return join(out, end)
+    new = {name: encode(value) for name, value in changed.items()}
+    found = members(record)
+    return _join(_replaced(found, new), found.end)
+
+
+def _replaced(found: Members, new: dict[str, bytes]) -> list[Part | tuple[()]]:
+    """The parts with the first of each name in `new` as it is there, without the others."""
+    names, parts, _ = found
+    out: list[Part | tuple[()]] = list(parts)
+    done = set()
+    for k in [k for k, name in enumerate(names) if name in new]:
+        out[k] = () if names[k] in done else (parts[k][0], new[names[k]])
+        done.add(names[k])
+    return out
 
 
 def without(record: bytes, names: set[str]) -> bytes:
     """`record` without the members `names`; what is left keeps its bytes if they came last."""
-    found, _ = members(record)
-    kept = [m for m in found if m.name not in names]
-    if len(kept) == len(found):
+    found = members(record)
+    kept = [k for k, name in enumerate(found.names) if name not in names]
+    if len(kept) == len(found.names):
         return record
-    if found[: len(kept)] == kept:
-        lead = found[len(kept)].lead
+    if not kept or kept[-1] == len(kept) - 1:
+        lead = found.parts[len(kept)][0].partition(b'"')[0]
         if kept:  # white space before the comma was white space before the brace
             lead = lead.partition(b",")[0]
-        return join(kept, lead + b"}")
-    return compact(kept)
+        return _join(found.parts[: len(kept)], lead + b"}")
+    return _compact([found.parts[k] for k in kept])
 
 
-def rebuild(record: bytes, given: dict[str, Any], value: dict[str, Any]) -> bytes:
-    """The object `value`; members equal to those of `given` keep their bytes in `record`.
+def rebuild(record: bytes, changed: dict[str, Any], value: dict[str, Any]) -> bytes:
+    """The object `value`; its members that are not `changed` keep their bytes in `record`.
 
     Duplicates of a kept key stay, beside it, as they came.
     """
-    sources: dict[str, list[Member]] = {}
-    for member in members(record)[0]:
-        sources.setdefault(member.name, []).append(member)
-    out: list[Member] = []
+    names, parts, _ = members(record)
+    came = dict(zip(names, parts, strict=True))
+    several: dict[str, list[Part]] = {}
+    if len(came) < len(names):
+        for name, part in zip(names, parts, strict=True):
+            several.setdefault(name, []).append(part)
+    out: list[Part] = []
     for name, item in value.items():
-        if name in sources and same(item, given[name]):
-            out.extend(sources[name])
+        if name in changed or name not in came:
+            first = several[name][0] if name in several else came.get(name)
+            out.append((first[0] if first else encode(name), encode(item)))
+        elif several:
+            out += several[name]
         else:
-            made = _member(name, encode(item))
-            out.append(made._replace(key=sources[name][0].key) if name in sources else made)
-    return compact(out)
+            out.append(came[name])
+    return _compact(out)
 
 
 def selected(record: bytes, value: Selected) -> bytes:
     """The object `value`; what is taken over from `record` as it stands there keeps its bytes."""
     if value.path is not None and (found := _dig(record, value.path)):
         return found
-    out = []
+    out: list[Part] = []
     for name, item in value.items():
         found = _dig(record, value.paths[name]) if name in value.paths else None
-        out.append(_member(name, encode(item) if found is None else found))
-    return compact(out)
+        out.append((encode(name), encode(item) if found is None else found))
+    return _compact(out)
 
 
 def _dig(record: bytes, path: tuple[str, ...]) -> bytes | None:
@@ -162,11 +197,11 @@ def _dig(record: bytes, path: tuple[str, ...]) -> bytes | None:
             record = bytes(_raw_members(record)[name])
         except KeyError:
             return None
-        except (msgspec.MsgspecError, TypeError):  # the last of equal keys counts
-            found = [m.value for m in members(record)[0] if m.name == name]
-            if not found:
+        except (msgspec.MsgspecError, TypeError):
+            found = values(record)
+            if name not in found:
                 return None
-            record = found[-1]
+            record = found[name]
     return record
 
 
@@ -176,21 +211,14 @@ def graft(record: bytes, path: tuple[str, ...], value: bytes) -> bytes:
     What stands in the way and is no object is replaced by one.
     """
     name, *rest = path
-    out: list[Member] = []
-    found, end = members(record)
-    inner = next((m.value for m in reversed(found) if m.name == name), b"")  # the last one counts
+    found = members(record)
+    if name not in found.names:
+        value = graft(b"{}", tuple(rest), value) if rest else value
+        return append(record, bool(found.names), b"{%b:%b}" % (encode(name), value))
     if rest:
+        inner = values(record)[name]
         value = graft(inner if inner.startswith(b"{") else b"{}", tuple(rest), value)
-    done = False
-    for member in found:
-        if member.name != name:
-            out.append(member)
-        elif not done:
-            done = True
-            out.append(member._replace(value=value))
-    if done:
-        return join(out, end)
-    return append(record, bool(found), b"{%b:%b}" % (encode(name), value))
+    return _join(_replaced(found, {name: value}), found.end)
 
 
 def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) -> dict[str, Any]:
@@ -222,12 +250,15 @@ def same(a: Any, b: Any) -> bool:
     if kind is not type(b):
         return False
     if kind is dict or kind is list:
-        try:
+        with suppress(TypeError):  # deep, or with long integers
             written = dumps(a)
             if written.find(b"null") < 0 and written == dumps(b):  # NaN is written as null, too
                 return True
-        except TypeError:
-            pass  # deep, or with long integers
+        with suppress(Exception):  # user code may have put in what has no answer to that
+            if a != b:
+                return False
+            if marshal.dumps(a, _PLAIN) == marshal.dumps(b, _PLAIN):
+                return True
         return _same_members(a, b)
     if kind is float:
         return a == b and str(a) == str(b)  # 0.0 and -0.0 are spelled differently
