@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from streamproc.codec import splice
-from streamproc.codec.decode import decode
+from streamproc.codec.decode import decode, decode_any
 from streamproc.codec.encode import encode
 from streamproc.codec.raw import RAW, from_members
 from streamproc.errors import DecodeError
@@ -127,17 +127,22 @@ class Document:
             self.added += members
 
     def _rewrite(self, changed: dict[str, Any]) -> None:
-        self.line = splice.rewrite(self.line, changed)
+        new = {name: encode(value) for name, value in changed.items()}
+        self.line = splice.rewrite(self.line, new)
         self.given.update(changed)
         self.fields.update(changed)
         self.added = None
 
     def _graft(self, path: tuple[str, ...], value: Any) -> None:
-        name = path[0]
+        name, *rest = path
         if name in self.given:
+            member = splice.graft_into(splice.values(self.line)[name], rest, encode(value))
+            self.line = splice.rewrite(self.line, {name: member})
             self.added = None
-        elif self.added is not None:
-            self.added.append(name)
-        self.line = splice.graft(self.line, path, encode(value))
-        self.fields = decode(self.line)
-        self.given = self.fields.copy()
+        else:
+            member = splice.graft_into(None, rest, encode(value))
+            new = b"{%b:%b}" % (encode(name), member)
+            self.line = splice.append(self.line, bool(self.given), new)
+            if self.added is not None:
+                self.added.append(name)
+        self.given[name] = self.fields[name] = decode_any(member)

@@ -89,7 +89,7 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
             mark |= {name: holder[name] for name in RAW if name in holder}
         if is_letter:
             return splice.append(record, has_members(record), encode({ERROR: mark}))
-        return splice.rewrite(outline.line, {ERROR: mark})
+        return splice.rewrite(outline.line, {ERROR: encode(mark)})
     if (original := from_members(holder)) is not None:
         return original
     if len(found) == 1 and (error.get("stage"), error.get("kind")) == ("decode", "too_long"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import marshal
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from json.decoder import JSONDecoder
@@ -122,9 +122,8 @@ def _compact(parts: Iterable[Part]) -> bytes:
     return b"{%b}" % b",".join([b"%b:%b" % (head.strip(_AROUND_KEY), v) for head, v in parts])
 
 
-def rewrite(record: bytes, changed: dict[str, Any]) -> bytes:
-    """`record` with the values of existing keys replaced, each at its first place."""
-    new = {name: encode(value) for name, value in changed.items()}
+def rewrite(record: bytes, new: dict[str, bytes]) -> bytes:
+    """`record` with the values (JSON) of existing keys replaced, each at its first place."""
     found = members(record)
     return _join(_replaced(found, new), found.end)
 
@@ -205,20 +204,23 @@ def _dig(record: bytes, path: tuple[str, ...]) -> bytes | None:
     return record
 
 
-def graft(record: bytes, path: tuple[str, ...], value: bytes) -> bytes:
-    """`record` with `value` (JSON bytes) at `path`; objects on the way keep their other bytes.
+def graft(record: bytes, path: Sequence[str], value: bytes) -> bytes:
+    """`record` with `value` (JSON) at `path`; objects on the way keep their other bytes.
 
     What stands in the way and is no object is replaced by one.
     """
     name, *rest = path
-    found = members(record)
-    if name not in found.names:
-        value = graft(b"{}", tuple(rest), value) if rest else value
-        return append(record, bool(found.names), b"{%b:%b}" % (encode(name), value))
+    found = values(record)
     if rest:
-        inner = values(record)[name]
-        value = graft(inner if inner.startswith(b"{") else b"{}", tuple(rest), value)
-    return _join(_replaced(found, {name: value}), found.end)
+        value = graft_into(found.get(name), rest, value)
+    if name in found:
+        return rewrite(record, {name: value})
+    return append(record, bool(found), b"{%b:%b}" % (encode(name), value))
+
+
+def graft_into(member: bytes | None, path: Sequence[str], value: bytes) -> bytes:
+    """The same, of what may be no object, or not there."""
+    return graft(member if member and member.startswith(b"{") else b"{}", path, value)
 
 
 def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) -> dict[str, Any]:
