@@ -1,10 +1,11 @@
-"""Who kept the event loop busy: one warning, with the stages that did it and a way out."""
+"""Who kept the event loop busy: one warning for stages and one for long records, with a way out."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
+from streamproc.engines.long_records import LongRecords
 from streamproc.interfaces import Stage
 
 log = logging.getLogger("streamproc")
@@ -19,20 +20,26 @@ class BusyLoop:
     Coroutines are measured with their waits: they are named where no plain code was busy.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[Stage], long_records: LongRecords) -> None:
         users = [stage for stage in stages if stage.is_users]
         self._plain = [stage for stage in users if stage.enricher.mode == "inline"]
         self._others = [stage for stage in users if stage.enricher.mode != "inline"]
         self._total_s = [0.0] * len(self._plain)
         self._is_told = not users
+        self._long_records = long_records
+        self._is_told_of_record = False
 
     def late(self, busy_s: float) -> None:
         """The loop was busy for so long."""
-        if self._is_told:
-            return
+        decoding_s, longest_bytes = self._long_records.since_last()
         before_s = self._total_s
         self._total_s = [stage.observer.counts.total_s for stage in self._plain]
         if busy_s <= _SLOW_S:
+            return
+        if decoding_s > busy_s / 2:
+            self._tell_of_record(longest_bytes, busy_s)
+            return
+        if self._is_told:
             return
         took_s = [
             now_s - then_s if now_s >= then_s else now_s  # a worker reported, and began again
@@ -54,3 +61,12 @@ class BusyLoop:
             "stage %s kept the event loop busy for %.0f ms; blocking code cannot be timed "
             "out or run side by side: %s", names, busy_s * 1000, way_out,
         )  # fmt: skip
+
+    def _tell_of_record(self, size: int, busy_s: float) -> None:
+        if not self._is_told_of_record:
+            self._is_told_of_record = True
+            log.warning(
+                "a record of %.1f MiB kept the event loop busy for %.0f ms, mostly to be decoded; "
+                "others had to wait: workers (-w 2) go on beside it, --max-line-bytes refuses it",
+                size / (1 << 20), busy_s * 1000,
+            )  # fmt: skip

@@ -84,8 +84,8 @@ class InlineLoop:
         finally:  # also what was done before an interruption
             finished.finish_run(batch, start, lines, notes)
         elapsed_s = time.monotonic() - begun_s
-        if stop - start == 1 or elapsed_s > _SLOW_S:
-            self._warn_slow(elapsed_s - self._delay.since_last_s())
+        is_one_call = stop - start == 1 or elapsed_s > _SLOW_S
+        self._warn_slow(elapsed_s - self._delay.since_last_s() if is_one_call else 0.0)
         self._pace.measured(stop - start, elapsed_s)
         return stop
 

@@ -56,7 +56,7 @@ class LocalEngine(Stacked):
         self._places = places
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
-        self._busy_loop = BusyLoop(program.stages)
+        self._busy_loop = BusyLoop(program.stages, program.long_records)
         self._sweeper = Sweeper(timeouts_s, self._busy_loop.late)
         self._shop = Workshop(places, self._sweeper, program.on_error.run_id)
         self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.executor import Executor
+from streamproc.engines.long_records import LONG_BYTES, LongRecords
 from streamproc.engines.results import apply
 from streamproc.engines.slot import Slot
 from streamproc.engines.users import failed_of, users
@@ -54,6 +55,7 @@ class Program:
     ) -> None:
         self.stages = tuple(stages)
         self.on_error = on_error
+        self.long_records = LongRecords()
         self._incoming_errors = incoming_errors
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
         self._steps: list[tuple[Stage, Executor]] = []
@@ -177,7 +179,11 @@ class Program:
         if not line:
             return BLANK_NOTE
         try:
-            document: Document | Outline = Document(line) if self.stages else Outline.of(line)
+            opens: Callable[[bytes], Document | Outline] = Document if self.stages else Outline.of
+            if len(line) <= LONG_BYTES:
+                document = opens(line)
+            else:
+                document = self.long_records.opened(line, opens)
         except UnreadableError as error:
             return self._unreadable(error, batch, i)
         except DecodeError as error:

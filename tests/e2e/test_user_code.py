@@ -104,6 +104,15 @@ def test_a_blocking_def_is_named_once(run: Any) -> None:
     assert b"blocking=True" in done.stderr
 
 
+def test_a_long_record_is_not_its_fault(run: Any, folder: Path) -> None:
+    """The loop waits for a long record to be decoded, whatever the stage does."""
+    (folder / "fast.py").write_text("async def fast(record): return {'n': 1}\n")
+    item = b'{"id":123456,"name":"abcdefgh","city":"Berlin"},'
+    done = run("-e", "fast.py:fast", stdin=b'{"a":[%b{}]}\n' % (item * 200_000))
+    assert done.returncode == 0
+    assert b"stage fast" not in done.stderr
+
+
 def test_of_several_the_busy_one_is_named(run: Any, folder: Path) -> None:
     """Whoever only waits is not; who is `async def` and blocks is told to await."""
     (folder / "both.py").write_text(

@@ -1,0 +1,54 @@
+"""Who is named when the loop was late."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streamproc.engines import long_records
+from streamproc.engines.busy_loop import BusyLoop
+from streamproc.engines.long_records import LongRecords
+
+
+def stage(name: str, mode: str) -> Any:
+    observer = SimpleNamespace(counts=SimpleNamespace(total_s=0.0), was_slow=lambda *_: None)
+    return SimpleNamespace(
+        name=name, is_users=True, enricher=SimpleNamespace(mode=mode), observer=observer
+    )
+
+
+@pytest.mark.parametrize("mode", ["inline", "coroutine"])
+def test_decoding_a_long_record_is_no_fault_of_a_stage(
+    mode: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The record is named, once; a stage that is slow later is named still."""
+    now_s = iter([0.0, 0.3, 1.0, 1.3])
+    monkeypatch.setattr(long_records, "perf_counter", lambda: next(now_s))
+    records = LongRecords()
+    loop = BusyLoop([stage("score", mode)], records)
+    for _ in range(2):
+        assert records.opened(b"x" * (3 << 20), len) == 3 << 20
+        loop.late(0.4)
+    assert [each.getMessage()[:56] for each in caplog.records] == [
+        "a record of 3.0 MiB kept the event loop busy for 400 ms,"
+    ]
+    loop.late(0.4)
+    assert caplog.records[1].getMessage().startswith("stage score kept the event loop busy")
+    assert len(caplog.records) == 2
+
+
+def test_what_a_record_took_before_is_no_excuse(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the time since the loop was on time last."""
+    now_s = iter([0.0, 0.09])
+    monkeypatch.setattr(long_records, "perf_counter", lambda: next(now_s))
+    records = LongRecords()
+    loop = BusyLoop([stage("score", "inline")], records)
+    records.opened(b"x", len)
+    loop.late(0.09)
+    loop.late(0.15)
+    (told,) = caplog.records
+    assert told.getMessage().startswith("stage score kept the event loop busy")
