@@ -90,7 +90,8 @@ class Note(Struct, frozen=True):
 
     `line` is its output (`b""`: none; several lines when `lines_out` > 1), without
     the last newline; `dead_letter` its line for the dead-letter file. `failed`: why it failed, in
-    brief and without secrets.
+    brief and without secrets. `context` are the headers that say which trace it is part of, as
+    whole lines with CRLF; empty: of none.
     """
 
     status: str
@@ -100,6 +101,7 @@ class Note(Struct, frozen=True):
     malformed: bool = False
     had_error: bool = False
     failed: Failed | None = None
+    context: bytes = b""
 
 
 BLANK_NOTE = Note(BLANK)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec import structs
+
 from streamproc.engines.program import Outcome, keep
 from streamproc.engines.slot import Slot
 from streamproc.interfaces import FOLLOWED, Follow, Follower
-from streamproc.record import UNPROCESSED, Batch, Note
+from streamproc.record import OK, UNPROCESSED, Batch, Note
 
 Awaited = Callable[[Batch, int, Slot], Coroutine[Any, Any, Outcome]]
 Inline = Callable[[Batch, int], Outcome]
@@ -30,8 +32,17 @@ def _following(follower: Follower) -> Iterator[_Followed]:
         yield record
     finally:
         FOLLOWED.reset(token)
-        outcome = record.outcome
+        outcome, context = record.outcome, follower.headers
         follower.end(outcome if isinstance(outcome, Note) else None)
+        if context:
+            record.outcome = _within(context, outcome)
+
+
+def _within(context: bytes, outcome: Outcome) -> Outcome:
+    """The same, and what it goes out in is part of that trace."""
+    if isinstance(outcome, Note):
+        return structs.replace(outcome, context=context)
+    return Note(OK, outcome, lines_out=1, context=context)
 
 
 def awaited(one: Awaited, follow: Follow | None) -> Awaited:

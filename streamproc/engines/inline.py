@@ -35,6 +35,7 @@ class InlineLoop:
         some = one_stage.inline if one_stage is not None else self._each
         self._some = following.inline_some(some, program.inline, follow)
         self._one = following.inline(program.inline, follow)
+        self._looks_at_none = not program.stages and follow is None  # of the records
         self.is_over = False  # no call is begun any more
 
     async def run(self, work: Work, finished: Finished) -> None:
@@ -46,7 +47,7 @@ class InlineLoop:
 
     async def _run(self, work: Work, finished: Finished) -> None:
         while not self.is_over and (batch := await work.receive()) is not None:
-            if not self._program.stages and self._pass_on(batch, finished):
+            if self._looks_at_none and self._pass_on(batch, finished):
                 await asyncio.sleep(0)
                 continue
             done = 0

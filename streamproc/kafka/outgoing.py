@@ -14,6 +14,7 @@ from streamproc.record import BLANK, Batch, Failed
 from streamproc.secrets import redact
 
 _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
+_CONTEXT = ("traceparent", "tracestate")  # of the W3C: in messages they are lower case
 
 Spans = Sequence[tuple[Batch, int, int]]
 
@@ -29,6 +30,12 @@ class Outgoing:
         self.value = value
         self.letter = letter
         self.is_last_word = letter is not None  # nothing goes in its place
+
+    @property
+    def context(self) -> bytes:
+        """See `Note`."""
+        note = self.batch.notes.get(self.i)
+        return b"" if note is None else note.context
 
 
 class Group:
@@ -102,6 +109,15 @@ def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoin
     word = Outgoing(batch, i, encode({"_error": error}), None)
     word.is_last_word = True
     return word
+
+
+def headers_within(context: bytes, headers: Any) -> Any:
+    """`headers` of the message that a record came in, and the trace it is part of, if of one."""
+    if not context:
+        return headers
+    own = [line.partition(b": ") for line in context.splitlines()]
+    kept = [pair for pair in headers or () if pair[0] not in _CONTEXT]
+    return [*kept, *((name.decode(), value) for name, _, value in own)]
 
 
 def size_of(value: bytes | None, key: bytes | None, headers: Any) -> int:

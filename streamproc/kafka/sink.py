@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec import structs
+
 from streamproc.errors import CreateError, StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
@@ -14,6 +16,7 @@ from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
     Spans,
+    headers_within,
     key_of,
     last_word,
     letter_of,
@@ -137,9 +140,7 @@ class KafkaSink:
             assert self.letters is not None
             await self.letters._produce(group, *message.letter, origin, message, is_same_key=True)
             return
-        key = headers = None
-        if origin is not None:
-            key, headers = origin.key(), origin.headers()
+        key, headers = (None, None) if origin is None else (origin.key(), origin.headers())
         value = message.value or b""
         is_same_key = self._key is None or not value.strip()  # what deletes a key, keeps it
         if self._key is not None and not is_same_key:
@@ -159,6 +160,7 @@ class KafkaSink:
         *,
         is_same_key: bool,
     ) -> None:
+        headers = headers_within(message.context, headers)
         size = size_of(value, key, headers)
         if size > self.topic.max_bytes:
             text = f"{size} bytes, the topic {self.settings.topic} takes {self.topic.max_bytes}"
@@ -293,5 +295,5 @@ class KafkaSink:
         batch, i = message.batch, message.i
         failed = Failed("sink", "sink", f"refused: {reason}", 1)
         note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
-        batch.notes[i] = note
+        batch.notes[i] = structs.replace(note, context=message.context)
         return last_word(batch, i, failed, letters=self.letters is not None)

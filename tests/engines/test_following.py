@@ -111,3 +111,9 @@ def test_who_fails_follows_no_more_and_others_do(caplog: pytest.LogCaptureFixtur
     assert len(clumsy.done) == 0
     assert 0 < clumsy.asked < diary.asked == 200
     assert caplog.text.count("observers.clumsy failed, and hears no more") == 1
+
+
+def test_records_that_no_stage_looks_at_are_followed_as_well() -> None:
+    diary = Diary()
+    assert followed({"d": diary}, {"builtin": "none"}) == GIVEN
+    assert diary.done == dict.fromkeys(range(1, 201, 3), ([], "ok"))
