@@ -94,6 +94,10 @@ class Endpoints:
         """What the window should hold at least."""
         return self._recipe.least_records
 
+    def lags(self) -> Mapping[str, int]:
+        """See `SourceRecipe`."""
+        return self._recipe.lags(self.source)
+
     def watch(self, observer: RunObserver) -> list[object]:
         """Let `observer` tell what becomes of brokers and the like, while what returns is held."""
         return [recipe.watch(end, observer) for recipe, end in self._opened]

@@ -56,7 +56,7 @@ class Readings:
         account: Callable[[], Summary],
     ) -> None:
         """All is open. `account` is the summary so far."""
-        self._run, self._engine, self._account = run, engine, account
+        self._run, self._engine, self._ends, self._account = run, engine, ends, account
         settings, self._size_bytes = self._settings, ends.source.size_bytes
         names = [stage.name or "" for stage in settings.stage if stage.builtin != "none"]
         bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
@@ -96,6 +96,8 @@ class Readings:
             left_s=None if size is None else self._averages.left_s(max(0, size - written)),
             waits=engine.waits(),
             examples=list(run.failures.latest),
+            workers=engine.worker_states(),
+            lags=self._ends.lags(),
         )
 
     def _take(self) -> None:

@@ -60,6 +60,10 @@ class OnError:
         line = as_annotated(failed, raw, document)
         return Note(FAILED, line, lines_out=1, malformed=malformed, failed=brief)
 
+    def refuse_unread(self, failed: Failed, batch: Batch, i: int) -> Note:
+        """As `refuse`, where nobody has looked whether it is a record."""
+        return self.refuse(failed, batch, i, _outline_of(batch.lines[i]))
+
     def abandon(self, failed: Failed, batch: Batch, i: int, *, to_stdout: bool) -> Note:
         """Line i of `batch` was read and will not be finished."""
         raw = batch.lines[i]
@@ -68,16 +72,19 @@ class OnError:
             return Note(UNPROCESSED, dead_letter=as_dead_letter(failed, raw))
         if self.mode != "annotate" or not to_stdout:
             return Note(UNPROCESSED)
-        try:
-            outline = Outline.of(raw)
-        except DecodeError:
-            outline = None
-        return Note(UNPROCESSED, as_annotated(failed, raw, outline), lines_out=1)
+        return Note(UNPROCESSED, as_annotated(failed, raw, _outline_of(raw)), lines_out=1)
 
     def _located(self, failed: Failed, batch: Batch, i: int) -> Failed:
         cursor = batch.cursor
         where = {"file": cursor.file, "line": cursor.line + i, "id": id_of(self.run_id, cursor, i)}
         return replace(failed, details=failed.details | where)
+
+
+def _outline_of(line: bytes) -> Outline | None:
+    try:
+        return Outline.of(line)
+    except DecodeError:
+        return None
 
 
 def _in_brief(failed: Failed) -> Failed:

@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from streamproc.engines.worker_pool import WorkerPool, WorkerProcess, WorkItem
+from streamproc.engines.work_item import WorkItem
+from streamproc.engines.worker_pool import WorkerPool, WorkerProcess
 from streamproc.errors import RestartsError
 from streamproc.interfaces import WorkerDied
 from streamproc.record import Batch, Failed

@@ -13,7 +13,7 @@ from streamproc.engines.load import Load
 from streamproc.engines.local import LocalEngine
 from streamproc.entering import Stacked
 from streamproc.errors import StreamprocError
-from streamproc.interfaces import Engine, Finished, Work
+from streamproc.interfaces import Engine, Finished, Work, WorkerState
 from streamproc.record import Batch
 from streamproc.waits import Allowance, Wait
 
@@ -93,6 +93,10 @@ class GrowingEngine(Stacked):
     def allowances(self) -> list[Allowance]:
         """See `Engine`."""
         return self._engine.allowances()
+
+    def worker_states(self) -> list[WorkerState]:
+        """See `Engine`."""
+        return self._engine.worker_states()
 
     @property
     def busy_since_s(self) -> float | None:

@@ -22,7 +22,7 @@ from streamproc.engines.sweeper import Sweeper
 from streamproc.engines.workshop import Workshop
 from streamproc.entering import Stacked
 from streamproc.errors import Interrupted, Unfinished
-from streamproc.interfaces import NOBODY, Audience, Finished, Work
+from streamproc.interfaces import NOBODY, Audience, Finished, Work, WorkerState
 from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed
 from streamproc.waiting import resolve
@@ -93,6 +93,10 @@ class LocalEngine(Stacked):
     def in_flight(self) -> int:
         """Records that execute a call now."""
         return self._places.taken
+
+    def worker_states(self) -> list[WorkerState]:
+        """See `Engine`."""
+        return []
 
     @property
     def busy_since_s(self) -> float | None:

@@ -11,13 +11,14 @@ import pickle
 import time
 from typing import Self
 
-from streamproc.codec import OnError, Outline
+from streamproc.codec import OnError
 from streamproc.engines.crash_recovery import CrashRecovery
 from streamproc.engines.framing import Kind
 from streamproc.engines.holds import Holds
-from streamproc.engines.worker_pool import Counts, WorkerPool, WorkerProcess, WorkItem, add_up
-from streamproc.errors import DecodeError, PassedOnError, RestartsError
-from streamproc.interfaces import Finished, Work, WorkerRestarted
+from streamproc.engines.work_item import WorkItem
+from streamproc.engines.worker_pool import Counts, WorkerPool, WorkerProcess, add_up
+from streamproc.errors import PassedOnError, RestartsError
+from streamproc.interfaces import Finished, Work, WorkerRestarted, WorkerState
 from streamproc.record import Batch, Failed
 from streamproc.waits import Allowance, Wait, merged
 
@@ -65,12 +66,7 @@ class ProcessEngine:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._is_ending = True
-        for worker in self._workers:
-            worker.tell(Kind.END)
-        if gone := [worker.gone for worker in self._workers]:
-            await asyncio.wait(gone, timeout=_LAST_S)
-        await self._kill_all()
+        await self._end(Kind.END, _LAST_S)
         assert self._failed is not None
         if self._failed.done() and kind is None:
             self._failed.result()
@@ -97,6 +93,10 @@ class ProcessEngine:
     def allowances(self) -> list[Allowance]:
         """What targets let through now."""
         return [each for worker in self._workers for each in worker.allowances]
+
+    def worker_states(self) -> list[WorkerState]:
+        """What each worker does."""
+        return [worker.state for worker in self._workers]
 
     @property
     def busy_since_s(self) -> float | None:
@@ -135,12 +135,7 @@ class ProcessEngine:
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
-        self._is_ending = True
-        for worker in self._workers:
-            worker.tell(Kind.ABORT)
-        if gone := [worker.gone for worker in self._workers]:
-            await asyncio.wait(gone, timeout=_ABORT_S)
-        await self._kill_all()
+        await self._end(Kind.ABORT, _ABORT_S)
 
     def thaw(self) -> None:
         """The process was stopped (SIGTSTP) and goes on."""
@@ -272,11 +267,7 @@ class ProcessEngine:
 
     def _refuse(self, failed: Failed, batch: Batch, i: int) -> None:
         assert self._finished is not None
-        try:
-            outline = Outline.of(batch.lines[i])
-        except DecodeError:
-            outline = None
-        note = self._on_error.refuse(failed, batch, i, outline)
+        note = self._on_error.refuse_unread(failed, batch, i)
         self._finished.finish(batch, i, note.line, note)
 
     async def _start_later(self, place: int, wait_s: float) -> None:
@@ -290,6 +281,14 @@ class ProcessEngine:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
             self._failed.exception()  # who waits for it may be gone
+
+    async def _end(self, kind: Kind, patience_s: float) -> None:
+        self._is_ending = True
+        for worker in self._workers:
+            worker.tell(kind)
+        if gone := [worker.gone for worker in self._workers]:
+            await asyncio.wait(gone, timeout=patience_s)
+        await self._kill_all()
 
     async def _kill_all(self) -> None:
         for task in self._starting:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from streamproc.engines.framing import FrameProtocol, Kind, pack_work, unpack_run, unpack_scattered
-from streamproc.interfaces import Audience, Finished
+from streamproc.engines.work_item import WorkItem
+from streamproc.interfaces import Audience, Finished, WorkerState
 from streamproc.memory import Hold
-from streamproc.record import Batch
 from streamproc.waits import Allowance, Wait
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -69,36 +69,6 @@ class WorkerPool:
         self.max_restarts = max_restarts
 
 
-class WorkItem:
-    """The lines `start` to `stop` of a batch, given to a worker.
-
-    `alone`: it is under suspicion to have killed a worker, `tries` times so far.
-    """
-
-    __slots__ = ("alone", "batch", "left", "start", "stop", "tries")
-
-    def __init__(
-        self, batch: Batch, start: int, stop: int, *, alone: bool = False, tries: int = 0
-    ) -> None:
-        self.batch = batch
-        self.start = start
-        self.stop = stop
-        self.left = stop - start
-        self.alone = alone
-        self.tries = tries
-
-    def open_runs(self) -> list[tuple[int, int]]:
-        """The lines without a result, as runs."""
-        runs: list[tuple[int, int]] = []
-        for i in range(self.start, self.stop):
-            if self.batch.results[i] is None:
-                if runs and runs[-1][1] == i:
-                    runs[-1] = runs[-1][0], i + 1
-                else:
-                    runs.append((i, i + 1))
-        return runs
-
-
 class WorkerProcess:
     """Started by `start`, ended by `end` or `kill`; `gone` is done when the process has ended."""
 
@@ -126,6 +96,7 @@ class WorkerProcess:
         self.is_hung = False  # it was killed because nothing came of it any more
         self.heard_s = time.monotonic()
         self.done_s = self.heard_s  # when it last completed a span
+        self._done = 0  # lines
         self.in_flight = 0
         self.busy_s = 0.0
         self.counts: Counts = {}
@@ -181,6 +152,7 @@ class WorkerProcess:
             for place, (i, line) in enumerate(zip(indices, lines, strict=True)):
                 finished.finish(span.batch, span.start + i, line, notes.get(place))
         span.left -= count
+        self._done += count
         return None if span.left else self.spans.pop(number)
 
     def hear(self, body: memoryview) -> None:
@@ -198,6 +170,13 @@ class WorkerProcess:
         if hold is not self._hold:
             self._hold = hold
             self._wire.send(Kind.HOLD, bytes((hold,)))
+
+    @property
+    def state(self) -> WorkerState:
+        """Of this moment."""
+        pid = None if self._process is None else self._process.pid
+        held = sum(span.left for span in self.spans.values())
+        return WorkerState(self.place, pid, self._done, held, self.in_flight, self.busy_s)
 
     def kill(self) -> None:
         """At once."""

@@ -71,6 +71,7 @@ from streamproc.interfaces.stream import (
     Sink,
     Source,
     Work,
+    WorkerState,
 )
 
 __all__ = [
@@ -144,6 +145,7 @@ __all__ = [
     "Work",
     "WorkerDied",
     "WorkerRestarted",
+    "WorkerState",
     "WriteGate",
     "part_of",
 ]

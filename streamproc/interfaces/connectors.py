@@ -119,6 +119,10 @@ class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=T
     def join(self, source: Any, stream: Stream) -> None:
         """The run of what is `opened` begins."""
 
+    def lags(self, source: Any) -> Mapping[str, int]:
+        """Of each partition of what is `opened`: messages that wait to be read, where known."""
+        return {}
+
 
 class SinkRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where records go. `takes_messages`: what it opens is a `MessageSink`."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from msgspec import Struct
+
 from streamproc.memory import Memory
 from streamproc.record import Batch, Failed, Note
 from streamproc.waits import Allowance, Wait
@@ -175,6 +177,21 @@ class Work(Protocol):
         """The next whole batch, None at the end of input."""
 
 
+class WorkerState(Struct, frozen=True):
+    """What a worker process does: the worker `number` has finished `done` records so far, has
+    `held` of them now, and executes the calls of `in_flight`, the oldest for `oldest_s`.
+
+    `pid` is that of its process, None before there is one.
+    """
+
+    number: int
+    pid: int | None
+    done: int
+    held: int
+    in_flight: int
+    oldest_s: float
+
+
 class Engine(Opens, Protocol):
     """Takes batches and finishes every line of them."""
 
@@ -192,6 +209,9 @@ class Engine(Opens, Protocol):
 
     def allowances(self) -> list[Allowance]:
         """What targets let through now, where a monitor shows it."""
+
+    def worker_states(self) -> list[WorkerState]:
+        """Of each worker process; none where this one does the work."""
 
     def thaw(self) -> None:
         """The process was stopped (SIGTSTP) and goes on."""

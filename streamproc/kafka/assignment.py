@@ -45,7 +45,7 @@ class Assignment:
         self._membership: Membership | None = None
         self._looked_s = 0.0
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
-        self.lag: int | None = None  # messages that are there and not fetched
+        self.lags: dict[Place, int] | None = None  # messages that are there and not fetched
         self.has_begun = False
         self.is_adrift = False  # what the group gave us could not be taken
         self._is_count_due = False
@@ -178,7 +178,7 @@ class Assignment:
         if self._settings.group is not None:
             self._name.looked(membership_of(self.look()).member)
         held = [self._kafka.TopicPartition(*place) for place in self._held]
-        self.lag = positions.lag(self._host.consumer, held)
+        self.lags = positions.lags(self._host.consumer, held)
 
     def is_group_at_end(self) -> bool:
         """Whether others have done all there is; False also when nobody answers."""

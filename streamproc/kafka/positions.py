@@ -63,14 +63,15 @@ def ends(consumer: Any, partitions: list[Any]) -> list[tuple[str, int, int]]:
     return found
 
 
-def lag(consumer: Any, partitions: list[Any]) -> int:
+def lags(consumer: Any, partitions: list[Any]) -> dict[tuple[str, int], int]:
     """Messages that are there and not fetched, as far as it is known without asking."""
-    count = 0
+    counts = {}
     for each in partitions:
         _, high = consumer.get_watermark_offsets(each, cached=True)
         [position] = consumer.position([each])
-        count += max(0, high - position.offset) if position.offset >= 0 else 0
-    return count
+        behind = max(0, high - position.offset) if position.offset >= 0 else 0
+        counts[each.topic, each.partition] = behind
+    return counts
 
 
 def _first(begin: str, at_time: int | None) -> int | None:

@@ -115,6 +115,11 @@ class KafkaSourceSettings(
 
         join(source, stream)
 
+    def lags(self, source: Any) -> Mapping[str, int]:
+        """See `SourceRecipe`."""
+        lags: Mapping[str, int] = source.lags()
+        return lags
+
 
 class KafkaSinkSettings(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to write. `key` is a template; `partition` "auto" keeps key and place if it can."""

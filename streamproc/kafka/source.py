@@ -108,8 +108,17 @@ class KafkaSource:
     @property
     def lag(self) -> int | None:
         """Messages of the assigned partitions that are not admitted yet; None if not known."""
-        fetched = None if self.thread is None else self.thread.assignment.lag
-        return None if fetched is None else fetched + self._ready_lines
+        fetched = None if self.thread is None else self.thread.assignment.lags
+        return None if fetched is None else sum(fetched.values()) + self._ready_lines
+
+    def lags(self) -> dict[str, int]:
+        """The same of each partition, as far as it is known."""
+        fetched = {} if self.thread is None else self.thread.assignment.lags or {}
+        return {
+            f"{lane.topic}/{lane.partition}": fetched[place] + lane.ready_lines
+            for place, lane in sorted(self._lanes.items())
+            if place in fetched
+        }
 
     @property
     def is_leaving(self) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct, structs
 
 from streamproc.call_metrics import RECORDS
 from streamproc.interfaces import CircuitChanged, TargetPaused
-from streamproc.record import Example
 from streamproc.secrets import excerpt
 from streamproc.shown import one_line
 from streamproc.telemetry.course import Change, Course
@@ -22,6 +21,7 @@ from streamproc.waits import Wait
 
 _ENDS = ("ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed")
 _RECORD = 200  # characters
+_PARTITIONS = 50  # those that are furthest behind
 _COUNTED = ("stage", "counts")  # of an event: they stand elsewhere
 _MESSAGES = ("error", "reason", "brokers", "partitions")
 
@@ -66,15 +66,16 @@ class Figures:
             "boxes": [structs.asdict(box) for box in self._boxes],
             "stages": self._stages(reading),
             "targets": self._targets(reading),
-            "workers": summary.workers,
+            "workers": [structs.asdict(each) for each in reading.workers],
             "restarts": summary.restarts,
             "lag": summary.lag,
+            "partitions": sorted(reading.lags.items(), key=lambda each: -each[1])[:_PARTITIONS],
             "point": None if (last := self._course.history.last) is None else _plain(last),
             "slowest": [
                 [round(slow.seconds, 3), slow.stage, one_line(slow.record)]
                 for slow in sorted(reading.calls.slowest, reverse=True)
             ],
-            "examples": self._examples(reading.examples),
+            "examples": self.examples(reading),
         }
 
     def history(self) -> list[Any]:
@@ -111,7 +112,8 @@ class Figures:
             for each in reading.allowances
         ]
 
-    def _examples(self, examples: Iterable[Example]) -> list[dict[str, Any]] | None:
+    def examples(self, reading: Reading) -> list[dict[str, Any]] | None:
+        """The last records that failed; None where nothing of records may be seen."""
         if not self._shows_records:
             return None
         return [
@@ -123,7 +125,7 @@ class Figures:
                 "message": one_line(each.message),
                 "record": one_line(excerpt(each.record, _RECORD)),
             }
-            for each in examples
+            for each in reading.examples
         ]
 
     def _change(self, reading: Reading, change: Change) -> dict[str, Any]:

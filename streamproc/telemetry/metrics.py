@@ -63,6 +63,7 @@ def families(reading: Reading) -> Iterator[Metric]:
     yield from _of_records(reading, reading.summary)
     yield from _of_calls(reading)
     yield from _of_limits(reading)
+    yield from _of_shares(reading)
 
 
 def _of_records(reading: Reading, summary: Summary) -> Iterator[Metric]:
@@ -114,6 +115,16 @@ def _of_limits(reading: Reading) -> Iterator[Metric]:
     yield _gauges("concurrency_limit", "Calls at once, at most.", ["target"], limits)
     yield _gauges("rate_limit_available", "Calls that may begin at once.", ["target"], tokens)
     yield _gauges("circuit_state", "Circuits in it.", ["target", "state"], circuits)
+
+
+def _of_shares(reading: Reading) -> Iterator[Metric]:
+    """Each worker, each partition."""
+    workers = {str(each.number): each for each in reading.workers}
+    done = {number: each.done for number, each in workers.items()}
+    flying = {number: each.in_flight for number, each in workers.items()}
+    yield _counters("worker_records", "Records that it has done.", ["worker"], done)
+    yield _gauges("worker_records_in_flight", "Of them, in a call.", ["worker"], flying)
+    yield _gauges("partition_lag", "Messages that wait to be read.", ["partition"], reading.lags)
 
 
 def _counter(name: str, says: str, value: float) -> Metric:

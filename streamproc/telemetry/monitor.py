@@ -70,6 +70,7 @@ class Monitor:
         self._listener = listener
         self._vitals = vitals
         self._exposition = exposition
+        self._figures = figures
         self._wanted = None if token is None else f"Bearer {token}".encode()
         self._is_local = is_loopback(listener.getsockname()[0])
         self._turn = asyncio.Lock()
@@ -161,7 +162,10 @@ class Monitor:
         return "draining" if reading.is_draining else "running"
 
     async def _stats(self, request: web.Request) -> web.Response:
-        return _json(structs.asdict((await self._vitals.reading()).summary))
+        reading = await self._vitals.reading()
+        examples = self._figures.examples(reading)
+        failures = {} if examples is None else {"last_failures": examples}
+        return _json(structs.asdict(reading.summary) | failures)
 
     async def _sweep(self, server: web.Server) -> None:
         """Close, without end, what was there the last time already, and follows no events."""

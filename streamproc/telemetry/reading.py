@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct, field
 
 from streamproc.call_metrics import CallMetrics
+from streamproc.interfaces import WorkerState
 from streamproc.record import Example
 from streamproc.telemetry.summary import Summary
 from streamproc.waits import Allowance, Wait
@@ -17,7 +20,7 @@ class Reading(Struct, frozen=True):
     `oldest_s`: for how long the oldest call has been in flight. `calling` are records in a call
     that is waited for, `waiting` those that are read and wait for one. `written_bytes` are those
     of the input whose records are done, of `size_bytes` if that is known; `left_s` until all are.
-    `examples` are the last that failed.
+    `examples` are the last that failed. `lags` are messages that wait, by partition.
     """
 
     summary: Summary
@@ -35,6 +38,8 @@ class Reading(Struct, frozen=True):
     left_s: float | None = None
     waits: list[Wait] = []
     examples: list[Example] = []
+    workers: list[WorkerState] = []
+    lags: Mapping[str, int] = {}
 
     @property
     def degraded(self) -> list[dict[str, str]]:

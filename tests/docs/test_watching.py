@@ -11,6 +11,7 @@ from streamproc.call_metrics import CallMetrics
 from streamproc.config.settings import Settings
 from streamproc.counters import RunCounters
 from streamproc.errors import EXIT_CODES
+from streamproc.interfaces import WorkerState
 from streamproc.telemetry.metrics import Exposition, families
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.summary import Summary
@@ -31,7 +32,9 @@ def reading() -> Reading:
         durations.took(0.1)
     failed = {("dead_lettered", "s", "timeout"): 1}
     limits = [Allowance("t", {"open": 1}, 10, 1.0)]
-    return Reading(Summary.of(RunCounters(), 1.0, 0), calls, failed, limits)
+    workers = [WorkerState(0, 77, done=1, held=0, in_flight=0, oldest_s=0.0)]
+    account = Summary.of(RunCounters(), 1.0, 0)
+    return Reading(account, calls, failed, limits, workers=workers, lags={"t/0": 1})
 
 
 def written(family: Metric) -> str:

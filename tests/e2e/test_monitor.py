@@ -59,7 +59,7 @@ def test_what_it_answers(start: Any) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Server"] == "streamproc"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-        assert b"img" not in answer.body
+        assert (b"img" in answer.body) == (path == "/stats")
         assert (ask(path, "POST").status, ask(path, "DELETE").status) == (405, 405)
         assert ask(path, Host="127.0.0.2:1234").status == 200
         assert ask(path, Host="[::1]").status == 200
@@ -75,6 +75,9 @@ def test_what_it_answers(start: Any) -> None:
     assert next(key for key in samples if key[0] == "streamproc_run_info")[1] == "none"
     process.stdin.close()
     assert process.wait() == 3
+    [failure] = stats.pop("last_failures")
+    assert (failure["file"], failure["line"], failure["kind"]) == ("<stdin>", 3, "malformed")
+    assert failure["record"] == "no JSON <img src=x>"
     counts = summary(process.stderr.read())
     of_time = ("seconds", "records_per_second")
     assert {k: v for k, v in stats.items() if k not in of_time} == {
@@ -112,6 +115,22 @@ def test_a_token(start: Any, folder: Path) -> None:
     process.stdin.close()
     assert process.wait() == 0
     assert TOKEN.encode() not in ask.said + process.stderr.read() + shown
+
+
+def test_the_last_failures_are_there_for_who_comes_late(start: Any) -> None:
+    """20 of them, however many and large they were; each worker says what it does."""
+    process = start("-e", "none", "-w", "2", "--on-error", "drop", "--monitor", "127.0.0.1:0")
+    ask = Asked(process)
+    process.stdin.write(b"".join(b'"%d%s\n' % (n, b"x" * 100_000) for n in range(30)))
+    done = ("streamproc_records_emitted_total", "dropped")
+    samples = ask.until("/metrics", lambda answer: answer.samples[done] == 30).samples
+    answer = ask("/stats")
+    assert len({each["line"] for each in answer.json["last_failures"]}) == 20
+    assert len(answer.body) < 20_000
+    by_worker = [samples["streamproc_worker_records_total", each] for each in ("0", "1")]
+    assert sum(by_worker) == 30
+    process.stdin.close()
+    assert process.wait() == 3
 
 
 def test_flags_win_over_the_file(start: Any, folder: Path) -> None:

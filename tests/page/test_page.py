@@ -90,6 +90,21 @@ def test_what_holds_the_run_back(
     seen.says("#narrowest", says)
 
 
+def test_each_worker(start: Any, seen: Any) -> None:
+    """What it does, by its number; without workers nobody reads of them."""
+    alone, process = (start("-e", "none", *more, *MONITOR) for more in ((), ("-w", "2")))
+    visit(seen, alone)
+    seen.says("#state", "running")
+    assert seen.page.get_by_role("heading", name="Workers").count() == 0
+    visit(seen, process)
+    process.stdin.write(b'{"n": 1}\n' * 1000)
+    seen.says("#pipeline li:last-child", "1,000 done")
+    rows = seen.page.get_by_role("group", name="Workers").locator("tbody tr")
+    rows.nth(1).wait_for()
+    assert [row.split()[0] for row in rows.all_inner_texts()] == ["0", "1"]
+    assert seen.complaints == []
+
+
 def test_a_target_that_is_away(start: Any, seen: Any) -> None:
     """Its circuit is open, and the page says since when."""
     process = start("-e", "company=http://127.0.0.1:1/{n}", *MONITOR)

@@ -113,6 +113,17 @@ function targetTable(targets) {
   ]));
 }
 
+function workerTable(workers, perSecond) {
+  const columns = ["worker", "#records/s", "#records", "#has", "#in a call", "#oldest call", "#process"];
+  return table("Workers", columns, workers.map((each) => [
+    `${each.number}`, perSecond(each), whole(each.done), whole(each.held), whole(each.in_flight),
+    each.oldest_s >= 1 ? seconds(each.oldest_s) : "–", `${each.pid ?? "–"}`,
+  ]));
+}
+
+const partitionTable = (partitions) => table("Partitions", ["partition", "#messages behind"],
+  partitions.map(([name, lag]) => [name, whole(lag)]));
+
 const slowTable = (slowest) => table("Slowest records", ["record", "stage", "#took"],
   slowest.map(([took, stage, record]) => [record, stage, seconds(took)]));
 
