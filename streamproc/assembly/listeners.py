@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.config.settings import Settings
-from streamproc.interfaces import ObserverKind, RunObserver
+from streamproc.interfaces import ExportFailed, ObserverKind, RunObserver
+from streamproc.telemetry.export_queue import say
 from streamproc.telemetry.observers import Observers
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Listeners:
 
     def __init__(self, settings: Settings, *, with_hooks: bool) -> None:
         """Raises `ConfigError`. In workers and trials nobody calls hooks, nor traces here."""
-        self.observers = Observers(_recipes(settings, with_trace=with_hooks))
+        self.observers = Observers(_recipes(settings, say if with_hooks else None))
         self._hooks: list[Hook] = []
         if settings.on and with_hooks:
             from streamproc.assembly.hooks import hooks_of
@@ -44,18 +45,23 @@ class Listeners:
         return observer
 
 
-def followers_of(settings: Settings) -> Observers:
-    """Those observers that follow records, for a worker; the others are its parent's."""
-    found = _recipes(settings, with_trace=True)
+def followers_of(settings: Settings, tell: Callable[[ExportFailed], object]) -> Observers:
+    """Those observers that follow records, for a worker; the others are its parent's.
+
+    `tell` hears, in any thread, of what they cannot send.
+    """
+    found = _recipes(settings, tell)
     return Observers({name: each for name, each in found.items() if each.follows})
 
 
-def _recipes(settings: Settings, *, with_trace: bool) -> dict[str, ObserverKind]:
-    """Those of plugins, and what `trace` means."""
+def _recipes(
+    settings: Settings, tell: Callable[[ExportFailed], object] | None
+) -> dict[str, ObserverKind]:
+    """Those of plugins, and what `trace` means: nothing where nobody is told of it."""
     found = dict(settings.observers.recipes) if settings.observers else {}
-    if settings.trace and with_trace:
+    if settings.trace and tell is not None:
         from streamproc.assembly.tracing import trace_of
 
-        if (trace := trace_of(settings)) is not None:
+        if (trace := trace_of(settings, tell)) is not None:
             found["(trace)"] = trace
     return found

@@ -14,6 +14,8 @@ from streamproc.assembly.requests import requests_of
 from streamproc.assembly.watching import is_disabled
 from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.errors import ConfigError
+from streamproc.interfaces import ExportFailed
+from streamproc.telemetry.export_queue import say
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.trace import TraceKind, of_the_extra
 from streamproc.telemetry.trace_settings import TraceSettings
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 _SENT_BY = ("", "otlp")
 
 
-def trace_of(settings: Settings) -> TraceKind | None:
-    """None where the variables of OpenTelemetry switch it off. Raises `ConfigError`."""
+def trace_of(settings: Settings, tell: Callable[[ExportFailed], object] = say) -> TraceKind | None:
+    """None where the variables of OpenTelemetry switch it off. Raises `ConfigError`.
+
+    `tell` is that of `TraceKind`.
+    """
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
     if is_disabled() or exporter == "none":
         return None
@@ -43,6 +48,7 @@ def trace_of(settings: Settings) -> TraceKind | None:
         system="kafka" if getattr(settings.source, "kafka", None) else None,
         requests=requests,
         environment=_variables(),
+        tell=tell,
     )
 
 

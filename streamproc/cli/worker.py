@@ -60,9 +60,12 @@ class _Worker:
         try:
             events = EventRelay(self.wire, wanted)
             pipeline = Pipeline.from_settings(settings, events)
-            async with followers_of(settings) as followers:
+            loop = asyncio.get_running_loop()
+            tell = lambda event: loop.call_soon_threadsafe(events.tell, event)  # noqa: E731
+            async with followers_of(settings, tell) as followers:
                 events.follow = followers.follow
                 await self._work(pipeline, events)
+            events.flush()
         except StreamprocError as error:
             text = "\n".join(lines_of(error))
             self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))

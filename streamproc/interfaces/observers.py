@@ -18,6 +18,7 @@ from streamproc.interfaces.run_events import (
     BrokersGone,
     CheckpointSaved,
     Draining,
+    ExportFailed,
     PartitionsChanged,
     RecordEnded,
     RunEnded,
@@ -154,6 +155,9 @@ class Observer:
     def record_ended(self, event: RecordEnded) -> None:
         """See `RecordEnded`."""
 
+    def export_failed(self, event: ExportFailed) -> None:
+        """See `ExportFailed`. Told of worker processes only."""
+
     def state_changed(self, event: CircuitChanged | TargetPaused | RunState) -> None:
         """What all calls of a target, or all records of the run have to do with has changed."""
 
@@ -168,6 +172,7 @@ HEARD_BY: dict[type[Struct], str] = {
     BatchRead: "batch_read",
     BatchWritten: "batch_written",
     RecordEnded: "record_ended",
+    ExportFailed: "export_failed",
     **dict.fromkeys(
         (
             CircuitChanged,

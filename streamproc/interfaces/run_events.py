@@ -109,6 +109,16 @@ class PartitionsChanged(Struct, frozen=True):
     partitions: str
 
 
+class ExportFailed(Struct, frozen=True):
+    """Some of `what` an observer sends elsewhere cannot be sent. `reason`: why that is so from now
+    on; without one, `lost` are how many were not sent in all, at the end.
+    """
+
+    what: str
+    reason: str = ""
+    lost: int = 0
+
+
 RunState = (
     RunStarted
     | Draining

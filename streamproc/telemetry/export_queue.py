@@ -12,11 +12,21 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from streamproc.interfaces import ExportFailed
+
 log = logging.getLogger("streamproc")
 
 _END_S = 5.0  # what it gets when the run has ended
 _LEAVE_S = 1.0  # and when that is over
 T = TypeVar("T")
+
+
+def say(event: ExportFailed) -> None:
+    """In the log."""
+    if event.reason:
+        log.warning("%s cannot be sent, and the run goes on: %s", event.what, event.reason)
+    else:
+        log.warning("%s: %d were not sent", event.what, event.lost)
 
 
 class Exporter(Protocol[T]):
@@ -35,7 +45,8 @@ class Exporter(Protocol[T]):
 class ExportQueue(Generic[T]):
     """`what` is what items are in messages. `weight`: of an item, of which at most `most` wait.
 
-    The thread sends as soon as `enough` wait, and else every `delay_s`.
+    The thread sends as soon as `enough` wait, and else every `delay_s`. `tell` hears of what cannot
+    be sent, in any thread.
     """
 
     def __init__(
@@ -47,8 +58,10 @@ class ExportQueue(Generic[T]):
         most: int,
         enough: int,
         delay_s: float,
+        tell: Callable[[ExportFailed], object] = say,
     ) -> None:
         self._what = what
+        self._tell = tell
         self._exporter = exporter
         self._weight = weight
         self._most, self._enough, self._delay_s = most, min(enough, most), delay_s
@@ -93,7 +106,13 @@ class ExportQueue(Generic[T]):
         self._exporter.shutdown()
         self._thread.join(_LEAVE_S)
         if lost := self._dropped + self._under_way + len(self._items):
-            log.warning("%s: %d were not sent", self._what, lost)
+            self._tell(ExportFailed(self._what, lost=lost))
+
+    def heard(self, event: ExportFailed) -> None:
+        """The same of another process: what it says is said once of all of them."""
+        self._dropped += event.lost
+        if event.reason:
+            self._tell_once(event.reason)
 
     def _run(self) -> None:
         while items := self._take():
@@ -101,7 +120,7 @@ class ExportQueue(Generic[T]):
             self._is_failing = why is not None
             if why is not None:
                 self._dropped += len(items)
-                self._tell(why)
+                self._tell_once(why)
             self._under_way = 0
         self._settled.set()
 
@@ -130,7 +149,7 @@ class ExportQueue(Generic[T]):
         if self._is_closing:
             self._settled.set()
 
-    def _tell(self, why: str) -> None:
+    def _tell_once(self, reason: str) -> None:
         if not self._is_told:
             self._is_told = True
-            log.warning("%s cannot be sent, and the run goes on: %s", self._what, why)
+            self._tell(ExportFailed(self._what, reason))

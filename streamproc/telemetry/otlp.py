@@ -21,6 +21,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
 from streamproc.errors import ConfigError
+from streamproc.interfaces import ExportFailed
 from streamproc.secrets import redact
 from streamproc.telemetry.export_queue import ExportQueue
 from streamproc.telemetry.span import SpanData, TraceData
@@ -37,7 +38,9 @@ _FAILED, _GOOD = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
 T = TypeVar("T")
 
 
-def span_queue(environment: Mapping[str, str]) -> ExportQueue[TraceData]:
+def span_queue(
+    environment: Mapping[str, str], tell: Callable[[ExportFailed], object]
+) -> ExportQueue[TraceData]:
     """What sends spans. Raises `ConfigError`."""
     enough = number_in(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
     return ExportQueue(
@@ -47,6 +50,7 @@ def span_queue(environment: Mapping[str, str]) -> ExportQueue[TraceData]:
         most=number_in(environment, "OTEL_BSP_MAX_QUEUE_SIZE", 2048),
         enough=enough,
         delay_s=number_in(environment, "OTEL_BSP_SCHEDULE_DELAY", 5000) / 1000,
+        tell=tell,
     )
 
 

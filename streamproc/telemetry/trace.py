@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from random import random
 from types import TracebackType
@@ -13,9 +13,9 @@ from msgspec import field
 
 from streamproc.codec import decode
 from streamproc.errors import ConfigError, RecordError
-from streamproc.interfaces import Follower, Observer, ObserverKind
+from streamproc.interfaces import ExportFailed, Follower, Observer, ObserverKind
 from streamproc.record import Batch, id_of
-from streamproc.telemetry.export_queue import ExportQueue
+from streamproc.telemetry.export_queue import ExportQueue, say
 from streamproc.telemetry.sampler import Sampler, trace_id
 from streamproc.telemetry.span import SpanData, TraceData
 from streamproc.telemetry.trace_context import TraceContext
@@ -26,7 +26,8 @@ class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`requests` are the attributes of calls over HTTP, by stage and target; those of targets that
     records name have none. `system` is what a topic is of.
 
-    `environment` has the variables of OpenTelemetry.
+    `environment` has the variables of OpenTelemetry. `tell` hears of what cannot be sent: the log,
+    or in a worker its parent, where that is heard of all workers.
     """
 
     follows: ClassVar[bool] = True
@@ -36,18 +37,20 @@ class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=T
     system: str | None = None
     requests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    tell: Callable[[ExportFailed], object] = say
 
     def opened(self) -> Observer:
         """Raises `ConfigError`: without the SDK, or for variables that say what there is not."""
         with of_the_extra():
             from streamproc.telemetry.otlp import span_queue
-        return Tracer(self, Sampler.of(self.environment), span_queue(self.environment))
+        queue = span_queue(self.environment, self.tell)
+        return Tracer(self, Sampler.of(self.environment), queue)
 
 
 class Tracer(Observer):
     """Chooses records, and hands their spans over to `queue`, which is never waited for."""
 
-    wanted = frozenset()
+    wanted = frozenset({ExportFailed})
 
     def __init__(self, kind: TraceKind, sampler: Sampler, queue: ExportQueue[TraceData]) -> None:
         self._kind = kind
@@ -68,6 +71,10 @@ class Tracer(Observer):
         traceback: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self._queue.close)
+
+    def export_failed(self, event: ExportFailed) -> None:
+        """See `Observer`."""
+        self._queue.heard(event)
 
     def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""

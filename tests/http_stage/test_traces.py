@@ -134,8 +134,9 @@ def test_an_answer_that_was_kept_is_no_call(trace: Trace, receiver: Receiver) ->
     assert attributes(second[1])["streamproc.cached"] is True
 
 
-def test_a_place_that_is_not_there_is_told_once(enrich: Any) -> None:
-    """The output is what it would be, and what was not sent is counted."""
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_place_that_is_not_there_is_told_once(enrich: Any, workers: str) -> None:
+    """The output is what it would be, and what was not sent is counted, of all workers."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     env = {
@@ -145,11 +146,12 @@ def test_a_place_that_is_not_there_is_told_once(enrich: Any) -> None:
     env |= {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_BSP_MAX_QUEUE_SIZE": "20"}
     given = [{"n": n} for n in range(200)]
     text = 'http.url = "SERVER/ok?{n}"\n'
-    outcome = enrich(text, *given, args=("--trace",), **env)
+    outcome = enrich(text, *given, args=("--trace", "-w", workers), **env)
     assert outcome.counts["ok"] == 200
     first, *others = outcome.stderr.splitlines()[:-1]
     assert b"traces cannot be sent, and the run goes on: " in first
     assert [line for line in others if b"cannot be sent" in line] == []
+    assert [line for line in others if b"not sent" in line] == others[-1:]
     assert others[-1].endswith(b"traces: 200 were not sent")
 
 
