@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 
@@ -82,3 +85,71 @@ def test_panels_stand_beside_each_other() -> None:
     ]
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) == 23
+
+
+@pytest.fixture
+def promtool() -> Callable[..., str]:
+    """Ask Prometheus' own tool about a text; YAML is a superset of JSON."""
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+
+    def ask(*command: str, text: str) -> str:
+        done = subprocess.run(
+            [tool, *command], input=text, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return ask
+
+
+def test_prometheus_takes_the_metrics(promtool: Callable[..., str]) -> None:
+    """Its linter has nothing to say."""
+    body, _ = Exposition("1", {"run_id": "r", "pipeline": "p"}).text(reading(), "")
+    assert promtool("check", "metrics", text=body.decode()) == ""
+
+
+def test_prometheus_takes_every_query(promtool: Callable[..., str]) -> None:
+    asked = [
+        query.replace("$__rate_interval", "1m").replace("$instance", ".*")
+        for query in queries()
+        if "label_values" not in query and query != "prometheus"
+    ]
+    rules = [{"record": f"asked:{n}", "expr": query} for n, query in enumerate(asked)]
+    group = {"name": "asked", "rules": rules}
+    said = promtool("check", "rules", "/dev/stdin", text=json.dumps({"groups": [group]}))
+    assert f"{len(asked)} rules found" in said
+
+
+EMITTED = 'streamproc_records_emitted_total{status="%s"}'
+REQUESTS = 'streamproc_requests_total{target="t", outcome="%s"}'
+LASTING = {  # what makes each alert go off: series, and their values minute by minute
+    "StreamprocFailures": {EMITTED % "ok": "0+90x30", EMITTED % "dropped": "0+10x30"},
+    "StreamprocCircuitOpen": {'streamproc_circuit_state{target="t", state="open"}': "1x30"},
+    "StreamprocStandstill": {EMITTED % "ok": "7x30", "streamproc_records_in_flight": "3x30"},
+    "StreamprocOldCall": {"streamproc_oldest_in_flight_seconds": "700x30"},
+    "StreamprocThrottled": {REQUESTS % "ok": "0+8x30", REQUESTS % "throttled": "0+2x30"},
+    "StreamprocDeadLetters": {EMITTED % "dead_lettered": "0x25 1x5"},
+}
+WELL = {EMITTED % "ok": "0+100x30", EMITTED % "dead_lettered": "0x30", REQUESTS % "ok": "0+9x30"}
+
+
+@pytest.mark.parametrize("name", sorted(each["alert"] for each in alerts()))
+def test_each_alert_goes_off_when_it_should(promtool: Callable[..., str], name: str) -> None:
+    """And not where all is well."""
+
+    def case(series: dict[str, str], *, goes_off: bool) -> dict[str, Any]:
+        labels = 'job="leads", instance="a:9464"'
+        given = [
+            {"series": f"{name[:-1]}, {labels}}}" if "{" in name else f"{name}{{{labels}}}",
+             "values": values} for name, values in series.items()
+        ]  # fmt: skip
+        count = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
+        samples = [{"labels": "{}", "value": 1}] if goes_off else []
+        asked = {"expr": count, "eval_time": "29m", "exp_samples": samples}
+        return {"interval": "1m", "input_series": given, "promql_expr_test": [asked]}
+
+    cases = [case(LASTING[name], goes_off=True), case(WELL, goes_off=False)]
+    rules = {"rule_files": [str(FOLDER / "alerts.yaml")], "evaluation_interval": "1m"}
+    promtool("test", "rules", "/dev/stdin", text=json.dumps(rules | {"tests": cases}))
