@@ -117,7 +117,8 @@ def structs(hint: Any) -> Iterator[type[msgspec.Struct]]:
     """The tables that a type names, at any depth."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         yield hint
-    for each in get_args(hint):
+    named = get_args(hint)
+    for each in named[:1] if get_origin(hint) is Annotated else named:
         yield from structs(each)
 
 

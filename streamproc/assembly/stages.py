@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from msgspec import UNSET, structs
 
-from streamproc.assembly.answerers import Constant, late, names_of
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.requests import requests_of, retry_of
 from streamproc.assembly.traits import (
@@ -18,6 +19,7 @@ from streamproc.assembly.traits import (
     keeps_answers,
     kind_of,
     reshapes,
+    source_of,
 )
 from streamproc.assembly.watching import is_watched
 from streamproc.attendance import Attendance, Watch
@@ -27,7 +29,7 @@ from streamproc.config.settings import FallbackSettings, Settings, StageSettings
 from streamproc.counters import StageMetrics
 from streamproc.enrichers.conditions import condition, counted, fields_in, texts_in
 from streamproc.errors import ConfigError
-from streamproc.interfaces import NOBODY, Audience, Layer, Stage, StageObserver
+from streamproc.interfaces import NOBODY, Answerer, Audience, Layer, Stage, StageObserver
 from streamproc.waits import Allowance, Wait, summed
 
 log = logging.getLogger("streamproc")
@@ -89,12 +91,7 @@ class StageBuilder:
         elif settings.all is not None:
             enricher = self._sources(name, settings.all)
             sources = frozenset(each.name or "" for each in settings.all)
-            limits_s = tuple(
-                limit
-                for each in settings.all
-                for limit in (self._timeout_s(each), each.deadline)
-                if limit is not None
-            )
+            limits_s = tuple(limit for each in settings.all for limit in self._limits_s(each))
         elif settings.http is not None:
             enricher = self._layered(settings, name)
         else:
@@ -117,7 +114,7 @@ class StageBuilder:
             replaces=replaces,
             sources=sources,
             keeps_answers=any(keeps_answers(each) for each in (settings, *(settings.all or ()))),
-            limits_s=(timeout_s, *limits_s, *filter(None, [settings.deadline])),
+            limits_s=(*self._limits_s(settings), *limits_s),
             is_users=any(is_users(each) for each in (settings, *(settings.all or ()))),
         )
 
@@ -169,6 +166,10 @@ class StageBuilder:
     def _timeout_s(self, settings: StageSettings) -> float:
         return self._pipeline.timeout if settings.timeout is None else settings.timeout
 
+    def _limits_s(self, settings: StageSettings) -> tuple[float, ...]:
+        by_policies = (policy.limits_s for policy in policies_of(settings).values())
+        return (self._timeout_s(settings), *chain.from_iterable(by_policies))
+
     def _sources(self, name: str, sources: Sequence[StageSettings]) -> Any:
         from streamproc.enrichers.sources import SourceOf, SourcesEnricher
 
@@ -193,8 +194,6 @@ class StageBuilder:
         from streamproc.interfaces import Site
         from streamproc.policies.circuit_breaker import CircuitBreaker
         from streamproc.policies.credential_check import CredentialCheck
-        from streamproc.policies.deadline import Deadline
-        from streamproc.policies.fallback import Fallback
         from streamproc.policies.measured import MeasuredRecords
         from streamproc.policies.stack import as_they_are, layers_of
 
@@ -202,38 +201,32 @@ class StageBuilder:
         breaker = policies.get("breaker")
         max_wait_s = (breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker()).max_wait
         counts = self._counts(name, has_policies=True)
-        limits = self._timeout_s(settings), counts, bool(settings.fallback), max_wait_s
-        site = Site(name, *limits, self.records[name], self._audience, self.metrics)
-        asks = self._asks(settings, name, function)
+        has_answer = any(policy.has_answer for policy in policies.values())
+        site = Site(
+            name, self._timeout_s(settings), counts, has_answer, max_wait_s, self.records[name],
+            self._audience, self.metrics, source_of(settings),
+            partial(self._answerer, settings, name),
+        )  # fmt: skip
+        repeats = any(policy.asks_again for policy in policies.values())
+        asks = self._asks(settings, name, function, may_repeat=repeats)
         if (batch := getattr(function, "batch", None)) is not None:
             policies = {"batch": batch} | policies
         checks: list[Layer] = []
-        is_last = not (is_spare or settings.fallback)
+        is_last = not (is_spare or has_answer)
         http = settings.http if is_last and name in self.targets else None
         if http is not None and not come_from_records(http):
             checks.append(CredentialCheck(self._pipeline.keep_going))
         layers = layers_of(policies, site, checks)
         self._admissions.append(layers.admission)
-        outer: list[Layer] = []
-        others = []
-        if settings.fallback:
-            own, *names = names_of((settings, *settings.fallback))
-            others = [self._fallback(each, settings, name) for each in settings.fallback]
-            answers = list(zip(names, map(late, others), strict=True))
-            outer.append(Fallback(own, answers, mark=bool(settings.mark)))
-        if settings.deadline is not None:
-            outer.append(Deadline(settings.deadline))
         first = as_they_are([] if is_spare else [MeasuredRecords()])
-        around = [*first, *layers.record, *as_they_are(outer)]
-        return LayeredEnricher(asks, site, layers.call, around, others)
+        return LayeredEnricher(asks, site, layers.call, [*first, *layers.record])
 
-    def _asks(self, settings: StageSettings, name: str, function: Any) -> Any:
+    def _asks(self, settings: StageSettings, name: str, function: Any, *, may_repeat: bool) -> Any:
         if settings.http is not None:
             return self._http(settings, name)
         from streamproc.enrichers.function_call import AskedFunction
 
-        repeats = bool(settings.retry or settings.fallback or settings.cache)
-        return AskedFunction(function, name, may_repeat=repeats)
+        return AskedFunction(function, name, may_repeat=may_repeat)
 
     def _http(self, settings: StageSettings, name: str) -> Any:
         from streamproc.enrichers.http import HttpEnricher
@@ -285,13 +278,16 @@ class StageBuilder:
         most = getattr(settings.concurrency, "max", None)
         return min(most, self._pipeline.concurrency) if most else self._pipeline.concurrency
 
-    def _fallback(self, entry: FallbackSettings, of: StageSettings, name: str) -> Any:
-        """What to enter and call."""
+    def _answerer(self, of: StageSettings, name: str, entry: FallbackSettings) -> Answerer:
+        """Who answers instead. Raises `ConfigError`."""
         if entry.value is not UNSET:
+            from streamproc.policies.fallback import Constant
+
             return Constant(entry.value)
         common = StageSettings(name=name, timeout=of.timeout, request_id=of.request_id)
         settings = structs.replace(common, http=entry.http, python=entry.python)
         function = None
         if entry.python is not None:
             function = self._function(settings, name)
-        return self._layered(settings, name, function, is_spare=True)
+        answerer: Answerer = self._layered(settings, name, function, is_spare=True)
+        return answerer

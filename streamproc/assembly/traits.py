@@ -9,8 +9,7 @@ from streamproc.interfaces import StageKind
 
 def has_policies(settings: StageSettings) -> bool:
     """Whether a python stage has more around it than its timeout."""
-    others = settings.fallback, settings.deadline
-    return bool(policies_of(settings)) or any(each is not None for each in others)
+    return bool(policies_of(settings))
 
 
 def reshapes(settings: StageSettings) -> tuple[str, str] | None:
@@ -33,8 +32,8 @@ def is_users(settings: StageSettings) -> bool:
 
 
 def keeps_answers(settings: StageSettings) -> bool:
-    """Whether they are in a file."""
-    return getattr(settings.cache, "path", None) is not None
+    """Whether they are kept beyond the run."""
+    return any(policy.keeps_answers for policy in policies_of(settings).values())
 
 
 def into(settings: StageSettings) -> tuple[str, ...] | None:
@@ -42,3 +41,10 @@ def into(settings: StageSettings) -> tuple[str, ...] | None:
     if settings.into == ".":
         return None
     return tuple((settings.into or settings.name or "").split("."))
+
+
+def source_of(settings: StageSettings) -> str:
+    """Whom it asks, for people: as it is written, without what `${VAR}` stands for."""
+    if settings.http is not None:
+        return settings.http.url.written
+    return settings.python or "value"

@@ -6,6 +6,7 @@ Looks at tables, so that it is said whatever else is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from streamproc.config.addresses import recipe_of, scheme_of
 from streamproc.config.registry import KINDS, connector
@@ -16,7 +17,6 @@ from streamproc.errors import ConfigError
 from streamproc.interfaces import Policy, Recipe, StageKind
 
 _ASKS = ("builtin", "python", "http", *KINDS, "all")
-_OF_CALLS = ("fallback", "mark", "deadline")  # besides what is a policy
 
 
 def contradictions(table: Table) -> Iterable[str]:
@@ -56,8 +56,9 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
     if "builtin" in stage or "all" in stage or reshapes:
         what = f"a {reshapes[0]}" if reshapes else "a builtin stage"
         what = "a stage with several sources" if "all" in stage else what
-        policies = [name for name, recipe in known.items() if issubclass(recipe, Policy)]
-        for key in (*policies, *_OF_CALLS):
+        policies = [(name, *recipe.beside) for name, recipe in known.items()
+                    if issubclass(recipe, Policy)]  # fmt: skip
+        for key in chain.from_iterable(policies):
             if key in stage:
                 yield f"{where}.{key}: {what} has no such policy; http and python stages do"
     if stage.get("request_id"):
@@ -76,14 +77,8 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         yield f"{where}: the key _error is reserved: take another name"
     if isinstance(into, str) and into != "." and "" in into.split("."):
         yield f"{where}.into: expected a path such as a.b, got {into!r}"
-    if stage.get("mark") and not stage.get("fallback"):
-        yield f"{where}.mark: there is no fallback to tell from: leave mark out"
-    if isinstance(stage.get("fallback"), list | tuple):
-        for k, each in enumerate(stage["fallback"]):
-            if isinstance(each, dict) and len({"http", "python", "value"} & each.keys()) != 1:
-                yield f"{where}.fallback[{k}]: expected exactly one of http, python, value"
     for name, recipe in known.items():
-        if name in stage:
+        if not {name, *recipe.beside}.isdisjoint(stage):
             yield from (f"{where}.{problem}" for problem in recipe.contradictions(stage))
     yield from _of_expressions(where, stage, known)
     yield from _of_sources(where, stage)

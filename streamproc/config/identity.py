@@ -41,7 +41,7 @@ def _of_stage(stage: dict[str, Any]) -> dict[str, Any]:
     """A stage, or one of several sources. How it is done may be another way after a resume."""
     manner = {name for name, recipe in recipes(stage_settings(stage)).items()
               if issubclass(recipe, Policy) and recipe.is_manner}  # fmt: skip
-    out = _of_answerer(_given(stage, manner | {"timeout", "deadline", "request_id"}))
+    out = _of_answerer(_given(stage, manner | {"timeout", "request_id"}))
     for name, of_each in (("all", _of_stage), ("fallback", _of_answerer)):
         if name in out:
             out[name] = [of_each(each) for each in out[name]]

@@ -215,15 +215,21 @@ def _has(kind: Any, key: str) -> bool:
 
 def _items_in(kind: Any) -> Any:
     """The tuple type in `kind`, None if there is none."""
-    kinds = (kind, *typing.get_args(kind))
-    return next((each for each in kinds if typing.get_origin(each) is tuple), None)
+    return next((each for each in _members(kind) if typing.get_origin(each) is tuple), None)
 
 
 def _struct_in(kind: Any) -> Any:
-    for each in (kind, *typing.get_args(kind)):
+    for each in _members(kind):
         if isinstance(each, type) and issubclass(each, msgspec.Struct):
             return each
     return None
+
+
+def _members(kind: Any) -> typing.Iterator[Any]:
+    """Those of a union, and a type itself, without what they are annotated with."""
+    for each in (kind, *typing.get_args(kind)):
+        is_annotated = typing.get_origin(each) is typing.Annotated
+        yield each.__origin__ if is_annotated else each
 
 
 def reworded(message: str, value: Any, kind: Any) -> str:
@@ -249,8 +255,7 @@ def _choices(kind: Any) -> str:
 
 
 def _literals(kind: Any) -> list[str]:
-    literals = [each for each in (kind, *typing.get_args(kind))
-                if typing.get_origin(each) is typing.Literal]  # fmt: skip
+    literals = [each for each in _members(kind) if typing.get_origin(each) is typing.Literal]
     return [str(value) for each in literals for value in typing.get_args(each)]
 
 

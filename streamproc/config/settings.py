@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, defstruct
+from msgspec.structs import replace
 
 from streamproc.config.hook_settings import HookSettings
 from streamproc.config.registry import SCHEMES, connector, observer, plugin
@@ -17,6 +19,8 @@ from streamproc.policies.batch import Batching
 from streamproc.policies.cache import Cache
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency
+from streamproc.policies.deadline import Deadline
+from streamproc.policies.fallback import Fallback
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
@@ -46,8 +50,9 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `retry = false` and `breaker = false` switch off what an http stage has by default.
     """
 
-    # A field whose type is a recipe is all that the house has to be told of it; kinds and
-    # policies of plugins become fields as well (`stage_settings`).
+    # A field whose type is a recipe, or is annotated with the one that it is the value of, is all
+    # that the house has to be told of it; kinds and policies of plugins become fields as well
+    # (`stage_settings`).
 
     name: Name | None = None
     builtin: Literal["leads", "none"] | None = None
@@ -60,14 +65,14 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     into: str | None = None
     when: str | None = None
     timeout: PositiveSeconds | None = None
-    deadline: PositiveSeconds | None = None
+    deadline: Annotated[PositiveSeconds, Deadline] | None = None
     retry: RetryPolicy | bool | None = None
     breaker: CircuitBreaker | bool | None = None
     rate: RateLimit | str | None = None
     concurrency: Concurrency | Count | None = None
     cache: Cache | str | None = None
     batch: Batching | int | None = None
-    fallback: tuple[FallbackSettings, ...] | None = None
+    fallback: Annotated[tuple[FallbackSettings, ...], Fallback] | None = None
     mark: bool | None = None
     request_id: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
@@ -192,11 +197,19 @@ def observer_settings(names: tuple[str, ...]) -> type[ObserverSettings]:
 def recipes(kind: type[Struct]) -> Mapping[str, type[Recipe]]:
     """The fields of a stage or of the observers that are recipes, and what they are."""
     found = {}
-    for name, hint in get_type_hints(kind).items():
-        for each in (hint, *get_args(hint)):
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        for each in _parts(hint):
             if isinstance(each, type) and issubclass(each, Recipe):
                 found[name] = each
     return found
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """A type, the members of a union, and what they are annotated with."""
+    yield hint
+    if get_origin(hint) in (Annotated, Union, UnionType):
+        for each in get_args(hint):
+            yield from _parts(each)
 
 
 def policies_of(stage: StageSettings) -> dict[str, Policy]:
@@ -207,7 +220,9 @@ def policies_of(stage: StageSettings) -> dict[str, Policy]:
             value = getattr(stage, name)
             is_default = value is None and any(getattr(stage, k) for k in recipe.default_of)
             if (policy := recipe.of(True if is_default else value)) is not None:
-                found[name] = policy
+                beside = {key: getattr(stage, key) for key in recipe.beside}
+                given = {key: value for key, value in beside.items() if value is not None}
+                found[name] = replace(policy, **given) if given else policy
     return found
 
 

@@ -27,7 +27,7 @@ class Asks(Opens, Protocol):
 class LayeredEnricher(Stacked):
     """`outer` layers see the record, `layers` the call that was prepared of it.
 
-    All of them are opened for as long as it is entered, and `others`, its fallbacks, with them.
+    All of them are opened for as long as it is entered.
     """
 
     mode: Literal["layered"] = "layered"
@@ -38,13 +38,11 @@ class LayeredEnricher(Stacked):
         site: Site,
         layers: Sequence[Opened],
         outer: Sequence[Opened] = (),
-        others: Sequence[Any] = (),
     ) -> None:
         self._asks = asks
         self._site = site
         self._layers = layers
         self._outer = outer
-        self._others = others
         self._stack = AsyncExitStack()
         self.call: Inner = self._not_entered
 
@@ -53,13 +51,17 @@ class LayeredEnricher(Stacked):
         """What the layers know of the stage, counts included."""
         return self._site
 
+    @property
+    def source(self) -> str:
+        """Whom it asks, for people."""
+        return self._site.source
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             enter = exits.enter_async_context
             layers, outer = [[await enter(each) for each in opened]
                              for opened in (self._layers, self._outer)]  # fmt: skip
-            for other in (*self._others, self._asks):
-                await enter(other)
+            await enter(self._asks)
             self._stack = exits.pop_all()
         asked = stack(layers, self._asks.call, self._site)
         self.call = stack(outer, _prepared(self._asks.prepare, asked, self._site), self._site)

@@ -6,11 +6,9 @@ from streamproc.interfaces.calls import (
     Enricher,
     Fork,
     Inner,
-    Layer,
     RecheckError,
     Room,
     Share,
-    Site,
     Stage,
     Standing,
     Timed,
@@ -61,6 +59,7 @@ from streamproc.interfaces.run_events import (
     WorkerRestarted,
 )
 from streamproc.interfaces.run_observer import UNOBSERVED, RunObserver
+from streamproc.interfaces.site import Answerer, Layer, Site
 from streamproc.interfaces.stage_observer import StageObserver
 from streamproc.interfaces.stream import (
     Engine,
@@ -81,6 +80,7 @@ __all__ = [
     "NOBODY",
     "UNOBSERVED",
     "AnswerKept",
+    "Answerer",
     "Audience",
     "BatchRead",
     "BatchWritten",

@@ -6,12 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from streamproc.attendance import Attendance
-from streamproc.call_metrics import CallMetrics
-from streamproc.counters import StageMetrics
-from streamproc.interfaces.observers import NOBODY, Audience
 from streamproc.interfaces.stage_observer import StageObserver
 from streamproc.interfaces.stream import Opens
 
@@ -233,35 +229,6 @@ Inner = Callable[[Any, Visit], Awaitable[Any]]
 
 class RecheckError(Exception):
     """The moment for which a start was granted has passed: back to the gate."""
-
-
-class Site(Struct, frozen=True):
-    """What the layers of one stage know of it."""
-
-    name: str
-    timeout_s: float
-    counts: StageMetrics
-    has_fallback: bool = False
-    max_wait_s: float = 300.0
-    records: Attendance = field(default_factory=Attendance)
-    audience: Audience = NOBODY
-    metrics: CallMetrics | None = None
-
-    @property
-    def observer(self) -> StageObserver:
-        """Who is told of its calls."""
-        return StageObserver(self.name, self.counts, self.audience, self.metrics)
-
-    def place(self, target: Hashable) -> str:
-        """Stage and target, for messages; a function's target is its stage."""
-        return self.name if target == self.name else f"{self.name}: {target}"
-
-
-class Layer(Protocol):
-    """A policy: a frozen value object, which is also its table in the pipeline file."""
-
-    def wrap(self, inner: Inner, site: Site) -> Inner:
-        """`inner` with this policy around it."""
 
 
 class Stage(Struct, frozen=True):

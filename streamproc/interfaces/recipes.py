@@ -13,18 +13,21 @@ from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 
-from streamproc.interfaces.calls import Inner, Layer, Site
+from streamproc.interfaces.calls import Inner
 from streamproc.interfaces.observers import Observer
+from streamproc.interfaces.site import Layer, Site
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`shorthand` is the key that a value stands for which is no table: `cache = "1h"`.
 
-    `expressions` are the keys that are JMESPath.
+    `expressions` are the keys that are JMESPath. `beside` are keys of the stage that are fields of
+    it as well, and mean nothing without it.
     """
 
     shorthand: ClassVar[str | None] = None
     expressions: ClassVar[tuple[str, ...]] = ()
+    beside: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
@@ -43,11 +46,13 @@ class Policy(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     may be sent now. `start` is for what a start takes: such policies are no layers of their
     own but parts of `policies.admission`. `is_manner`: it changes how records are done and
     not what becomes of them, so a run that was begun without it can be resumed with it.
+    `asks_again`: a record may be needed as it came, after it was handed to a function.
     `default_of`: the kinds of stages that have it when nothing is said.
     """
 
     level: ClassVar[Literal["record", "call", "start", "attempt"]] = "call"
     is_manner: ClassVar[bool] = True
+    asks_again: ClassVar[bool] = False
     default_of: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -59,6 +64,21 @@ class Policy(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def value(self) -> Any:
         """What stands in the stage's table for it: the inverse of `of`."""
         return self
+
+    @property
+    def limits_s(self) -> tuple[float, ...]:
+        """Time limits that run by it."""
+        return ()
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether it has one where the target has none, so that nobody waits for that."""
+        return False
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether what a call answers is kept beyond the run: then it is worth waiting for."""
+        return False
 
     def part_for(self, place: int, count: int) -> Self:
         """What worker `place` of `count` gets of it."""

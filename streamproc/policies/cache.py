@@ -34,6 +34,7 @@ class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     shorthand: ClassVar[str] = "ttl"
+    asks_again: ClassVar[bool] = True
 
     ttl: Seconds = cast("Seconds", 3600.0)
     negative_ttl: Seconds = cast("Seconds", 60.0)
@@ -42,6 +43,11 @@ class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     stale_if_error: bool = False
     share: Literal["credential", "credential-name"] = "credential"
+
+    @property
+    def keeps_answers(self) -> bool:
+        """See `Policy`: they are in a file."""
+        return self.path is not None
 
     def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
         """The layer with its store."""

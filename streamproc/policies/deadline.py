@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from msgspec import Struct
-
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Inner, Policy, Site, Visit
 from streamproc.units import Seconds
 
 
-class Deadline(Struct, frozen=True):
+class Deadline(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`limit` is the stage's `deadline`, s."""
 
+    level: ClassVar[Literal["record"]] = "record"
+
     limit: Seconds
+
+    @classmethod
+    def of(cls, value: Any) -> Deadline | None:
+        """See `Policy`."""
+        return None if value is None else cls(limit=value)
+
+    @property
+    def value(self) -> Seconds:
+        """See `Policy`."""
+        return self.limit
+
+    @property
+    def limits_s(self) -> tuple[float, ...]:
+        """See `Policy`."""
+        return (self.limit,)
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""

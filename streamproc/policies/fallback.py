@@ -3,39 +3,100 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from copy import deepcopy
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
+from streamproc.entering import Entered, Stacked
 from streamproc.errors import StreamprocError
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
 
 log = logging.getLogger("streamproc")
 
+_ASKS = ("http", "python", "value")
+_FORMS: tuple[Callable[[SplitResult], str], ...] = (
+    lambda url: f"{url.scheme}://{url.netloc}",
+    lambda url: f"{url.scheme}://{url.netloc}{url.path}",
+    lambda url: url.geturl(),
+)
 
-class Fallback:
-    """A chain of others to ask: pairs of a name and what to call with the record's fields.
 
-    `first` is the name of the stage's own source. With `mark` the object says in
-    `_source` which one answered.
-    """
+class Fallback(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `chain` of others to ask. With `mark` the object says in `_source` which one answered."""
 
-    def __init__(self, first: str, others: list[tuple[str, Inner]], *, mark: bool) -> None:
-        self._first = first
-        self._others = others
-        self._mark = mark
+    level: ClassVar[Literal["record"]] = "record"
+    is_manner: ClassVar[bool] = False
+    asks_again: ClassVar[bool] = True
+    beside: ClassVar[tuple[str, ...]] = ("mark",)
+
+    chain: tuple[Any, ...]
+    mark: bool = False
+
+    @classmethod
+    def of(cls, value: Any) -> Fallback | None:
+        """See `Policy`."""
+        return None if value is None else cls(chain=value)
+
+    @property
+    def value(self) -> tuple[Any, ...]:
+        """See `Policy`."""
+        return self.chain
+
+    @property
+    def has_answer(self) -> bool:
+        """See `Policy`."""
+        return bool(self.chain)
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        chain = stage.get("fallback")
+        if stage.get("mark") and not chain:
+            yield "mark: there is no fallback to tell from: leave mark out"
+        for k, each in enumerate(chain if isinstance(chain, list | tuple) else ()):
+            if isinstance(each, dict) and len(set(_ASKS) & each.keys()) != 1:
+                yield f"fallback[{k}]: expected exactly one of {', '.join(_ASKS)}"
+
+    def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
+        """The layer, with all who may be asked."""
+        return FallbackChain(self, site)
+
+
+class FallbackChain(Stacked):
+    """The layer: it takes fields, not calls, and has those entered who are asked instead."""
+
+    def __init__(self, fallback: Fallback, site: Site) -> None:
+        """Raises `ConfigError`."""
+        self._mark = fallback.mark
+        self._others = [site.answerer(each) for each in fallback.chain]
+        self._names = names_of([site.source, *(each.source for each in self._others)])
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            for other in self._others:
+                await exits.enter_async_context(other)
+            self._stack = exits.pop_all()
+        return self
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
-        """`inner` with this policy around it; takes fields, not calls."""
+        """`inner` with this policy around it."""
         observer = site.observer
+        first, *names = self._names
+        others = [(name, each.call) for name, each in zip(names, self._others, strict=True)]
 
         async def answered(fields: Any, visit: Visit) -> Any:
             failure: Exception
             try:
-                return self._marked(await inner(fields, visit), self._first)
+                return self._marked(await inner(fields, visit), first)
             except StreamprocError:
                 raise  # it ends the stream, which no other answer mends
             except Exception as error:
                 failure = error
-            for name, other in self._others:
+            for name, other in others:
                 observer.fell_back()
                 log.debug("stage %s: asking %s instead: %s", site.name, name, failure)
                 try:
@@ -50,3 +111,30 @@ class Fallback:
 
     def _marked(self, value: Any, name: str) -> Any:
         return value | {"_source": name} if self._mark and isinstance(value, dict) else value
+
+
+class Constant(Entered):
+    """The end of a chain that needs nobody."""
+
+    source = "value"
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    async def call(self, fields: Any, visit: Any) -> Any:
+        """The value, a new one each time: stages may change what they are given."""
+        return deepcopy(self._value)
+
+
+def names_of(sources: Sequence[str]) -> list[str]:
+    """What each is called in `_source`: as much of a URL as tells it from the others."""
+    urls = [urlsplit(each) if "://" in each else None for each in sources]
+    names = list(sources)
+    for form in _FORMS:
+        shown = [None if url is None else form(url) for url in urls]
+        is_last = form is _FORMS[-1]
+        counts = Counter(shown)
+        for i, name in enumerate(shown):
+            if name is not None and (counts[name] == 1 or is_last):
+                names[i], urls[i] = name, None
+    return names

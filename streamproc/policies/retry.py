@@ -37,6 +37,7 @@ class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     expressions: ClassVar[tuple[str, ...]] = ("when",)
     default_of: ClassVar[tuple[str, ...]] = ("http",)
+    asks_again: ClassVar[bool] = True
 
     attempts: Annotated[int, Meta(ge=1)] = 5
     base: Seconds = cast("Seconds", 0.5)

@@ -33,6 +33,7 @@ Opened = AbstractAsyncContextManager[Layer]
 """Entering it gives a layer."""
 
 _FIRST, _LAST = ("cache",), ("batch", "retry")  # of those around a call
+_INNERMOST = ("fallback", "deadline")  # of those around a record
 
 
 class Layers(NamedTuple):
@@ -48,7 +49,8 @@ def layers_of(policies: Mapping[str, Policy], site: Site, checks: Iterable[Layer
     by_level: dict[str, dict[str, Policy]] = {"record": {}, "call": {}, "start": {}, "attempt": {}}
     for name, policy in policies.items():
         by_level[policy.level][name] = policy
-    calls = by_level["call"]
+    records, calls = by_level["record"], by_level["call"]
+    outer = [*(name for name in records if name not in _INNERMOST), *_INNERMOST]
     plugged = [name for name in calls if name not in _FIRST + _LAST]
     first, inner = ([calls[name].opened(site) for name in names if name in calls]
                     for names in (_FIRST, [*plugged, *_LAST]))  # fmt: skip
@@ -56,7 +58,7 @@ def layers_of(policies: Mapping[str, Policy], site: Site, checks: Iterable[Layer
     admission = Admission(**starts)
     attempts = [each.opened(site) for each in by_level["attempt"].values()]
     return Layers(
-        [each.opened(site) for each in by_level["record"].values()],
+        [records[name].opened(site) for name in outer if name in records],
         [
             *first,
             *as_they_are(checks),

@@ -62,7 +62,7 @@ def test_a_target_that_is_too_slow_for_all_of_a_list_is_an_outage() -> None:
             asked.append(len(call.calls))
             await asyncio.sleep(10_000.0)
 
-        limit = Deadline(cast("Seconds", 0.5))
+        limit = Deadline(limit=cast("Seconds", 0.5))
         layers = [limit, Batching(size=2), Admission(CircuitBreaker()), Timeout()]
         call = stack(layers, hang, site())
         async with workshop(4, 30.0) as shop:

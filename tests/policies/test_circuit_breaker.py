@@ -37,7 +37,7 @@ from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.policies.timeout import Timeout
 from streamproc.trials.clock import simulate
-from streamproc.units import Rate
+from streamproc.units import Rate, Seconds
 
 NO_DESCRIPTORS = CallError("connect", "too many open files", again=True)
 OVERLOAD = CallError("http_status", "503", again=True, is_outage=True, status=503)
@@ -184,7 +184,7 @@ def test_an_attempt_that_a_time_limit_ends_is_a_failure(kind: str) -> None:
             await asyncio.sleep(1000)
 
         where = site()
-        layers = [Deadline(0.5)] if kind == "deadline" else []
+        layers = [Deadline(limit=Seconds(0.5))] if kind == "deadline" else []
         call = stack([*layers, CircuitBreaker(), Timeout()], hangs, where)
         async with workshop(100, 0.5, 30.0) as shop:
             tasks = [shop.fork(lambda visit: call(Asked(), visit), k).answer for k in range(10)]

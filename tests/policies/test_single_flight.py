@@ -49,7 +49,8 @@ class Records:
 
     def within(self, limit_s: float, name: str) -> Forked:
         """One of them, with a deadline of its own."""
-        call, asked = Deadline(limit_s).wrap(self.call, self.site), Asked(key=name.encode())
+        call = Deadline(limit=Seconds(limit_s)).wrap(self.call, self.site)
+        asked = Asked(key=name.encode())
         return self.shop.fork(lambda visit: call(asked, visit), 0)
 
 
@@ -149,7 +150,7 @@ def test_callers_with_deadlines_and_a_target_that_hangs() -> None:
         named = Named(seconds=10_000.0)
         async with (
             workshop(4, 0.5, 30.0) as shop,
-            Records(shop, named, Deadline(0.5)) as records,
+            Records(shop, named, Deadline(limit=Seconds(0.5))) as records,
         ):
             forks = [fork for name in "abcdefgh" for fork in records.ask(name, 25)]
             found = await outcomes(forks)
@@ -168,7 +169,7 @@ def test_a_target_that_is_too_slow_for_all_of_them_is_an_outage() -> None:
         named = Named(seconds=10_000.0)
         async with (
             workshop(4, 0.5, 30.0) as shop,
-            Records(shop, named, Deadline(0.5)) as records,
+            Records(shop, named, Deadline(limit=Seconds(0.5))) as records,
         ):
             for name in map(str, range(30)):
                 await outcomes(records.ask(name, 2))
