@@ -1,4 +1,4 @@
-"""What every source, sink, kind of stage and policy keeps, as tests: ours, and those of plugins.
+"""What every source, sink, engine, kind of stage and policy keeps, as tests for ours and others.
 
 Subclass one as `Test...` and say what is tested; pytest runs what it inherits.
 
@@ -7,11 +7,13 @@ Subclass one as `Test...` and say what is tested; pytest runs what it inherits.
 ...         return SqliteSink(path=str(self.folder / "out.db"), table="t")
 """
 
+from streamproc.testing.contracts.engines import EngineContract
 from streamproc.testing.contracts.sinks import ResumableSinkContract, SinkContract
 from streamproc.testing.contracts.sources import ResumableSourceContract, SourceContract
 from streamproc.testing.contracts.stages import PolicyContract, StageContract
 
 __all__ = [
+    "EngineContract",
     "PolicyContract",
     "ResumableSinkContract",
     "ResumableSourceContract",
