@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.call_metrics import CallMetrics
+from streamproc.config.recipes import working_stages
 from streamproc.config.settings import Settings
 from streamproc.counters import StageMetrics
 from streamproc.interfaces import Engine
@@ -58,7 +59,7 @@ class Readings:
         """All is open. `account` is the summary so far."""
         self._run, self._engine, self._ends, self._account = run, engine, ends, account
         settings, self._size_bytes = self._settings, ends.source.size_bytes
-        names = [stage.name or "" for stage in settings.stage if stage.builtin != "none"]
+        names = [stage.name or "" for stage in working_stages(settings)]
         bottleneck = Bottleneck(engine.waits, lambda: ends.sink.blocked_s)
         self._judge = Judge(bottleneck, names, settings.concurrency, run.window.limit_records)
         self._averages = Averages(self._position(run))
@@ -132,6 +133,5 @@ def boxes_of(settings: Settings) -> list[Box]:
     """The stages that do something."""
     return [
         Box(stage.name or "", tuple(each.name or "" for each in stage.all or ()))
-        for stage in settings.stage
-        if stage.builtin != "none"
+        for stage in working_stages(settings)
     ]

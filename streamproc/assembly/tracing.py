@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from msgspec import structs
-
-from streamproc.assembly.requests import requests_of
 from streamproc.assembly.watching import is_disabled
+from streamproc.config.recipes import kinds_of, policies_of
 from streamproc.config.settings import Settings, StageSettings, all_sources
+from streamproc.enrichers.http_stage import Http
 from streamproc.errors import ConfigError
-from streamproc.interfaces import ExportFailed
+from streamproc.interfaces import ExportFailed, Policy
 from streamproc.telemetry.export_queue import say
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.trace import TraceKind, of_the_extra
@@ -38,9 +37,9 @@ def trace_of(settings: Settings, tell: Callable[[ExportFailed], object] = say) -
         raise ConfigError(f"OTEL_TRACES_EXPORTER: expected otlp or none, got {exporter!r}")
     trace = settings.trace if isinstance(settings.trace, TraceSettings) else TraceSettings()
     requests: dict[tuple[str, str], dict[str, Any]] = {}
-    for stage in _asking(settings):
+    for kind, stage in _asking(settings):
         with suppress(ConfigError):  # it is told where the stage is made
-            target, said = _request(stage)
+            target, said = _request(kind, policies_of(stage), stage.name or "")
             requests.setdefault((stage.name or "", target), said)
     return TraceKind(
         run_id=settings.run_id or "",
@@ -63,20 +62,20 @@ def _variables() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name.startswith("OTEL_")}
 
 
-def _asking(settings: Settings) -> Iterator[StageSettings]:
-    """Stages, their sources and fallbacks, as far as they ask over HTTP."""
+def _asking(settings: Settings) -> Iterator[tuple[Http, StageSettings]]:
+    """What stages, their sources and fallbacks ask over HTTP, and the stage."""
     for stage in all_sources(settings.stage):
-        for http in (stage.http, *(each.http for each in stage.fallback or ())):
-            if http is not None:
-                yield structs.replace(stage, http=http)
+        for kind in kinds_of(stage):
+            if isinstance(kind, Http):
+                yield kind, stage
 
 
-def _request(stage: StageSettings) -> tuple[str, dict[str, Any]]:
+def _request(kind: Http, policies: Mapping[str, Policy], name: str) -> tuple[str, dict[str, Any]]:
     """Its target, and what can be said of all its requests without a word of a record.
 
     Without a target of its own, one that a record names is not told.
     """
-    builder = requests_of(stage, stage.name or "")
+    builder = kind.requests(name, policies)
     said: dict[str, Any] = {"http.request.method": builder.method}
     if (target := builder.url.target) is None:
         return "", said

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import inf
 
 from streamproc.assembly.programs import on_error_of, program_of
+from streamproc.config.recipes import kind_of
 from streamproc.config.settings import Settings
 from streamproc.config.shares import share_of
 from streamproc.engines.processes import ProcessEngine
@@ -44,11 +45,8 @@ def pool_of(
     """
     share_of(settings, 0, count)  # raises what is wrong with it
     for stage in settings.stage:
-        if stage.python and (stage.python.startswith("__main__:") or "<" in stage.python):
-            raise ConfigError(
-                f"stage {stage.name}: with workers a function has to be importable: put it "
-                "into a module"
-            )
+        if (kind := kind_of(stage)) is not None and (why := kind.unshareable()):
+            raise ConfigError(f"stage {stage.name}: {why}")
     # what is ours and inline has no timeout, and always ends
     may_hang = not is_inline or any(stage.is_users for stage in stages)
     limits_s = [limit for stage in stages for limit in stage.limits_s]

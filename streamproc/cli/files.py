@@ -7,6 +7,7 @@ import resource
 from msgspec import structs
 
 from streamproc.cli.leave import say
+from streamproc.config.recipes import kinds_of
 from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.config.shares import worker_count
 from streamproc.policies.concurrency import Concurrency
@@ -23,7 +24,7 @@ def within_limit(settings: Settings) -> Settings:
     """
     most = _raised()
     stages = all_sources(settings.stage)
-    clients = sum((each.http is not None) + _fallbacks(each) for each in stages)
+    clients = sum(kind.connects for stage in stages for kind in kinds_of(stage))
     if not clients:
         return settings
     workers = worker_count(settings)
@@ -41,10 +42,6 @@ def within_limit(settings: Settings) -> Settings:
         concurrency=fits,
         stage=tuple(_fitted(stage, fits) for stage in settings.stage),
     )
-
-
-def _fallbacks(stage: StageSettings) -> int:
-    return sum(each.http is not None for each in stage.fallback or ())
 
 
 def _fitted(stage: StageSettings, fits: int) -> StageSettings:

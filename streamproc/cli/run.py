@@ -197,14 +197,12 @@ def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> Non
 
 def _without_effect(settings: Settings, overrides: dict[str, Any]) -> list[str]:
     """Flags for calls, where no stage makes any."""
-    from streamproc.config.registry import KINDS
+    from streamproc.config.recipes import kind_of
+    from streamproc.config.settings import all_sources
 
     flags = [f"--{name}" for name in ("retries", "rate", "cache") if name in overrides]
-    are_ours = [
-        stage.builtin is not None or any(getattr(stage, kind) is not None for kind in KINDS)
-        for stage in settings.stage
-    ]
-    if not flags or not all(are_ours):
+    kinds = map(kind_of, all_sources(settings.stage))
+    if not flags or any(kind is None or kind.takes_policies for kind in kinds):
         return []
     have = "has" if len(flags) == 1 else "have"
     return [

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+from streamproc.config.recipes import recipes_of
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 
@@ -38,8 +39,8 @@ def _read(
     if config is not None:
         yield "the pipeline file", config
     for stage in settings.stage:
-        if stage.python is not None and ".py:" in stage.python:
-            yield "the code of a stage", stage.python.rpartition(":")[0]
+        for recipe in recipes_of(stage):
+            yield from recipe.files_read()
 
 
 def _written(settings: Settings, output: Target | None) -> Iterator[tuple[str, Target]]:
@@ -55,10 +56,8 @@ def _written(settings: Settings, output: Target | None) -> Iterator[tuple[str, T
     if settings.ack_fd is not None:
         yield "what --ack-fd writes", settings.ack_fd
     for stage in settings.stage:
-        path = getattr(stage.cache, "path", None)
-        if path is not None:
-            yield "the cache", path
-            yield "the key of the cache", f"{path}.key"
+        for recipe in recipes_of(stage):
+            yield from recipe.files_written()
 
 
 def _identity(target: Target) -> object:

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from streamproc.config.addresses import recipe_of, scheme_of
-from streamproc.config.registry import KINDS, connector
-from streamproc.config.settings import StageSettings, recipes, stage_settings
+from streamproc.config.recipes import recipes
+from streamproc.config.registry import connector
+from streamproc.config.settings import StageSettings, stage_settings
 from streamproc.config.specs import Table
 from streamproc.enrichers.conditions import expression
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Policy, Recipe, StageKind
 
-_ASKS = ("builtin", "python", "http", *KINDS, "all")
+Kinds = Mapping[str, type[StageKind]]
 
 
 def contradictions(table: Table) -> Iterable[str]:
@@ -46,33 +47,18 @@ def _of_stages(where: str, stages: Iterable[object]) -> Iterable[str]:
 
 def _of_stage(where: str, stage: Table) -> Iterable[str]:
     known = _recipes(stage)
-    kinds = [name for name, recipe in known.items() if issubclass(recipe, StageKind)]
-    asks = [key for key in (*_ASKS, *kinds) if key in stage]
-    if len(asks) != 1:
-        yield f"{where}: expected exactly one of {', '.join((*_ASKS, *kinds))}"
-    if "country" in stage and stage.get("builtin") != "leads":
-        yield f"{where}.country: only the builtin leads has a country"
-    reshapes = [key for key in KINDS if key in stage]
-    if "builtin" in stage or "all" in stage or reshapes:
-        what = f"a {reshapes[0]}" if reshapes else "a builtin stage"
-        what = "a stage with several sources" if "all" in stage else what
+    kinds = {name: recipe for name, recipe in known.items() if issubclass(recipe, StageKind)}
+    if len(kinds.keys() & stage.keys()) != 1:
+        yield f"{where}: expected exactly one of {', '.join(kinds)}"
+    whats = [kind.what for name, kind in kinds.items()
+             if name in stage and not kind.takes_policies]  # fmt: skip
+    if whats:
         policies = [(name, *recipe.beside) for name, recipe in known.items()
                     if issubclass(recipe, Policy)]  # fmt: skip
         for key in chain.from_iterable(policies):
             if key in stage:
-                yield f"{where}.{key}: {what} has no such policy; http and python stages do"
-    if stage.get("request_id"):
-        if not isinstance(http := stage.get("http"), dict):
-            yield f"{where}.request_id: only an http stage sends it"
-        elif "x-request-id" in {str(name).lower() for name in http.get("headers") or ()}:
-            yield f"{where}.request_id: there is a header X-Request-Id already: leave one out"
-        elif "batch" in stage:
-            yield f"{where}.request_id: a batch is one request for many records: leave one out"
-    if "options" in stage and "python" not in stage:
-        yield f"{where}.options: only a python stage has options: leave them out"
+                yield f"{where}.{key}: {whats[-1]} has no such policy; http and python stages do"
     into = stage.get("into")
-    if reshapes and into not in (None, "."):
-        yield f"{where}.into: a {reshapes[0]} replaces the record: leave into out"
     if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
         yield f"{where}: the key _error is reserved: take another name"
     if isinstance(into, str) and into != "." and "" in into.split("."):
@@ -81,7 +67,7 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
         if not {name, *recipe.beside}.isdisjoint(stage):
             yield from (f"{where}.{problem}" for problem in recipe.contradictions(stage))
     yield from _of_expressions(where, stage, known)
-    yield from _of_sources(where, stage)
+    yield from _of_sources(where, stage, kinds)
 
 
 def _recipes(stage: Table) -> Mapping[str, type[Recipe]]:
@@ -93,11 +79,13 @@ def _recipes(stage: Table) -> Mapping[str, type[Recipe]]:
 
 def _of_expressions(where: str, stage: Table, known: Mapping[str, type[Recipe]]) -> Iterable[str]:
     """What is no JMESPath."""
-    texts = {key: stage.get(key) for key in ("when", *KINDS)}
-    places = [(name, key) for name, recipe in known.items() for key in recipe.expressions]
-    for table, key in (("http", "select"), *places):
-        if isinstance(inner := stage.get(table), dict):
-            texts[f"{table}.{key}"] = inner.get(key)
+    texts = {"when": stage.get("when")}
+    for name, recipe in known.items():
+        value = stage.get(name)
+        if isinstance(value, dict):
+            texts |= {f"{name}.{key}": value.get(key) for key in recipe.expressions}
+        elif recipe.shorthand in recipe.expressions:
+            texts[name] = value
     for key, text in texts.items():
         if not isinstance(text, str) or not all(getattr(text, "variables", {}).values()):
             continue  # what lacks a variable is told already
@@ -107,14 +95,13 @@ def _of_expressions(where: str, stage: Table, known: Mapping[str, type[Recipe]])
             yield from error.problems
 
 
-def _of_sources(where: str, stage: Table) -> Iterable[str]:
+def _of_sources(where: str, stage: Table, kinds: Kinds) -> Iterable[str]:
     sources = stage.get("all")
     if not isinstance(sources, list | tuple):
         return
-    if not sources:
-        yield f"{where}.all: at least one source is needed"
+    askless = {name for name, kind in kinds.items() if not kind.takes_policies}
     for i, source in enumerate(sources):
-        if isinstance(source, dict) and {"all", "builtin", *KINDS} & source.keys():
+        if isinstance(source, dict) and askless & source.keys():
             yield f"{where}.all[{i}]: a source has to be an http or python stage"
     yield from _of_stages(f"{where}.all", sources)
 

@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 
 from streamproc.codec import encode
-from streamproc.config.settings import Settings, recipes, stage_settings
+from streamproc.config.recipes import recipes
+from streamproc.config.settings import Settings
 from streamproc.interfaces import Policy
-
-_CONNECTIONS = {"client", "tls", "max_body"}  # of an http table: what they look like
 
 
 def identity(settings: Settings) -> str:
@@ -20,9 +19,9 @@ def identity(settings: Settings) -> str:
     """
     from hashlib import sha256
 
-    stages = msgspec.to_builtins(settings.stage, enc_hook=plain)
     mode = "annotate" if settings.on_error == "stop" else settings.on_error
-    matter: list[Any] = [[_of_stage(each) for each in stages], mode, settings.max_line_bytes]
+    stages = [_of_table(each) for each in settings.stage]
+    matter: list[Any] = [stages, mode, settings.max_line_bytes]
     if settings.incoming_errors != "pass":
         matter.append(settings.incoming_errors)
     if settings.skip or settings.sample != 1.0:  # a limit may be raised, and the run goes on
@@ -37,24 +36,24 @@ def plain(value: Any) -> Any:
     return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 
-def _of_stage(stage: dict[str, Any]) -> dict[str, Any]:
-    """A stage, or one of several sources. How it is done may be another way after a resume."""
-    manner = {name for name, recipe in recipes(stage_settings(stage)).items()
-              if issubclass(recipe, Policy) and recipe.is_manner}  # fmt: skip
-    out = _of_answerer(_given(stage, manner | {"timeout", "request_id"}))
-    for name, of_each in (("all", _of_stage), ("fallback", _of_answerer)):
-        if name in out:
-            out[name] = [of_each(each) for each in out[name]]
-    return out
+def _of_table(table: msgspec.Struct) -> dict[str, Any]:
+    """A stage, or who answers instead. How it is done may be another way after a resume."""
+    known = recipes(type(table))
+    manner = frozenset({"timeout"}).union(*(recipe.manner for recipe in known.values()))
+    manner |= {name for name, recipe in known.items()
+               if issubclass(recipe, Policy) and recipe.is_manner}  # fmt: skip
+    return {
+        name: _of_value(value, known[name].manner if name in known else frozenset())
+        for name in table.__struct_fields__
+        if name not in manner and (value := getattr(table, name)) not in (None, msgspec.UNSET)
+    }
 
 
-def _of_answerer(table: dict[str, Any]) -> dict[str, Any]:
-    """A stage or a fallback. What other tables contain is compared whole."""
-    out = _given(table, set())
-    if "http" in out:
-        out["http"] = _given(out["http"], _CONNECTIONS)
-    return out
-
-
-def _given(table: dict[str, Any], without: set[str]) -> dict[str, Any]:
-    return {k: v for k, v in table.items() if k not in without and v is not None}
+def _of_value(value: Any, manner: frozenset[str]) -> Any:
+    """What a key of a stage says; what other tables contain is compared whole."""
+    if isinstance(value, tuple):  # of stages
+        return [_of_table(each) for each in value]
+    plainly = msgspec.to_builtins(value, enc_hook=plain)
+    if not isinstance(value, msgspec.Struct):
+        return plainly
+    return {k: v for k, v in plainly.items() if k not in manner and v is not None}

@@ -14,7 +14,8 @@ import msgspec
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
 from streamproc.config.origins import expand, join, locate
-from streamproc.config.registry import KINDS, observers
+from streamproc.config.recipes import own_kinds
+from streamproc.config.registry import observers
 from streamproc.config.settings import (
     ObserverSettings,
     Settings,
@@ -84,6 +85,7 @@ def _tried(
 ) -> list[str]:
     """What else is wrong with `stages`, keys of which something is known already left out."""
     found = []
+    kinds = own_kinds()
     for i, table in enumerate(stages if isinstance(stages, list | tuple) else ()):
         where = f"stage[{i}]"
         if not isinstance(table, dict) or any(each.startswith(f"{where}: ") for each in known):
@@ -94,7 +96,8 @@ def _tried(
                    for each in known)
         }  # fmt: skip
         readable = {key: value for key, value in table.items() if key not in wrong}
-        if not wrong & {"builtin", "python", "options", "http", "all", *KINDS}:
+        beside = {key for name, kind in kinds.items() if name in table for key in kind.beside}
+        if wrong.isdisjoint(kinds.keys() | beside):
             stage = convert(StageSettings, readable, where, [])
             found += [f"{where}: {problem}" for problem in try_stage(stage)] if stage else []
     return found

@@ -16,14 +16,6 @@ from typing import Any, TypeVar, cast
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Connector, ObserverKind, Policy, Recipe, StageKind
 
-_BUILTINS = {"leads": "streamproc.enrichers.leads:LeadsEnricher"}
-_KINDS = {
-    "select": "streamproc.enrichers.reshape:SelectEnricher",
-    "filter": "streamproc.enrichers.reshape:FilterEnricher",
-}
-KINDS = tuple(_KINDS)
-"""Kinds of stages that are one text: `-e KIND:TEXT`, `KIND = "TEXT"`. They replace the record."""
-
 _CONNECTORS = {"kafka": "streamproc.kafka.settings:Kafka"}
 SCHEMES = tuple(_CONNECTORS)
 """Of addresses, and the names of tables in `[source]`, `[sink]` and `[dead_letter]`."""
@@ -43,16 +35,6 @@ _KIND_OF: dict[str, type] = {
 }  # fmt: skip
 
 R = TypeVar("R", bound=Recipe)
-
-
-def builtin(name: str) -> Any:
-    """The class behind the built-in stage `name`."""
-    return _named(_BUILTINS[name])
-
-
-def kind(name: str) -> Any:
-    """The class behind one of `KINDS`, which takes the text."""
-    return _named(_KINDS[name])
 
 
 def connector(scheme: str) -> type[Connector] | None:

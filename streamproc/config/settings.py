@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast
 
 from msgspec import UNSET, Meta, Struct, defstruct
-from msgspec.structs import replace
 
 from streamproc.config.hook_settings import HookSettings
 from streamproc.config.registry import SCHEMES, connector, observer, plugin
+from streamproc.enrichers.builtin import Builtin, BuiltinName
 from streamproc.enrichers.http_settings import HttpSettings
-from streamproc.interfaces import ObserverKind, Policy, Recipe
+from streamproc.enrichers.http_stage import Http
+from streamproc.enrichers.python import Python
+from streamproc.enrichers.reshape import Filter, Select
+from streamproc.enrichers.sources import Sources
+from streamproc.interfaces import ObserverKind
 from streamproc.memory import MAX_BYTES
 from streamproc.policies.batch import Batching
 from streamproc.policies.cache import Cache
@@ -36,8 +39,8 @@ IncomingErrors = Literal["pass", "process", "redo"]
 class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who answers instead. Exactly one of `http`, `python` and `value`."""
 
-    http: HttpSettings | None = None
-    python: str | None = None
+    http: Annotated[HttpSettings, Http] | None = None
+    python: Annotated[str, Python] | None = None
     value: Any = UNSET
 
 
@@ -55,13 +58,13 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # (`stage_settings`).
 
     name: Name | None = None
-    builtin: Literal["leads", "none"] | None = None
-    python: str | None = None
+    builtin: Annotated[BuiltinName, Builtin] | None = None
+    python: Annotated[str, Python] | None = None
     options: dict[str, Any] | None = None
-    http: HttpSettings | None = None
-    select: str | None = None
-    filter: str | None = None
-    all: tuple[StageSettings, ...] | None = None
+    http: Annotated[HttpSettings, Http] | None = None
+    select: Annotated[str, Select] | None = None
+    filter: Annotated[str, Filter] | None = None
+    all: Annotated[tuple[StageSettings, ...], Sources] | None = None
     into: str | None = None
     when: str | None = None
     timeout: PositiveSeconds | None = None
@@ -191,39 +194,6 @@ def observer_settings(names: tuple[str, ...]) -> type[ObserverSettings]:
     made = defstruct("ObserverSettings", fields, bases=(ObserverSettings,), frozen=True,
                      kw_only=True, forbid_unknown_fields=True)  # fmt: skip
     return cast("type[ObserverSettings]", made)
-
-
-@cache
-def recipes(kind: type[Struct]) -> Mapping[str, type[Recipe]]:
-    """The fields of a stage or of the observers that are recipes, and what they are."""
-    found = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        for each in _parts(hint):
-            if isinstance(each, type) and issubclass(each, Recipe):
-                found[name] = each
-    return found
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    """A type, the members of a union, and what they are annotated with."""
-    yield hint
-    if get_origin(hint) in (Annotated, Union, UnionType):
-        for each in get_args(hint):
-            yield from _parts(each)
-
-
-def policies_of(stage: StageSettings) -> dict[str, Policy]:
-    """The policies that it has, those of its kind included, in the order of its fields."""
-    found = {}
-    for name, recipe in recipes(type(stage)).items():
-        if issubclass(recipe, Policy):
-            value = getattr(stage, name)
-            is_default = value is None and any(getattr(stage, k) for k in recipe.default_of)
-            if (policy := recipe.of(True if is_default else value)) is not None:
-                beside = {key: getattr(stage, key) for key in recipe.beside}
-                given = {key: value for key, value in beside.items() if value is not None}
-                found[name] = replace(policy, **given) if given else policy
-    return found
 
 
 def all_sources(stages: Iterable[StageSettings]) -> Iterator[StageSettings]:

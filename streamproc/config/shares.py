@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from streamproc.config.settings import Settings, StageSettings, all_sources, policies_of
+from streamproc.config.recipes import policies_of
+from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.errors import ConfigError
 from streamproc.interfaces import part_of
 from streamproc.units import ByteSize

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from streamproc.config.registry import KINDS, is_kind_of_plugin
-from streamproc.config.settings import OWN_KEYS, observer_settings, recipes, stage_settings
+from streamproc.config.recipes import own_kinds, own_prefixes, recipes
+from streamproc.config.registry import is_kind_of_plugin
+from streamproc.config.settings import OWN_KEYS, observer_settings, stage_settings
+from streamproc.enrichers.builtin import BUILTINS
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Recipe
 from streamproc.nearest import closest
@@ -18,7 +20,6 @@ Table = dict[str, Any]
 Recipes = Mapping[str, type[Recipe]]
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
-BUILTINS = ("leads", "none")
 
 
 def stage_of(spec: str) -> Table:
@@ -29,7 +30,7 @@ def stage_of(spec: str) -> Table:
     kind, colon, rest = what.partition(":")
     if what in BUILTINS:
         return table | {"builtin": what}
-    if colon and (kind in KINDS or is_kind_of_plugin(kind)):
+    if colon and (kind in own_prefixes() or is_kind_of_plugin(kind)):
         return table | {kind: rest}
     if what.startswith(("http://", "https://")):
         if not match:
@@ -42,14 +43,14 @@ def stage_of(spec: str) -> Table:
         return table | {"python": what}
     raise ConfigError(
         f"-e {spec}: expected {', '.join(BUILTINS)}, module:function, file.py:function, "
-        f"{', '.join(f'{name}:EXPRESSION' for name in KINDS)} or NAME=https://...{_near(what)}"
+        f"{', '.join(f'{name}:EXPRESSION' for name in own_prefixes())} or NAME=https://...{_near(what)}"
     )
 
 
 def _refuse_names(spec: str, what: str) -> None:
     """A name before `=` that is none: what stands after it says that it was meant as one."""
     name, equals, meant = what.partition("=")
-    is_spec = meant in BUILTINS or re.match(rf"(https?|{'|'.join(KINDS)}):", meant)
+    is_spec = meant in BUILTINS or re.match(rf"(https?|{'|'.join(own_prefixes())}):", meant)
     is_spec = is_spec or re.fullmatch(r"[^=]*\.py:\w+", meant)
     if equals and is_spec and not {"/", ":"} & set(name):
         raise ConfigError(
@@ -80,7 +81,7 @@ def _refuse_schemes(spec: str, what: str) -> None:
 
 def _refuse_kinds(spec: str, kind: str, rest: str) -> None:
     """A kind of stage that is not spelt right, and is no module either."""
-    match = closest(kind, KINDS, 0.75) if rest and re.fullmatch(r"\w+", kind) else None
+    match = closest(kind, own_prefixes(), 0.75) if rest and re.fullmatch(r"\w+", kind) else None
     if match and not find_spec(kind) and not os.path.exists(f"{kind}.py"):
         raise ConfigError(
             f"-e {spec}: there is no module and no kind of stage {kind!r}, did you mean "
@@ -107,21 +108,22 @@ def _named(stage: Table, used: set[str]) -> Table:
     if "name" in stage:
         used.add(str(stage["name"]))
         return dict(stage)
-    called = str(stage.get("builtin") or stage.get("python") or _kind(stage)).rpartition(":")[2]
+    called, into = _defaults(stage)
     called = unique = re.sub(r"[^A-Za-z0-9_-]", "_", called)
     count = 1
     while unique in used:
         count += 1
         unique = f"{called}-{count}"
     used.add(unique)
-    into = "enrichment" if stage.get("builtin") == "leads" else "."
     return {"name": unique, "into": into} | stage
 
 
-def _kind(stage: Table) -> str:
-    known = [key for key in ("http", *KINDS) if key in stage]
-    known += [key for key in stage.keys() - OWN_KEYS if is_kind_of_plugin(key)]
-    return next(iter(known), "sources" if "all" in stage else "stage")
+def _defaults(stage: Table) -> tuple[str, str]:
+    """What it is called after, and where its result goes."""
+    for key, kind in own_kinds().items():
+        if stage.get(key) is not None:
+            return kind.default_name(key, stage[key]), kind.default_into(stage[key])
+    return next(filter(is_kind_of_plugin, stage.keys() - OWN_KEYS), "stage"), "."
 
 
 def overlay(stage: Table, shortcuts: Table) -> Table:
@@ -132,7 +134,7 @@ def overlay(stage: Table, shortcuts: Table) -> Table:
     out = dict(stage)
     if "timeout" in shortcuts:
         out["timeout"] = shortcuts["timeout"]
-    if {"builtin", *KINDS} & stage.keys():
+    if any(key in stage and not kind.takes_policies for key, kind in own_kinds().items()):
         return out
     if "retries" in shortcuts:
         out["retry"] = _with(stage.get("retry"), "attempts", shortcuts["retries"] + 1)

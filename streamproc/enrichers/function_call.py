@@ -74,6 +74,7 @@ class AskedFunction:
         self._function = function
         self._stage = stage
         self._salt = identity(function.target, {"recipe": function.recipe} | function.options)
+        self.replaces = function.replaces
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 
     async def __aenter__(self) -> Self:

@@ -19,7 +19,9 @@ class HttpBulkEnricher(HttpEnricher):
     Answers are matched by position, or by the member `key` that item and answer share.
     """
 
-    key: str | None = None
+    def __init__(self, *given: Any, key: str | None = None, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._key = key
 
     async def call(self, many: Any, visit: Visit) -> Any:
         """One result per call; a `RecordError` where the service gave none."""
@@ -44,8 +46,8 @@ class HttpBulkEnricher(HttpEnricher):
         if not isinstance(answers, list):
             raise bad_answer(f"expected a list of answers, got {type(answers).__name__}")
         items = [call.item for call in calls]
-        if self.key is not None:
-            return _by_key(items, answers, self.key)
+        if self._key is not None:
+            return _by_key(items, answers, self._key)
         if len(answers) != len(items):
             raise bad_answer(f"asked for {len(items)} items and got {len(answers)} answers")
         return answers

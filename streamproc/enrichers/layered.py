@@ -40,6 +40,7 @@ class LayeredEnricher(Stacked):
         outer: Sequence[Opened] = (),
     ) -> None:
         self._asks = asks
+        self.replaces: bool = getattr(asks, "replaces", False)
         self._site = site
         self._layers = layers
         self._outer = outer

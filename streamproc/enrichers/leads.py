@@ -39,6 +39,7 @@ class LeadsEnricher(Entered):
     """
 
     mode: Literal["inline"] = "inline"
+    replaces = False
     gather = None
 
     def __init__(self, country: str = "US") -> None:

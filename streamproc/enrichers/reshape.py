@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from streamproc.attendance import Watch
-from streamproc.enrichers.conditions import condition, expression, paths_in
+from streamproc.enrichers.conditions import condition, expression, fields_in, paths_in, texts_in
 from streamproc.entering import Entered
+from streamproc.interfaces import Enricher, StageKind, StageScope
 from streamproc.record import Selected
+
+
+class _Reshape(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    shorthand: ClassVar[str] = "text"
+    expressions: ClassVar[tuple[str, ...]] = ("text",)
+    replaces: ClassVar[bool] = True
+    takes_policies: ClassVar[bool] = False
+
+    text: str
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        if stage.get("into") not in (None, "."):
+            yield f"into: {cls.what} replaces the record: leave into out"
+
+    @property
+    def is_users(self) -> bool:
+        """See `StageKind`."""
+        return False
+
+    def watch(self, scope: StageScope) -> Watch:
+        """What watches for the fields of its text."""
+        return scope.watch(fields_in(self.text), texts_in(self.text))
+
+
+class Select(_Reshape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`select = TEXT`: the record becomes what it finds."""
+
+    what: ClassVar[str] = "a select"
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """See `StageKind`."""
+        return SelectEnricher(self.text, self.watch(scope))
+
+
+class Filter(_Reshape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`filter = TEXT`: the record goes no further if it is not true."""
+
+    what: ClassVar[str] = "a filter"
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """See `StageKind`."""
+        return FilterEnricher(self.text, self.watch(scope))
 
 
 class _Inline(Entered):
     mode: Literal["inline"] = "inline"
+    replaces = True
 
 
 class SelectEnricher(_Inline):

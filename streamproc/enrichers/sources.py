@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
-from streamproc.enrichers.layered import LayeredEnricher
 from streamproc.entering import Stacked
 from streamproc.errors import RecordError, SourcesError, StreamprocError, described
-from streamproc.interfaces import StageObserver, Visit
+from streamproc.interfaces import (
+    Enricher,
+    SourceOf,
+    StageKind,
+    StageObserver,
+    StageScope,
+    Visit,
+)
 from streamproc.record import NO_RESULT, FanOutResult
 from streamproc.secrets import redact
 
 
-class SourceOf(NamedTuple):
-    """One of them: where its result goes, and for which records it is asked."""
+class Sources(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The stages in it say what is asked; each has policies of its own."""
 
-    name: str
-    into: tuple[str, ...] | None
-    when: Callable[[dict[str, Any]], Any] | None
-    enricher: LayeredEnricher
+    shorthand: ClassVar[str] = "stages"
+    what: ClassVar[str] = "a stage with several sources"
+    takes_policies: ClassVar[bool] = False
+    has_prefix: ClassVar[bool] = False
+
+    stages: tuple[Any, ...]
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        if stage["all"] in ([], ()):
+            yield "all: at least one source is needed"
+
+    @classmethod
+    def default_name(cls, key: str, value: Any) -> str:
+        """See `StageKind`."""
+        return "sources"
+
+    @property
+    def is_users(self) -> bool:
+        """See `StageKind`: that of its sources is."""
+        return False
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """See `StageKind`."""
+        return SourcesEnricher(list(map(scope.source, self.stages)), scope.observer)
 
 
 class SourcesEnricher(Stacked):
     """Asks all of them concurrently. What succeeded is kept, whatever the others do."""
 
     mode: Literal["layered"] = "layered"
+    replaces = False
 
     def __init__(self, sources: Sequence[SourceOf], observer: StageObserver) -> None:
         self._sources = sources

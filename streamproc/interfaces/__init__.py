@@ -61,6 +61,7 @@ from streamproc.interfaces.run_events import (
 from streamproc.interfaces.run_observer import UNOBSERVED, RunObserver
 from streamproc.interfaces.site import Answerer, Layer, Site
 from streamproc.interfaces.stage_observer import StageObserver
+from streamproc.interfaces.stage_scope import SourceOf, StageScope
 from streamproc.interfaces.stream import (
     Engine,
     ErrorPolicy,
@@ -133,11 +134,13 @@ __all__ = [
     "SinkScope",
     "Site",
     "Source",
+    "SourceOf",
     "SourceRecipe",
     "SourceScope",
     "Stage",
     "StageKind",
     "StageObserver",
+    "StageScope",
     "StageSlow",
     "Standing",
     "Stream",

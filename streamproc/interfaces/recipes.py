@@ -13,21 +13,24 @@ from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 
-from streamproc.interfaces.calls import Inner
+from streamproc.interfaces.calls import Enricher, Inner
 from streamproc.interfaces.observers import Observer
 from streamproc.interfaces.site import Layer, Site
+from streamproc.interfaces.stage_scope import StageScope
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`shorthand` is the key that a value stands for which is no table: `cache = "1h"`.
 
     `expressions` are the keys that are JMESPath. `beside` are keys of the stage that are fields of
-    it as well, and mean nothing without it.
+    it as well, and mean nothing without it. `manner` are those, of its table and beside it, that
+    change how records are done and not what becomes of them: a resumed run may have others.
     """
 
     shorthand: ClassVar[str | None] = None
     expressions: ClassVar[tuple[str, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ()
+    manner: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
@@ -35,6 +38,14 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         One text for each, `KEY: what`, with a key of the stage.
         """
+        return ()
+
+    def files_read(self) -> Iterable[tuple[str, str]]:
+        """What each is, and its path: nothing may be written over it."""
+        return ()
+
+    def files_written(self) -> Iterable[tuple[str, str]]:
+        """The same of those that may be nothing else."""
         return ()
 
 
@@ -102,9 +113,51 @@ class Policy(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a stage does with a record. `replaces`: its result is the record from then on."""
+    """What a stage does with a record. `replaces`: its result is the record from then on.
+
+    `takes_policies`: they stand around its calls; `what` it is called where one has none.
+    `has_prefix`: `-e KIND:TEXT` means it. `connects`: each of its calls has an open connection.
+    """
 
     replaces: ClassVar[bool] = False
+    takes_policies: ClassVar[bool] = True
+    has_prefix: ClassVar[bool] = True
+    connects: ClassVar[bool] = False
+    what: ClassVar[str] = ""
+
+    @classmethod
+    def of(cls, value: Any) -> StageKind:
+        """The kind that `value` of the stage's table means."""
+        return value if isinstance(value, cls) else cls(**{str(cls.shorthand): value})
+
+    @classmethod
+    def default_name(cls, key: str, value: Any) -> str:
+        """What a stage without a name is called after, whose table says `key = value`."""
+        return key
+
+    @classmethod
+    def default_into(cls, value: Any) -> str:
+        """Where its result goes then."""
+        return "."
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether records pass as they are, so that there is no such stage in a run."""
+        return False
+
+    @property
+    def is_users(self) -> bool:
+        """Whether code runs in it that is not ours."""
+        return True
+
+    @property
+    def source(self) -> str:
+        """Whom it asks, for people."""
+        return "value"
+
+    def unshareable(self) -> str | None:
+        """Why worker processes cannot have it, None if they can."""
+        return None
 
     def opened(self, name: str) -> Callable[[dict[str, Any]], Any]:
         """What is called with each record of the stage `name`, as a Python stage is.
@@ -113,6 +166,10 @@ class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
         context manager, async or not, is entered for the run.
         """
         raise NotImplementedError
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """What runs, with its policies around it. Raises `ConfigError`."""
+        return scope.function(self.opened(scope.name), kind=self)
 
 
 class ObserverKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
@@ -43,6 +44,12 @@ class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str | None = None
     stale_if_error: bool = False
     share: Literal["credential", "credential-name"] = "credential"
+
+    def files_written(self) -> Iterable[tuple[str, str]]:
+        """See `Recipe`."""
+        if self.path is not None:
+            yield "the cache", self.path
+            yield "the key of the cache", f"{self.path}.key"
 
     @property
     def keeps_answers(self) -> bool:

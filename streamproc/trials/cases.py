@@ -14,7 +14,9 @@ from msgspec import Struct, structs
 from streamproc.assembly import Pipeline
 from streamproc.codec import decode_any, line_of
 from streamproc.config.load import convert, read_file, resolve
+from streamproc.config.recipes import kind_of, kinds_of
 from streamproc.config.settings import Settings, StageSettings, all_sources
+from streamproc.enrichers.http_stage import Http
 from streamproc.errors import ConfigError, RecordError
 from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.cache import Cache
@@ -182,7 +184,7 @@ class _Reading:
         if stage is None:
             known = nearest(name, stages) or f"; there are {', '.join(stages)}"
             self._complain(name, f"{key}: no stage {name!r} in {table.pipeline}{known}")
-        elif stage.builtin or stage.select or stage.filter or stage.all:
+        elif (kind := kind_of(stage)) is not None and not kind.takes_policies:
             self._complain(name, f"{key}: stage {name} calls nobody itself")
         else:
             return True
@@ -218,7 +220,7 @@ class _Reading:
 
 
 def _calls_http(stage: StageSettings) -> bool:
-    return stage.http is not None or any(each.http for each in stage.fallback or ())
+    return any(isinstance(kind, Http) for kind in kinds_of(stage))
 
 
 def _read(file: str) -> str:

@@ -11,16 +11,21 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from streamproc.assembly.requests import requests_of
-from streamproc.assembly.traits import into, kind_of, reshapes
+from streamproc.assembly.traits import into
 from streamproc.codec import decode
-from streamproc.config.registry import builtin
+from streamproc.config.recipes import kind_of, policies_of
 from streamproc.config.settings import Settings, StageSettings
+from streamproc.enrichers.builtin import Builtin
 from streamproc.enrichers.conditions import condition, expression
 from streamproc.enrichers.http_request import ID_HEADER, header
 from streamproc.enrichers.http_shown import asked, sent
+from streamproc.enrichers.http_stage import Http
+from streamproc.enrichers.python import Python
+from streamproc.enrichers.reshape import Filter, Select
+from streamproc.enrichers.sources import Sources
 from streamproc.errors import ConfigError, RecordError, described
 from streamproc.http.template import MissingFieldError
+from streamproc.interfaces import StageKind
 from streamproc.record import Failed
 from streamproc.trials.known import Known, NotKnownError, is_in_part, named
 
@@ -42,6 +47,9 @@ class PreviewLine(NamedTuple):
         return cls(failed.stage, f"fails, {failed.kind}: {named(failed.message)}", "failed")
 
 
+Path = tuple[str, ...]
+"""Where a result goes."""
+
 Say = Callable[..., None]
 """Takes the rest of a `PreviewLine` of one stage."""
 
@@ -62,7 +70,8 @@ class Preview:
         problems: list[str] = []
         for i, stage in enumerate(settings.stage):
             try:
-                if stage.builtin != "none":
+                kind = kind_of(stage)
+                if kind is None or not kind.does_nothing:
                     self._steps.append((stage.name or "", _step_of(stage)))
             except ConfigError as error:
                 problems += [f"stage[{i}]: {problem}" for problem in error.problems]
@@ -103,13 +112,21 @@ def _step_of(settings: StageSettings) -> Step:
 
 
 def _unconditional(settings: StageSettings) -> Step:
-    if settings.builtin is not None:
-        return _computed(settings, settings.builtin)
-    if text := reshapes(settings):
-        return _filtered(text[1]) if text[0] == "filter" else _selected(text[1])
-    if settings.all is not None:
-        return partial(_take_all, [(each.name or "", _step_of(each)) for each in settings.all])
-    return _requested(settings) if settings.http is not None else _called(settings)
+    match kind := kind_of(settings):
+        case None:
+            raise ConfigError  # what it does is not known: told where its table is read
+        case Builtin():
+            return _computed(kind, into(settings))
+        case Filter():
+            return _filtered(kind.text)
+        case Select():
+            return _selected(kind.text)
+        case Sources():
+            return partial(_take_all, [(each.name or "", _step_of(each)) for each in kind.stages])
+        case Http():
+            return _requested(kind, settings)
+        case _:
+            return _called(kind, into(settings))
 
 
 def _take_if(
@@ -141,13 +158,11 @@ def _take_all(steps: Sequence[tuple[str, Step]], known: Known, say: Say) -> Sequ
     return [known]
 
 
-def _computed(settings: StageSettings, name: str) -> Step:
-    options = {} if settings.country is None else {"country": settings.country}
-    call = builtin(name)(**options).call
-    path = into(settings)
+def _computed(kind: Builtin, path: Path | None) -> Step:
+    call = kind.leads().call
 
     def take(known: Known, say: Say) -> Sequence[Known]:
-        say(f"{name}, which calls nobody")
+        say(f"{kind.called}, which calls nobody")
         if (facts := call(known.fields)) is not None:
             known.put(path, facts)
         return [known]
@@ -204,12 +219,12 @@ def _found(search: Callable[[Any], Any], known: Known) -> Any:
     return found
 
 
-def _requested(settings: StageSettings) -> Step:
-    assert settings.http is not None
-    told = structs.replace(settings.http, on_missing="fail")  # which field it is
-    builder = requests_of(structs.replace(settings, http=told), settings.name or "")
-    is_bulk = settings.batch is not None
-    skips = settings.http.on_missing == "skip"
+def _requested(kind: Http, settings: StageSettings) -> Step:
+    told = structs.replace(kind.settings, on_missing="fail")  # which field it is
+    asks, policies = structs.replace(kind, settings=told), policies_of(settings)
+    builder = asks.requests(settings.name or "", policies)
+    is_bulk = "batch" in policies
+    skips = kind.settings.on_missing == "skip"
     paths, path = builder.fields, into(settings)
 
     def take(known: Known, say: Say) -> Sequence[Known]:
@@ -228,7 +243,7 @@ def _requested(settings: StageSettings) -> Step:
             say(said, "called")
         else:
             assert call is not None
-            if settings.request_id:
+            if kind.request_id:
                 call.headers += header(ID_HEADER, known.record_id)
             request = builder.bulk([call]) if is_bulk else call
             details = list(map(named, sent(request)))
@@ -239,18 +254,14 @@ def _requested(settings: StageSettings) -> Step:
     return take
 
 
-def _called(settings: StageSettings) -> Step:
-    recipe = kind_of(settings)
-    if settings.python is not None:
+def _called(kind: StageKind, path: Path | None) -> Step:
+    if isinstance(kind, Python):
         from streamproc.enrichers.function import load
         from streamproc.enrichers.markers import marks
 
-        called, replaces = settings.python, marks(load(settings.python)).replaces
-    elif recipe is not None:
-        called, replaces = type(recipe).__name__, recipe.replaces
+        called, replaces = kind.spec, marks(load(kind.spec)).replaces
     else:
-        raise ConfigError  # what it does is not known: told where its table is read
-    path = into(settings)
+        called, replaces = type(kind).__name__, kind.replaces
 
     def take(known: Known, say: Say) -> Sequence[Known]:
         say(f"{called}, Python that is not called here", "called")

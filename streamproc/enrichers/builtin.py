@@ -1,0 +1,60 @@
+"""`builtin = "leads"`, `builtin = "none"`: what needs nobody's code and calls nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, get_args
+
+from streamproc.interfaces import Enricher, StageKind, StageScope
+
+BuiltinName = Literal["leads", "none"]
+BUILTINS: tuple[str, ...] = get_args(BuiltinName)
+
+
+class Builtin(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`leads` may assume a `country`; `none` passes records on."""
+
+    shorthand: ClassVar[str] = "called"
+    beside: ClassVar[tuple[str, ...]] = ("country",)
+    what: ClassVar[str] = "a builtin stage"
+    takes_policies: ClassVar[bool] = False
+    has_prefix: ClassVar[bool] = False
+
+    called: BuiltinName
+    country: str | None = None
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        if "country" in stage and stage.get("builtin") != "leads":
+            yield "country: only the builtin leads has a country"
+
+    @classmethod
+    def default_name(cls, key: str, value: Any) -> str:
+        """See `StageKind`."""
+        return str(value)
+
+    @classmethod
+    def default_into(cls, value: Any) -> str:
+        """See `StageKind`: facts of their own do not go among the fields of the record."""
+        return "enrichment" if value == "leads" else "."
+
+    @property
+    def does_nothing(self) -> bool:
+        """See `StageKind`."""
+        return self.called == "none"
+
+    @property
+    def is_users(self) -> bool:
+        """See `StageKind`."""
+        return False
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """See `StageKind`."""
+        return self.leads()
+
+    def leads(self) -> Enricher:
+        """What finds the facts."""
+        from streamproc.enrichers.leads import LeadsEnricher
+
+        return LeadsEnricher() if self.country is None else LeadsEnricher(self.country)

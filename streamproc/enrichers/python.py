@@ -1,0 +1,52 @@
+"""`python = "module:function"`: code of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from streamproc.interfaces import Enricher, StageKind, StageScope
+
+
+class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`options` are keyword arguments of the function or class."""
+
+    shorthand: ClassVar[str] = "spec"
+    beside: ClassVar[tuple[str, ...]] = ("options",)
+    has_prefix: ClassVar[bool] = False
+
+    spec: str
+    options: dict[str, Any] | None = None
+
+    @classmethod
+    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+        """See `Recipe`."""
+        if "options" in stage and "python" not in stage:
+            yield "options: only a python stage has options: leave them out"
+
+    @classmethod
+    def default_name(cls, key: str, value: Any) -> str:
+        """See `StageKind`."""
+        return str(value).rpartition(":")[2]
+
+    @property
+    def source(self) -> str:
+        """See `StageKind`."""
+        return self.spec
+
+    def files_read(self) -> Iterable[tuple[str, str]]:
+        """See `Recipe`."""
+        if ".py:" in self.spec:
+            yield "the code of a stage", self.spec.rpartition(":")[0]
+
+    def unshareable(self) -> str | None:
+        """See `StageKind`."""
+        if self.spec.startswith("__main__:") or "<" in self.spec:
+            return "with workers a function has to be importable: put it into a module"
+        return None
+
+    def enricher(self, scope: StageScope) -> Enricher:
+        """See `StageKind`."""
+        from streamproc.enrichers.function import load
+
+        return scope.function(scope.target or load(self.spec), self.options)

@@ -1,0 +1,68 @@
+"""What a kind of stage is opened with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from streamproc.attendance import Path, Watch
+from streamproc.interfaces.calls import Enricher
+from streamproc.interfaces.site import Layer
+from streamproc.interfaces.stage_observer import StageObserver
+
+if TYPE_CHECKING:
+    from streamproc.interfaces.recipes import Policy, StageKind
+
+
+class SourceOf(NamedTuple):
+    """One of several that a stage asks: where its result goes, and for which records it is asked.
+
+    `when` decides from the record's fields, None for all of them.
+    """
+
+    name: str
+    into: tuple[str, ...] | None
+    when: Any
+    enricher: Enricher
+
+
+class StageScope(Protocol):
+    """A stage that is being made, as its kind sees it. All methods may raise `ConfigError`.
+
+    `target`: what Python code gave to be called. `has_others`: others are asked where this one
+    has no answer, or it is one of those itself. `keep_going`: refusals do not end the run.
+    """
+
+    name: str
+    target: Any
+    policies: Mapping[str, Policy]
+    has_others: bool
+    keep_going: bool
+
+    @property
+    def connections(self) -> int:
+        """Calls at once, at most."""
+
+    @property
+    def observer(self) -> StageObserver:
+        """Who is told of its calls."""
+
+    def watch(self, fields: Sequence[Path], texts: frozenset[str] = frozenset()) -> Watch:
+        """What watches for these fields of records, if nothing does yet."""
+
+    def watch_answers(self, fields: Sequence[Path], texts: frozenset[str]) -> Watch:
+        """The same for those of answers."""
+
+    def client(self, kind: Literal["auto", "lean", "aiohttp"], options: Any, target: Any) -> Any:
+        """The HTTP client of that kind; `target` is None where records name it."""
+
+    def function(
+        self, called: Any, options: Mapping[str, Any] | None = None, kind: StageKind | None = None
+    ) -> Enricher:
+        """Calls `called`, with policies around it if there are any; `kind` is what made it."""
+
+    def layered(self, asks: Any, checks: Sequence[Layer] = ()) -> Enricher:
+        """`asks` with policies around it; `checks` stand inside the cache."""
+
+    def source(self, settings: Any) -> SourceOf:
+        """One of the stages within."""
