@@ -58,8 +58,13 @@ class LocalEngine(Stacked):
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
         self._busy_loop = BusyLoop(program.stages, program.long_records)
         self._sweeper = Sweeper(timeouts_s, self._busy_loop.late)
-        self._shop = Workshop(places, self._sweeper, program.on_error.run_id)
-        self._shop.keeps_answers = any(stage.keeps_answers for stage in program.stages)
+        self._shop = Workshop(
+            places,
+            self._sweeper,
+            program.on_error.run_id,
+            keeps_answers=any(stage.keeps_answers for stage in program.stages),
+            on_too_many=self._fail,
+        )
         self._consumers = 0
         self._idle = 0  # of them; also those that have not run yet
         self._pace = Pace()
@@ -112,9 +117,7 @@ class LocalEngine(Stacked):
             return
         self._done = asyncio.get_running_loop().create_future()
         self._now = asyncio.get_running_loop().time
-        self._shop.on_too_many = self._fail
-        self._shop.headroom.begin(finished.memory)
-        self._shop.is_dry = lambda: work.is_dry or finished.memory.is_short
+        self._shop.begin(finished.memory, lambda: work.is_dry or finished.memory.is_short)
         work.on_dry = self._shop.look_at_lists
         self._places.on_free = self._spawn_if_useful
         self._sweeper.start()

@@ -14,17 +14,26 @@ from streamproc.engines.state import ABANDONED, CALLING, ENDING, GATHERING, IDLE
 from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import TooManyAbandonedError, Unfinished
 from streamproc.interfaces import Visit
+from streamproc.memory import Memory
 
 
 class Workshop:
     """Places, the sweeper, waits that a shutdown cuts short, and tasks beside the consumers.
 
     `abandoned` counts calls that ignored their cancellation; as many as there are places
-    are tolerated, then `on_too_many` hears of it. `is_dry` says whether no record can come
-    before some of those that are here are done.
+    are tolerated, then `on_too_many` hears of it. `keeps_answers`: a call that is aborted may
+    have been paid for already.
     """
 
-    def __init__(self, places: CapacityLimiter, sweeper: Sweeper, run_id: str = "") -> None:
+    def __init__(
+        self,
+        places: CapacityLimiter,
+        sweeper: Sweeper,
+        run_id: str = "",
+        *,
+        keeps_answers: bool = False,
+        on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None,
+    ) -> None:
         self.run_id = run_id
         self.places = places
         self.sweeper = sweeper
@@ -34,11 +43,16 @@ class Workshop:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.abandoned = 0
         self.is_winding_down = False
-        self.keeps_answers = False  # a call that is aborted may have been paid for already
         self.is_aborted = False
-        self.is_dry: Callable[[], bool] = lambda: False
-        self.on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None
+        self._keeps_answers = keeps_answers
+        self._on_too_many = on_too_many
+        self._is_dry: Callable[[], bool] = lambda: False
         self._lists: dict[Callable[[], None], None] = {}  # how each open list is sent
+
+    def begin(self, memory: Memory, is_dry: Callable[[], bool]) -> None:
+        """A run begins. `is_dry`: no record can come before some of those here are done."""
+        self.headroom.begin(memory)
+        self._is_dry = is_dry
 
     def cut_short(self, turn: asyncio.Future[Any]) -> None:
         """`turn` is a wait that ends with `Unfinished` when the workshop winds down."""
@@ -86,7 +100,7 @@ class Workshop:
 
     def _do_all_gather(self) -> bool:
         """Whether all records that are here wait in lists, and no other one can come."""
-        if not self.is_dry():
+        if not self._is_dry():
             return False
         return all(slot.state in (GATHERING, JOINED, IDLE) for slot in self.sweeper.slots)
 
@@ -99,12 +113,12 @@ class Workshop:
         if self.abandoned <= self.places.count:
             return True
         message = f"{self.abandoned} calls ignored their cancellation and still run"
-        self.on_too_many(TooManyAbandonedError(message))
+        self._on_too_many(TooManyAbandonedError(message))
         return False
 
     async def abort(self) -> None:
         """Cancel every task and await its cleanup, 2 s at most."""
-        if self.keeps_answers and not self.is_aborted:
+        if self._keeps_answers and not self.is_aborted:
             self.wind_down()
             busy = [s.task for s in self.sweeper.slots if s.state is CALLING and s.task]
             if busy:

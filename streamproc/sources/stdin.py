@@ -18,12 +18,14 @@ CHUNK_BYTES = 128 * 1024  # larger ones make memory peaks, smaller ones system c
 class _Heard(FileIO):
     """A file whose chunks somebody else gets, too, in the thread that reads."""
 
-    on_chunk: Callable[[bytes], None] | None = None
+    def __init__(self, fd: int, on_chunk: Callable[[bytes], None] | None) -> None:
+        super().__init__(fd, "rb", closefd=False)
+        self._on_chunk = on_chunk
 
     def read(self, size: int | None = -1, /) -> Any:
         chunk = super().read(size)
-        if self.on_chunk is not None and chunk:
-            self.on_chunk(chunk)
+        if self._on_chunk is not None and chunk:
+            self._on_chunk(chunk)
         return chunk
 
 
@@ -56,9 +58,7 @@ class Descriptor:
             if self._file is None:
                 from aiofiles.threadpool import wrap
 
-                raw = _Heard(self._fd, "rb", closefd=False)
-                raw.on_chunk = self._on_chunk
-                self._file = wrap(raw)
+                self._file = wrap(_Heard(self._fd, self._on_chunk))
             return bytes(await self._file.read(CHUNK_BYTES))
         while True:
             await self._readable()
