@@ -53,7 +53,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # a class or a function; type checkers see the imports above
     """Import on first use: the command starts faster than everything imports."""
     if name not in _HOMES:
         raise AttributeError(f"module 'streamproc' has no attribute {name!r}")

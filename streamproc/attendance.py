@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-Path = tuple[str, ...]
-"""Names of members, from the outside in."""
+from streamproc.paths import Path
+from streamproc.types import Record
 
 ENOUGH = 20  # records, to say that a field does not exist
 _MOST_NAMES = 100
@@ -26,7 +26,7 @@ class Absence(Struct):
     depth: int = 0
     names: set[str] = field(default_factory=set)
 
-    def count(self, depth: int, beside: dict[str, Any], records: int = 1) -> None:
+    def count(self, depth: int, beside: Record, records: int = 1) -> None:
         """Some more records did not have it."""
         if depth > self.depth:
             self.depth = depth
@@ -55,7 +55,7 @@ class Watch(Struct):
         self.absent = {path: Absence() for path in self.fields}
         return self
 
-    def look(self, record: dict[str, Any]) -> None:
+    def look(self, record: Record) -> None:
         """A record came. Only while something is absent: mostly that is the first record."""
         for path, absence in list(self.absent.items()):
             value: Any = record

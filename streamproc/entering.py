@@ -21,5 +21,5 @@ class Stacked:
 
     _stack: AsyncExitStack
 
-    async def __aexit__(self, *error: Any) -> None:  # as `AsyncExitStack` takes it
+    async def __aexit__(self, *error: Any) -> None:  # three, each of its own type
         await self._stack.__aexit__(*error)

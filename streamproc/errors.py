@@ -32,7 +32,8 @@ A record that fails is a value, a stream that fails is an exception: a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+
+from streamproc.types import JsonObject, JsonValue
 
 # What the command returns, of errors and of runs that went to an end.
 EXIT_CODES = {
@@ -170,7 +171,7 @@ class RecordError(Exception):
     exception becomes kind `exception`. `details` are further members of `_error`.
     """
 
-    def __init__(self, kind: str, message: str, **details: Any) -> None:
+    def __init__(self, kind: str, message: str, **details: JsonValue) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -191,7 +192,7 @@ class UnreadableError(RecordError):
 class SourcesError(RecordError):
     """Some sources of a record failed. `kept` is what the others gave (`record.Several`)."""
 
-    def __init__(self, first: RecordError, sources: dict[str, Any], kept: Any) -> None:
+    def __init__(self, first: RecordError, sources: JsonObject, kept: object) -> None:
         names = ", ".join(sources)
         super().__init__(first.kind, f"{names}: {first.message}", sources=sources)
         self.kept = kept
@@ -217,7 +218,7 @@ class CallError(RecordError):
         throttled: bool = False,
         after_s: float | None = None,
         is_outage: bool = False,
-        **details: Any,
+        **details: JsonValue,
     ) -> None:
         super().__init__(kind, message, **details)
         self.again = again

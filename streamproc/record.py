@@ -1,4 +1,4 @@
-"""Values that go down the stream: no project imports, no behaviour of their own."""
+"""Values that go down the stream: no behaviour of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
+
+from streamproc.paths import Path
+from streamproc.types import Record
 
 OK = "ok"
 FAILED = "failed"
@@ -209,9 +212,9 @@ class Selected(dict[str, Any]):
 
     def __init__(
         self,
-        value: dict[str, Any],
-        path: tuple[str, ...] | None,
-        paths: dict[str, tuple[str, ...]],
+        value: Record,
+        path: Path | None,
+        paths: dict[str, Path],
     ) -> None:
         super().__init__(value)
         self.path = path
@@ -221,4 +224,4 @@ class Selected(dict[str, Any]):
 class FanOutResult(Struct, frozen=True):
     """Results of several sources: each with its path in the record (None: top level)."""
 
-    parts: list[tuple[tuple[str, ...] | None, Any]]
+    parts: list[tuple[Path | None, Any]]

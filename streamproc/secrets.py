@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+
+from streamproc.types import JsonValue
 
 HIDDEN = "***"
 _SHORTEST = 4  # hiding every "1" would make messages unreadable and protect nothing
@@ -62,7 +63,7 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_all(value: Any) -> Any:
+def redact_all(value: JsonValue) -> JsonValue:
     """The same for every string in `value`, which is JSON; names of members are strings, too."""
     if isinstance(value, str):
         return redact(value)

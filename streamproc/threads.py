@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ async def to_the_end(job: asyncio.Future[T]) -> T:
     return job.result()
 
 
-async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+async def in_thread(function: Callable[..., T], *arguments: object) -> T:
     """What `function` returns, called in a thread and to its end."""
     loop = asyncio.get_running_loop()
     return await to_the_end(loop.run_in_executor(None, function, *arguments))

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, Self
 
+from streamproc.types import JsonObject, JsonValue, Kind
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|sec|second|m|min|minute|h|hour))?")
@@ -32,7 +34,7 @@ class Seconds(float):
     schema = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}  # noqa: RUF012
 
     @classmethod
-    def parse(cls, value: Any) -> Seconds:
+    def parse(cls, value: object) -> Seconds:
         """Raises ValueError: what was expected."""
         if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
             return cls(float(match[1]) * _SECONDS[match[2] or "s"])
@@ -47,7 +49,7 @@ class PositiveSeconds(Seconds):
     schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
 
     @classmethod
-    def parse(cls, value: Any) -> Seconds:
+    def parse(cls, value: object) -> Seconds:
         """Raises ValueError: what was expected."""
         parsed = super().parse(value)
         if parsed <= 0.0:
@@ -61,7 +63,7 @@ class ByteSize(int):
     schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}  # noqa: RUF012
 
     @classmethod
-    def parse(cls, value: Any) -> ByteSize:
+    def parse(cls, value: object) -> ByteSize:
         """Raises ValueError: what was expected."""
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             unit = (match[2] or "").lower()
@@ -88,7 +90,7 @@ class Rate(float):
         return self
 
     @classmethod
-    def parse(cls, value: Any) -> Rate:
+    def parse(cls, value: object) -> Rate:
         """Raises ValueError: what was expected."""
         if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
             period_s = _PERIODS[match[2][0]] if match[2] else 1.0
@@ -107,7 +109,7 @@ class Sample(float):
     schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}  # noqa: RUF012
 
     @classmethod
-    def parse(cls, value: Any) -> Sample:
+    def parse(cls, value: JsonValue) -> Sample:
         """Raises ValueError: what was expected."""
         if isinstance(value, str) and (match := _SHARE.fullmatch(value.strip())):
             value = float(match[1]) / 100 if match[2] else float(match[1])
@@ -127,7 +129,7 @@ class Address(str):
     port: int
 
     @classmethod
-    def parse(cls, value: Any) -> Address:
+    def parse(cls, value: object) -> Address:
         """Raises ValueError: what was expected."""
         match = None if isinstance(value, bool) else _ADDRESS.fullmatch(str(value).strip())
         if match is None or int(match[3]) > 65535:
@@ -152,21 +154,21 @@ class RunId(str):
     schema = {"type": "string"}  # noqa: RUF012
 
     @classmethod
-    def parse(cls, value: Any) -> RunId:
+    def parse(cls, value: object) -> RunId:
         """Raises ValueError: what was expected."""
         if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
             raise ValueError("expected letters, digits, '.', '_' and '-', 1 to 64 of them")
         return cls(value)
 
 
-def decode_hook(kind: Any, value: Any) -> Any:
+def decode_hook(kind: Kind, value: JsonValue) -> object:
     """For `msgspec.convert`: types that parse themselves, these and templates."""
     if hasattr(kind, "parse"):
         return kind.parse(value)
     raise NotImplementedError(kind)
 
 
-def schema_hook(kind: Any) -> dict[str, Any]:
+def schema_hook(kind: Kind) -> JsonObject:
     """For `msgspec.json.schema`: types that know their schema."""
     if hasattr(kind, "schema"):
         schema: dict[str, Any] = kind.schema

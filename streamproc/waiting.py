@@ -48,12 +48,16 @@ class Turns:
                 count -= 1
 
 
+Turn = asyncio.Future[Any]
+"""Done when the wait is over; with what, is between the giver and who waits."""
+
+
 class Waiter:
     """One who waits. `age` orders the line, the smallest first; `what` is for the giver."""
 
     __slots__ = ("age", "turn", "what")
 
-    def __init__(self, age: int, turn: asyncio.Future[Any], what: Any = None) -> None:
+    def __init__(self, age: int, turn: Turn, what: Any = None) -> None:  # whatever the giver likes
         self.age = age
         self.turn = turn
         self.what = what
@@ -78,7 +82,7 @@ class WaitQueue:
         """Those whose turn is open."""
         return (each for each in self._waiters if not each.turn.done())
 
-    def join(self, age: int, turn: asyncio.Future[Any], what: Any = None) -> Waiter:
+    def join(self, age: int, turn: Turn, what: object = None) -> Waiter:
         """Wait, behind all who are as old or older."""
         waiter = Waiter(age, turn, what)
         insort(self._waiters, waiter)

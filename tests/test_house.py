@@ -1,11 +1,13 @@
 """The rooms of the house, and who may import whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,11 +28,16 @@ FLOOR = {
     "testing": 4, "codec": 3, "interfaces": 2, "record": 0, "errors": 0, "units": 0, "secrets": 0,
     "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "counters": 1, "call_metrics": 0,
     "targets": 0, "attendance": 0, "pipes": 0, "waits": 0, "nearest": 0, "memory": 0, "shown": 1,
-    "wall_clock": 0, "threads": 0, "entering": 0,
+    "wall_clock": 0, "threads": 0, "entering": 0, "types": -2, "paths": -1,
 }  # fmt: skip
 # kafka → http: a template is one thing, in a URL and in a key
 SIBLINGS = {("enrichers", "http"), ("enrichers", "policies"), ("kafka", "http")}
 MAX_LINES = 300
+# where names stand for modules; the last one begins a new process
+REGISTRIES = ("__init__.py", "cli/main.py", "config/registry.py", "engines/worker_pool.py")
+REASON = re.compile(r"  # (?!type:|noqa|fmt:)[\w`]")
+IGNORED = re.compile(r"# type: ignore\[[\w-]+\]  # \w")
+NAMED = re.compile(r"streamproc(?:\.\w+)+")
 # what values are made of
 VALUES = {f"msgspec.{name}" for name in ("Struct", "field", "structs", "Meta", "UNSET")}
 
@@ -91,6 +98,72 @@ def allowed(here: str, there: str) -> bool:
     return FLOOR[here] > FLOOR[there]
 
 
+def at_import(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run when a module is imported: not those of functions, nor for annotations.
+
+    What stands under TYPE_CHECKING may close a circle, because no program runs it; the rooms above
+    hold for it all the same.
+    """
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If):
+            is_run = ast.unparse(node.test) != "TYPE_CHECKING"
+            yield from at_import([*(node.body if is_run else []), *node.orelse])
+        elif isinstance(node, ast.Try):
+            handled = [each for handler in node.handlers for each in handler.body]
+            yield from at_import([*node.body, *handled, *node.orelse, *node.finalbody])
+        elif isinstance(node, ast.With | ast.ClassDef):
+            yield from at_import(node.body)
+
+
+def needs() -> dict[str, set[str]]:
+    """By module, those of the house that it imports while it is imported."""
+    modules = {module_of(path): path for path in FILES}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        found[module] = set()
+        for node in at_import(ast.parse(path.read_bytes()).body):
+            start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                name = start + alias.name
+                while name and name not in modules:
+                    name = name.rpartition(".")[0]
+                found[module] |= {name} - {"", module}
+    return found
+
+
+def loose_ends(left: dict[str, set[str]]) -> set[str]:
+    """The modules that need none of these, and those that none of these needs: in no circle."""
+    needed = set().union(*left.values())
+    return {each for each in left if not left[each] & left.keys() or each not in needed}
+
+
+def says_any(node: ast.AST) -> bool:
+    """Also in quotes."""
+    return re.search(r"\bAny\b", ast.unparse(node)) is not None
+
+
+def is_docstring(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def unexplained(tree: ast.Module, lines: list[str]) -> Iterator[int]:
+    """Where a signature, or an alias, has `Any` and nothing is said of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]
+            annotations = [node.returns, *(each.annotation for each in arguments)]
+            header = lines[node.lineno - 1 : max(node.lineno, node.body[0].lineno - 1)]
+            is_open = any(each is not None and says_any(each) for each in annotations)
+            if is_open and not any(map(REASON.search, header)):
+                yield node.lineno
+    for node, after in pairwise([*tree.body, None]):
+        is_alias = isinstance(node, ast.Assign) and ast.unparse(node)[0].isupper()
+        if is_alias and says_any(node) and not is_docstring(after):
+            yield node.lineno
+
+
 def inside(path: Path, *rooms: str) -> bool:
     return name_of(path) in rooms or name_of(path).split("/")[0] in rooms
 
@@ -116,6 +189,49 @@ def test_imports_go_downward() -> None:
         return [each for each in found if not allowed(here, room_of(each))]
 
     assert wrong(upward, "__init__.py") == {}  # the front door names what others made
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Inside a room, too: what is needed stands before what needs it, so it can be read alone."""
+    left = needs()
+    while free := loose_ends(left):
+        for module in free:
+            del left[module]
+    assert {module: sorted(needed & left.keys()) for module, needed in left.items()} == {}
+
+
+def test_modules_are_named_in_registries_only() -> None:
+    """A name in a string is an import that no tool sees."""
+    modules = {module_of(path) for path in FILES} - {"streamproc"}
+
+    def named(path: Path) -> set[str]:
+        lines = path.read_text().splitlines()
+        if not any(NAMED.search(line) and "import " not in line for line in lines):
+            return set()
+        found = list(nodes(path))
+        docstrings = {id(node.value) for node in found if isinstance(node, ast.Expr)}
+        texts = [node.value for node in found
+                 if isinstance(node, ast.Constant) and id(node) not in docstrings]  # fmt: skip
+        return modules & set(NAMED.findall(" ".join(map(str, texts))))
+
+    assert wrong(named, *REGISTRIES) == {}
+
+
+def test_what_is_not_checked_says_why() -> None:
+    """mypy looks away at `# type: ignore` and at `Any`: each has its reason beside it.
+
+    In a signature that is a comment; an alias, such as those of `streamproc.types`, has a
+    docstring.
+    """
+
+    def silent(path: Path) -> list[int]:
+        lines = path.read_text().splitlines()
+        ignored = [number for number, line in enumerate(lines, 1)
+                   if "# type: ignore" in line and not IGNORED.search(line)]  # fmt: skip
+        has_any = any("import" in line and "Any" in line for line in lines)
+        return ignored + (list(unexplained(ast.parse("\n".join(lines)), lines)) if has_any else [])
+
+    assert wrong(silent) == {}
 
 
 def test_the_front_door_imports_nothing_by_itself() -> None:

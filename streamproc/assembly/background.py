@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from streamproc.types import Coro
 
 T = TypeVar("T")
 
@@ -14,7 +16,7 @@ class Background(Generic[T]):
     """Runs `job` from entry on; leaving cancels what is not done and waits for its end."""
 
     def __init__(
-        self, job: Callable[[], Coroutine[Any, Any, T]], at_end: Callable[[], None] = lambda: None
+        self, job: Callable[[], Coro[T]], at_end: Callable[[], None] = lambda: None
     ) -> None:
         self._job = job
         self._at_end = at_end

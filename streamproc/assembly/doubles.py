@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from streamproc.types import Function
 
 if TYPE_CHECKING:
     from streamproc.http.contract import Client
@@ -14,5 +16,5 @@ class Doubles(Protocol):
     def client(self, stage: str) -> Client:
         """What sends the requests of an http stage."""
 
-    def function(self, stage: str, own: Any) -> Any:
+    def function(self, stage: str, own: object) -> Function | None:
         """What is called instead of `own`, a Python stage's code; None for that itself."""

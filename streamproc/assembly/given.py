@@ -10,35 +10,37 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from streamproc.config.addresses import scheme_of, table_of
 from streamproc.config.load import resolve
-from streamproc.config.specs import Table, stage_of
+from streamproc.config.specs import stage_of
 from streamproc.errors import ConfigError, StreamprocError
 from streamproc.interfaces import Sink, SinkRecipe, Source, SourceRecipe
 from streamproc.sinks.recipes import File
 from streamproc.sources.recipes import Files
+from streamproc.types import Function, Table
 
 
 @runtime_checkable
 class Writable(Protocol):
     """An open file, binary or text."""
 
-    def write(self, data: Any, /) -> Any:
+    def write(self, data: object, /) -> object:
         """Take `data`."""
 
 
 Path = str | os.PathLike[str]
-What = str | Callable[..., Any] | Mapping[str, Any]
+What = str | Function | Mapping[str, object]
 StageLike = What | tuple[str, What]
 """A SPEC or URL, a function or class, a table as in the pipeline file; or a pair with a name."""
-Records = Iterable[Any] | AsyncIterable[Any]
+Records = Iterable[object] | AsyncIterable[object]
 """dicts, or lines as str or bytes; so an open file, too."""
 SourceLike = Source | Path | Records
 SinkLike = Sink | Path | list[Any] | Writable
+"""A list, whatever else is in it, gets dicts."""
 
 _FLAGS = re.compile(r" \(--?[a-z][a-z-]*(?: [A-Z]+)?\)|^-e ")
 _FLAG = re.compile(r"(?<!\S)--([a-z][a-z-]*)")
 
 
-def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Any]]:
+def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Function | None]]:
     """The tables of `stages`, and what they call where that is known. Raises `ConfigError`."""
     if isinstance(stages, str | Mapping) or not isinstance(stages, Sequence):
         raise ConfigError(
@@ -55,7 +57,7 @@ def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Any]]:
     return [table for table, _ in found], [target for _, target in found]
 
 
-def _table_of(stage: Any) -> tuple[Table, Any]:
+def _table_of(stage: object) -> tuple[Table, Function | None]:
     name, what = stage if isinstance(stage, tuple) and len(stage) == 2 else (None, stage)
     named: Table = {} if name is None else {"name": name}
     if isinstance(what, Mapping):
@@ -76,7 +78,7 @@ def _table_of(stage: Any) -> tuple[Table, Any]:
     )
 
 
-def _spec_of(function: Callable[..., Any]) -> str:
+def _spec_of(function: Callable[..., object]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     return f"{getattr(function, '__module__', '__main__')}:{name}"
 
@@ -109,7 +111,7 @@ def source_of(
     if isinstance(source, str | os.PathLike):
         return Files(inputs=(os.fspath(source),), format=form)
     if hasattr(source, "receive"):
-        return source  # type: ignore[return-value]
+        return source  # type: ignore[return-value]  # what has `receive` is a Source
     if isinstance(source, AsyncIterable | Sequence) and not isinstance(source, bytes):
         from streamproc.testing import MemorySource
 
@@ -134,7 +136,7 @@ def sink_of(sink: SinkLike) -> Sink | SinkRecipe:
     if isinstance(sink, str | os.PathLike):
         return File(path=os.fspath(sink))
     if hasattr(sink, "takes_messages"):
-        return sink  # type: ignore[return-value]
+        return sink  # type: ignore[return-value]  # what has that is a Sink
     if isinstance(sink, list):
         return ListSink(sink)
     if isinstance(sink, Writable):

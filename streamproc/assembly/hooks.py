@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -14,6 +14,7 @@ from streamproc.errors import CallError, ConfigError
 from streamproc.nearest import nearest
 from streamproc.telemetry.hook_events import EVENTS, fields_of
 from streamproc.telemetry.hook_line import Hook
+from streamproc.types import EventHandler, JsonObject
 
 _WHOLE = "{_}"  # a template of its own: the event itself
 
@@ -38,7 +39,7 @@ def hooks_of(settings: Iterable[HookSettings]) -> list[Hook]:
     return hooks
 
 
-def subscription(handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> Hook:
+def subscription(handler: EventHandler, events: Sequence[str]) -> Hook:
     """A function of Python code. Raises `ConfigError` for an event that there is not."""
     try:
         found = events_of(tuple([events] if isinstance(events, str) else events))
@@ -72,7 +73,7 @@ class _HttpHandler:
         if problems:
             raise ConfigError(*problems)
 
-    async def __call__(self, event: dict[str, Any]) -> None:
+    async def __call__(self, event: JsonObject) -> None:
         """Raises `CallError`, `RecordError`."""
         from streamproc.enrichers.http import locate, refused
         from streamproc.http.choice import open_client

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamproc.assembly.endpoints import Endpoints
 from streamproc.config.settings import Settings
 from streamproc.interfaces import ExportFailed, ObserverKind, RunObserver
 from streamproc.telemetry.export_queue import say
 from streamproc.telemetry.observers import Observers
+from streamproc.types import EventHandler
 
 if TYPE_CHECKING:
     from streamproc.telemetry.hook_line import Hook
@@ -28,7 +29,7 @@ class Listeners:
             self._hooks += hooks_of(settings.on)
         self._watchers: list[object] = []
 
-    def subscribe(self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str]) -> None:
+    def subscribe(self, handler: EventHandler, events: Sequence[str]) -> None:
         """Raises `ConfigError` for an event that there is not."""
         from streamproc.assembly.hooks import subscription
 

@@ -45,6 +45,7 @@ from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
+from streamproc.types import EventHandler, Function, Record
 
 _IN_PYTHON = {"workers": 1}  # nobody's program starts processes without having been told to
 
@@ -63,7 +64,7 @@ class Pipeline:
     [{'n': 1, 'double': 2}, {'n': 2, 'double': 4}]
     """
 
-    def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: Any) -> None:
+    def __init__(self, stages: Sequence[StageLike] = ("leads",), **settings: object) -> None:
         tables, targets = tables_of(stages)
         with in_words_of_python():
             resolved = resolve({"stage": tables, **_IN_PYTHON, **settings}, try_stage=problems_of)
@@ -92,7 +93,7 @@ class Pipeline:
     def _assemble(
         self,
         settings: Settings,
-        targets: Sequence[Any],
+        targets: Sequence[Function | None],
         audience: Audience | None = None,
         doubles: Doubles | None = None,
     ) -> None:
@@ -116,9 +117,7 @@ class Pipeline:
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
         self._told = builder.waits, builder.allowances, audience
 
-    def subscribe(
-        self, handler: Callable[[dict[str, Any]], Any], events: Sequence[str] = ("*",)
-    ) -> None:
+    def subscribe(self, handler: EventHandler, events: Sequence[str] = ("*",)) -> None:
         """Call `handler` with each of these events, a dict; `*` is all of them. See `Hook`.
 
         Raises `ConfigError` for an event that there is not.
@@ -126,7 +125,7 @@ class Pipeline:
         self.listeners.subscribe(handler, events)
 
     @property
-    def counts(self) -> dict[Hashable, Any]:
+    def counts(self) -> dict[Hashable, Any]:  # see `engines.worker_pool.Counts`
         """All that is counted by stage."""
         kinds = ("calls", self.calls), ("records", self.records), ("metrics", self._metrics)
         return {(kind, name): each for kind, named in kinds for name, each in dict(named).items()}
@@ -237,7 +236,7 @@ class Pipeline:
         summary = account()
         if run.errors:
             error = foremost(run.errors)
-            error.summary = summary  # type: ignore[attr-defined]
+            error.summary = summary  # type: ignore[attr-defined]  # an account
             raise error
         return summary
 
@@ -252,7 +251,7 @@ class Pipeline:
 
         return process_engine(self.settings, self._stages, count, self._observers, self.counts)
 
-    async def stream(self, records: SourceLike) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, records: SourceLike) -> AsyncIterator[Record]:
         """The enriched records of `records` (dicts, or lines as str or bytes).
 
         Failed records come with an `_error`. Breaking out of the loop cancels the rest.
@@ -271,7 +270,7 @@ class Pipeline:
             with suppress(asyncio.CancelledError, StreamprocError):
                 await task
 
-    def map(self, records: SourceLike) -> Iterator[dict[str, Any]]:
+    def map(self, records: SourceLike) -> Iterator[Record]:
         """The same for code without a loop: a plain generator, whose loop runs in a thread.
 
         `records` is read, in a thread, no further ahead than results are taken. Closing the

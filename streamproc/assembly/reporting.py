@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from msgspec import structs
 
@@ -16,6 +15,7 @@ from streamproc.counters import StageMetrics
 from streamproc.pipeline.failures import Failures
 from streamproc.shown import one_line
 from streamproc.telemetry.figures import Figures
+from streamproc.types import JsonObject
 from streamproc.version import __version__
 
 _PACKAGES = ("aiohttp", "confluent-kafka", "httptools", "msgspec", "orjson", "uvloop")
@@ -27,7 +27,7 @@ def report_of(
     calls: Mapping[str, StageMetrics],
     failures: Failures,
     problems: Sequence[str],
-) -> dict[str, Any]:
+) -> JsonObject:
     """For `report.js`; `problems` are what ended the run early, or was not meant."""
     figures = Figures(readings.course, boxes_of(settings), shows_records=True)
     reading = readings.read()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, structs
 
 from streamproc.assembly.traits import into
-from streamproc.attendance import Path, Watch
+from streamproc.attendance import Watch
 from streamproc.config.recipes import kind_of, policies_of, recipes
 from streamproc.config.settings import FallbackSettings, StageSettings
 from streamproc.errors import ConfigError
@@ -23,9 +23,13 @@ from streamproc.interfaces import (
     StageKind,
     StageObserver,
 )
+from streamproc.paths import Path
+from streamproc.types import Function
 
 if TYPE_CHECKING:
     from streamproc.assembly.stages import StageBuilder
+    from streamproc.enrichers.layered import Asks
+    from streamproc.http.contract import Client, ClientOptions, Target
 
 log = logging.getLogger("streamproc")
 
@@ -41,7 +45,7 @@ class OpenedStage:
         self,
         builder: StageBuilder,
         settings: StageSettings,
-        target: Any = None,
+        target: Function | None = None,
         role: Role = "stage",
     ) -> None:
         self._builder = builder
@@ -87,7 +91,12 @@ class OpenedStage:
             records.answered = answers
         return answers
 
-    def client(self, kind: Literal["auto", "lean", "aiohttp"], options: Any, target: Any) -> Any:
+    def client(
+        self,
+        kind: Literal["auto", "lean", "aiohttp"],
+        options: ClientOptions,
+        target: Target | None,
+    ) -> Client:
         """See `StageScope`."""
         from streamproc.http.choice import open_client
 
@@ -104,7 +113,10 @@ class OpenedStage:
         return client
 
     def function(
-        self, called: Any, options: Mapping[str, Any] | None = None, kind: StageKind | None = None
+        self,
+        called: Function,
+        options: Mapping[str, object] | None = None,
+        kind: StageKind | None = None,
     ) -> Enricher:
         """See `StageScope`."""
         from streamproc.enrichers.function import FunctionEnricher
@@ -131,7 +143,7 @@ class OpenedStage:
         repeats = any(policy.asks_again for policy in self.policies.values())
         return self.layered(AskedFunction(function, self.name, may_repeat=repeats))
 
-    def layered(self, asks: Any, checks: Sequence[Layer] = ()) -> Enricher:
+    def layered(self, asks: Asks, checks: Sequence[Layer] = ()) -> Enricher:
         """See `StageScope`."""
         from streamproc.enrichers.layered import LayeredEnricher
         from streamproc.policies.measured import MeasuredRecords
@@ -143,7 +155,7 @@ class OpenedStage:
         first = as_they_are([] if self._role == "fallback" else [MeasuredRecords()])
         return LayeredEnricher(asks, site, layers.call, [*first, *layers.record])
 
-    def source(self, settings: Any) -> SourceOf:
+    def source(self, settings: StageSettings) -> SourceOf:
         """See `StageScope`."""
         when = self._builder.when(settings)
         enricher = OpenedStage(self._builder, settings, role="source").enricher()

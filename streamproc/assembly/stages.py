@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,13 +10,15 @@ from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.stage_scope import OpenedStage
 from streamproc.assembly.traits import into, is_users, keeps_answers
 from streamproc.assembly.watching import is_watched
-from streamproc.attendance import Attendance, Path, Watch
+from streamproc.attendance import Attendance, Watch
 from streamproc.call_metrics import CallMetrics
 from streamproc.config.recipes import kind_of, policies_of
 from streamproc.config.settings import Settings, StageSettings, all_sources
 from streamproc.counters import StageMetrics
 from streamproc.enrichers.conditions import condition, counted, fields_in, texts_in
 from streamproc.interfaces import NOBODY, Audience, Stage, StageObserver
+from streamproc.paths import Path
+from streamproc.types import Function, Record
 from streamproc.waits import Allowance, Wait, summed
 
 
@@ -52,7 +54,7 @@ class StageBuilder:
             return []
         return summed(each for admission in self.admissions for each in admission.allowances)
 
-    def build(self, settings: StageSettings, target: Any = None) -> Stage | None:
+    def build(self, settings: StageSettings, target: Function | None = None) -> Stage | None:
         """The stage, None for one that does nothing. Raises `ConfigError`.
 
         `target` is what a python stage calls, where it is known already.
@@ -87,7 +89,7 @@ class StageBuilder:
         """Those of its calls."""
         return self.calls.setdefault(name, StageMetrics(has_policies))
 
-    def when(self, settings: StageSettings) -> Any:
+    def when(self, settings: StageSettings) -> Callable[[Record], bool] | None:
         """Its condition, which counts; and the beginning of its counts."""
         records = self.records[settings.name or ""] = Attendance()
         is_wanted = condition("when", settings.when)

@@ -18,6 +18,7 @@ from streamproc.telemetry.export_queue import say
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.trace import TraceKind, of_the_extra
 from streamproc.telemetry.trace_settings import TraceSettings
+from streamproc.types import JsonObject
 
 if TYPE_CHECKING:
     from streamproc.telemetry.otlp_metrics import MetricPush
@@ -70,7 +71,7 @@ def _asking(settings: Settings) -> Iterator[tuple[Http, StageSettings]]:
                 yield kind, stage
 
 
-def _request(kind: Http, policies: Mapping[str, Policy], name: str) -> tuple[str, dict[str, Any]]:
+def _request(kind: Http, policies: Mapping[str, Policy], name: str) -> tuple[str, JsonObject]:
     """Its target, and what can be said of all its requests without a word of a record.
 
     Without a target of its own, one that a record names is not told.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamproc.config.recipes import kinds_of, policies_of
 from streamproc.config.settings import StageSettings
+from streamproc.paths import Path
 
 
 def is_users(settings: StageSettings) -> bool:
@@ -16,7 +17,7 @@ def keeps_answers(settings: StageSettings) -> bool:
     return any(policy.keeps_answers for policy in policies_of(settings).values())
 
 
-def into(settings: StageSettings) -> tuple[str, ...] | None:
+def into(settings: StageSettings) -> Path | None:
     """The path of its result, None for the top level."""
     if settings.into == ".":
         return None

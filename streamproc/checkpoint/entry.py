@@ -14,10 +14,10 @@ from streamproc.errors import CreateError, DecodeError, OutputError, ResumeError
 from streamproc.nearest import not_created
 from streamproc.record import Progress
 
-KEPT = 8  # a machine that lost its last writes has an older one that fits
+KEPT = 8  # entries: of a machine that lost its last writes an older one still fits
 VERSION = 1
 
-_BEGUN = b'{"version":1,"begun":true}\n'  # a run has it that has not come anywhere yet
+_BEGUN = b'{"version":1,"begun":true}\n'  # of a run that has saved nothing yet
 
 _locked: set[int] = set()
 
@@ -58,10 +58,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class CheckpointFile:
-    """Written whole, beside the old one, and renamed: it is never half of two.
+    """Written whole beside the old one, then renamed: nobody sees half of it.
 
     It is locked from `open` on, so that a deploy does not start the next run before the
-    last one has ended. For that it is there before there is anything to remember.
+    last one has ended. To be locked it exists before there is anything to remember.
     """
 
     def __init__(self, path: str) -> None:
@@ -153,7 +153,7 @@ class CheckpointFile:
             return file.read()
 
     def _create(self) -> None:
-        """Whole from the first moment, like every other state of it. Raises OSError."""
+        """Make it, whole from the first moment, as each later state of it is. Raises OSError."""
         target = os.path.realpath(self.path)
         temporary = f"{target}.{os.getpid()}.new"
         fd = _create(temporary)
@@ -163,7 +163,7 @@ class CheckpointFile:
                 os.link(temporary, target)
             except FileExistsError:
                 return  # somebody else was faster
-            except OSError:  # a file system without links: who is faster by a hair is not seen
+            except OSError:  # a file system without links: two at once do not see each other
                 os.rename(temporary, target)
         finally:
             os.close(fd)
@@ -182,7 +182,7 @@ class CheckpointFile:
 
 
 def _create(path: str) -> int:
-    """A new file, for us alone, whatever stood there: what is left of a run, or a link."""
+    """A new file that only its owner may read, in place of a link, or of what a run left there."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(FileExistsError):
         return os.open(path, flags, 0o600)

@@ -1,8 +1,8 @@
 """Remembers how far the run came: write, flush, (fsync,) checkpoint, acknowledge.
 
 The writer reports what it wrote and where the outputs stand; all else happens beside it,
-in a thread where it touches a disk. What was written since then changes nothing before
-the offsets that were noted.
+in a thread where it touches a disk. Writing goes on meanwhile: it only adds to what stands
+before the offsets that were noted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from streamproc.frontier import Frontier
 from streamproc.interfaces import UNOBSERVED, ResumableSource, RunObserver, Sink
 from streamproc.record import Batch, Cursor, Progress
 from streamproc.threads import to_the_end
+from streamproc.types import Position
 
 INTERVAL_S = 1.0
 MOST_BATCHES = 1000  # between two checkpoints
@@ -79,7 +80,7 @@ class CheckpointKeeper:
         self._frontier.written(batch, start, stop)
 
     def flushed(self) -> None:
-        """What `written` said is written is flushed, and nothing else is."""
+        """All that `written` told of is flushed, and nothing beyond it was written."""
         self._places = [None if sink is None else sink.place for sink in self._sinks]
         self._changed.set()
         self._settled.set()
@@ -89,7 +90,7 @@ class CheckpointKeeper:
             self._acknowledger.acknowledge(self._frontier.contiguous)
 
     async def run(self) -> None:
-        """Keep it, now and then, until `stop`. Raises `OutputError`."""
+        """Save a checkpoint now and then, until `stop`. Raises `OutputError`."""
         interval_s = INTERVAL_S if self._file is not None else 0.0
         while True:
             await self._changed.wait()
@@ -102,7 +103,7 @@ class CheckpointKeeper:
                     await self._full.wait()
 
     async def settle(self) -> None:
-        """Wait until all that was admitted is written, and keep that. Raises `OutputError`."""
+        """Wait until all that was admitted is written, and save that. Raises `OutputError`."""
         while self._frontier.is_open:
             self._settled.clear()
             await self._settled.wait()
@@ -126,7 +127,7 @@ class CheckpointKeeper:
             await self._save_alone(closed=closed, finished=finished)
 
     async def _save_alone(self, *, closed: bool, finished: bool) -> None:
-        # all of this belongs together: there is no await before it is taken
+        # these are of one moment: nothing is awaited until all of them are taken
         self._changed.clear()
         self._full.clear()
         cursor, progress = self._frontier.cursor, self._frontier.progress()
@@ -134,7 +135,7 @@ class CheckpointKeeper:
         self._saved_batches = self._frontier.batches
         if self._file is None and not self._durable:
             return
-        # whoever cancels us closes what it needs
+        # to the end also when cancelled: then the ends that it asks are closed next
         ends = {"closed": closed, "finished": finished}
         await to_the_end(asyncio.ensure_future(self._store(cursor, progress, places, **ends)))
         if self._file is not None:
@@ -146,7 +147,7 @@ class CheckpointKeeper:
         self,
         cursor: Cursor | None,
         progress: Progress,
-        places: Sequence[Any],
+        places: Sequence[Position],
         *,
         closed: bool,
         finished: bool,

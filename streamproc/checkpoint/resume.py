@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from streamproc.checkpoint.entry import CheckpointFile, Entry
 from streamproc.codec import retyped
 from streamproc.errors import DecodeError, ResumeError
 from streamproc.interfaces import Misfit, ResumableSink, ResumableSource, Sink
+from streamproc.types import Position
 
 log = logging.getLogger("streamproc")
 
@@ -31,7 +32,7 @@ class Resumption:
         self._sinks = (sink, dead_letters)
 
     async def refuse_data(self) -> None:
-        """There is no checkpoint: what is there already is of nobody knows what run."""
+        """There is no checkpoint: nobody knows which run wrote what is there; `ResumeError`."""
         sink = self._sinks[0]
         if can_resume(sink) and await sink.added(None):
             raise ResumeError(
@@ -50,8 +51,8 @@ class Resumption:
     async def choose(self) -> Entry:
         """The newest entry that fits. Raises `ResumeError`, `InputError`.
 
-        An older one only if an end says so: the machine has lost what was written last. An edit
-        is refused, and so is to go back over what others have added.
+        An older one is taken only if an end says that its machine lost what was written last. A
+        file that was edited is refused, and so is going back over what others have added.
         """
         newest = self._file.entries[-1]
         problem = await self._misfit(newest, None)
@@ -79,7 +80,7 @@ class Resumption:
         if entry is None:
             return
         await self._source.rewind(_typed(self._source, entry.input))
-        # who goes back further would take off what others have added
+        # a later run must not go back further: it would cut off what others have added
         entries = self._file.entries
         self._file.entries = [] if foreign else entries[: entries.index(entry) + 1]
 
@@ -107,25 +108,25 @@ class Resumption:
                 return problem
         return await _asked(self._source, entry.input, later and later.input)
 
-    def _of_sinks(self, entry: Entry | None) -> Iterator[tuple[Sink | None, Any]]:
+    def _of_sinks(self, entry: Entry | None) -> Iterator[tuple[Sink | None, Position]]:
         positions = (None, None) if entry is None else (entry.output, entry.dead_letters)
         return zip(self._sinks, positions, strict=True)
 
 
-async def _asked(end: Any, position: Any, later: Any) -> Misfit | None:
+async def _asked(end: Sink | ResumableSource, position: Position, later: Position) -> Misfit | None:
+    what = getattr(end, "name", "the input")
     if not can_resume(end):
-        return Misfit(f"{end.name} is no output that a run can go on with")
+        return Misfit(f"{what} is no output that a run can go on with")
     try:
         return await end.fits(_typed(end, position), None if later is None else _typed(end, later))
     except DecodeError:
-        what = getattr(end, "name", "the input")
         return Misfit(f"{what} is of another kind than at the checkpoint")
 
 
-def can_resume(end: Any) -> TypeGuard[ResumableSink]:
+def can_resume(end: object) -> TypeGuard[ResumableSink]:
     """Whether a run can go on at an end."""
     return hasattr(end, "rewind")
 
 
-def _typed(end: Any, position: Any) -> Any:
+def _typed(end: ResumableSink | ResumableSource, position: Position) -> Position:
     return retyped(end.position_type, position)

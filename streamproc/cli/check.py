@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from streamproc.cli.leave import say
 from streamproc.secrets import HIDDEN
 from streamproc.shown import as_json, one_line
+from streamproc.types import JsonValue
+
+if TYPE_CHECKING:
+    from streamproc.http.contract import ClientOptions, Target
 
 _VARIABLE = "${"
 
@@ -52,7 +57,7 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     return 0
 
 
-async def _reach_all(targets: dict[str, Any]) -> bool:
+async def _reach_all(targets: Mapping[str, tuple[Target, ClientOptions]]) -> bool:
     """Connect to each target, and say how that went."""
     from streamproc.errors import CallError
     from streamproc.http.lean import LeanClient
@@ -70,7 +75,7 @@ async def _reach_all(targets: dict[str, Any]) -> bool:
     return is_good
 
 
-def _unfilled(value: Any, written: Any) -> Any:
+def _unfilled(value: JsonValue, written: JsonValue) -> JsonValue:
     """`value` with `${VAR}` where the file has it: what the environment says stays secret."""
     if isinstance(written, str) and _VARIABLE in written:
         return written

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
+from click import Context, Parameter
 from click.shell_completion import CompletionItem, get_completion_class
 
 _VARIABLE = "_STREAMPROC_COMPLETE"
@@ -57,11 +56,11 @@ def _complete(param: click.Parameter) -> None:
         param._custom_shell_complete = _specs
 
 
-def _files(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+def _files(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(incomplete, type="file")]
 
 
-def _specs(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+def _specs(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem]:
     found = [CompletionItem(spec) for spec in _SPECS if spec.startswith(incomplete)]
     return found or _files(ctx, param, incomplete)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from streamproc.codec import decode_any
 from streamproc.errors import DecodeError, UsageError
 from streamproc.secrets import hide
+from streamproc.types import JsonValue, Table
 
 FLAGS = {"header": "-H", "method": "-X", "json": "--json", "auth": "--auth"}
 
 
-def apply_http_flags(stages: Sequence[dict[str, Any]], given: dict[str, Any]) -> None:
+def apply_http_flags(stages: Sequence[Table], given: Table) -> None:
     """Take the flags out of `given` and put them into the http stage. Raises `UsageError`."""
     flags = {name: value for name in FLAGS if (value := given.pop(name, None)) not in (None, ())}
     if not flags:
@@ -52,7 +52,7 @@ def _no_forgotten_braces(flag: str, value: str) -> str:
     return value
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> JsonValue:
     try:
         return decode_any(text.encode())
     except DecodeError as error:

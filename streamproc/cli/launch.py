@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
@@ -27,6 +27,9 @@ from streamproc.telemetry.log import configure
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.terminal import ERASE, Beside, same_terminal, stderr_is_terminal
 from streamproc.telemetry.verdict import doubts, idleness, untouched
+
+if TYPE_CHECKING:
+    from streamproc.interfaces import Engine
 
 log = logging.getLogger("streamproc")
 
@@ -119,7 +122,7 @@ class _Session:
     def _in_window(self) -> int:
         return self._run.window.used_records if self._run is not None else 0
 
-    def _begin(self, run: Run, engine: Any, ends: Endpoints) -> None:
+    def _begin(self, run: Run, engine: Engine, ends: Endpoints) -> None:
         self._run = run
         for each in self._notes:
             note(each)
@@ -242,7 +245,7 @@ def _duplicate(fd: int) -> int | None:
         return None
 
 
-def _cancel(task: asyncio.Task[Any]) -> None:
+def _cancel(task: asyncio.Task[object]) -> None:
     task.cancel()
 
 

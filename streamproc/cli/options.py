@@ -10,6 +10,7 @@ import click
 
 from streamproc import __version__
 from streamproc.nearest import nearest
+from streamproc.types import Function, JsonValue
 from streamproc.units import Address, ByteSize, PositiveSeconds, Rate, RunId, Sample, Seconds
 
 if TYPE_CHECKING:
@@ -19,24 +20,26 @@ else:
 
 _PREFIX = "STREAMPROC_"
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Function)
 
 
 class _Parsed(_ParamType):
     """A value type of the pipeline file, on the command line."""
 
-    def __init__(self, name: str, parse: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, parse: Callable[[JsonValue], object]) -> None:
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
         try:
             return self._parse(value)
         except ValueError as error:
             self.fail(f"{error}, got {value!r}", param, ctx)
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
+def _option(*names: str, **attributes: Any) -> Callable[[F], F]:  # those of `click.option`
     """An option that can also be set in the environment: STREAMPROC_ and its long name."""
     long = next(name for name in names if name.startswith("--"))
     variable = _PREFIX + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()

@@ -11,6 +11,7 @@ import click
 from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options, unknown_variables
 from streamproc.errors import UsageError
+from streamproc.types import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +44,9 @@ class _Run(click.Command):
 @click.command(cls=_Run, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @run_options
-def run(inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **given: Any) -> int:
+def run(
+    inputs: tuple[str, ...], config: str | None, sets: tuple[str, ...], **given: Any
+) -> int:  # each option's own type
     """Read JSON Lines, enrich each record, write JSON Lines.
 
     INPUT is files in order; - or none is stdin.
@@ -129,7 +132,7 @@ def _try(stage: StageSettings) -> Sequence[str]:
     return problems_of(stage)
 
 
-def _name_ends(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+def _name_ends(inputs: tuple[str, ...], overrides: Table) -> None:
     """Addresses are tables of the pipeline file."""
     from streamproc.config.addresses import connector_of, scheme_of, table_of
 
@@ -154,7 +157,7 @@ def _endless() -> Iterator[str]:
             yield kind.source.what
 
 
-def _lay_monitor(table: dict[str, Any], overrides: dict[str, Any]) -> None:
+def _lay_monitor(table: Table, overrides: Table) -> None:
     """Its flags are keys of one table, of which the file may have others."""
     flags = {"monitor": "address", "monitor_token": "token"}
     given = {key: overrides.pop(name) for name, key in flags.items() if name in overrides}
@@ -187,7 +190,7 @@ def _refuse_nonsense(settings: Settings) -> None:
         )
 
 
-def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> None:
+def _set_aside_tables(inputs: tuple[str, ...], overrides: Table) -> None:
     """INPUT and -o win over [source] and [sink] of the pipeline file, as every flag does."""
     if inputs:
         overrides["source"] = None
@@ -195,7 +198,7 @@ def _set_aside_tables(inputs: tuple[str, ...], overrides: dict[str, Any]) -> Non
         overrides["sink"] = None
 
 
-def _without_effect(settings: Settings, overrides: dict[str, Any]) -> list[str]:
+def _without_effect(settings: Settings, overrides: Table) -> list[str]:
     """Flags for calls, where no stage makes any."""
     from streamproc.config.recipes import kind_of
     from streamproc.config.settings import all_sources

@@ -19,6 +19,7 @@ from streamproc.codec.integers import LONG_DIGITS, MOST_DIGITS, MOST_DIGITS_IN_A
 from streamproc.codec.shape import MAX_DEPTH, is_too_deep
 from streamproc.errors import DecodeError, UnreadableError
 from streamproc.record import WHITESPACE
+from streamproc.types import JsonValue, Record
 
 _decode = msgspec.json.Decoder().decode
 
@@ -63,7 +64,7 @@ def verbatim(lines: list[bytes]) -> list[bytes] | None:
     return [line.strip(WHITESPACE) for line in lines]
 
 
-def decode(line: bytes) -> dict[str, Any]:
+def decode(line: bytes) -> Record:
     """The record in `line`. Integers are exact, other numbers are floats.
 
     Raises `DecodeError`: `malformed`, `not_an_object` or `too_deep`; and `UnreadableError`.
@@ -74,7 +75,7 @@ def decode(line: bytes) -> dict[str, Any]:
     return value
 
 
-def decode_any(line: bytes) -> Any:
+def decode_any(line: bytes) -> JsonValue:
     """The JSON value in `line`. Raises `DecodeError`: `malformed` or `too_deep`.
 
     `UnreadableError`: it is JSON, and its objects would take too much time (`bad_number`)
@@ -94,7 +95,7 @@ def decode_any(line: bytes) -> Any:
         return _decode_exact(line)
 
 
-def decode_finite(line: bytes) -> Any:
+def decode_finite(line: bytes) -> JsonValue:
     """As `decode_any`, for what is written again: raises also for numbers beyond a double.
 
     As they stand they are JSON, but decoded they are infinite, and no JSON any more.
@@ -105,7 +106,7 @@ def decode_finite(line: bytes) -> Any:
     return value
 
 
-def _is_infinite_in(value: Any) -> bool:
+def _is_infinite_in(value: object) -> bool:
     left = [value]
     while left:
         each = left.pop()
@@ -118,7 +119,7 @@ def _is_infinite_in(value: Any) -> bool:
     return False
 
 
-def _decode_exact(line: bytes) -> Any:
+def _decode_exact(line: bytes) -> JsonValue:
     counts = shape.has_long_integer(line) or shape.has_many_digits(line)
     integers = _Integers() if counts else None
     parse_int = integers.__getitem__ if integers is not None else None
@@ -166,11 +167,11 @@ def not_utf8(line: bytes, error: UnicodeDecodeError) -> DecodeError:
     return DecodeError("malformed", message)
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> JsonValue:
     raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
 
 
-def _json_type(value: Any) -> str:
+def _json_type(value: object) -> str:
     match value:
         case None:
             return "null"

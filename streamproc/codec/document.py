@@ -10,7 +10,9 @@ from streamproc.codec.decode import decode, decode_any
 from streamproc.codec.encode import encode
 from streamproc.codec.raw import RAW, from_members
 from streamproc.errors import DecodeError
+from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
+from streamproc.types import JsonObject, Record
 
 
 class Document:
@@ -35,7 +37,7 @@ class Document:
         self.replaced = False  # by what a transform returned
 
     @classmethod
-    def resumed(cls, line: bytes, fields: dict[str, Any], given: dict[str, Any]) -> Document:
+    def resumed(cls, line: bytes, fields: Record, given: Record) -> Document:
         """A document that somebody else has decoded, `given` before stages saw `fields`."""
         self: Document = object.__new__(cls)
         self.line, self.fields, self.given, self.added = line, fields, given, []
@@ -47,7 +49,7 @@ class Document:
         """Whether it has a member `_error`: of an earlier run, or somebody else's."""
         return "_error" in self.given
 
-    def had_already(self, returned: dict[str, Any]) -> bool:
+    def had_already(self, returned: Record) -> bool:
         """Whether the `_error` of what a stage returned is the one that the record came with."""
         if "_error" not in self.given:
             return False
@@ -80,7 +82,7 @@ class Document:
             self.original = splice.without(self.line, {"_error", *names})
         self.line = splice.without(self.line, {"_error"})
 
-    def put(self, path: tuple[str, ...], value: Any) -> None:
+    def put(self, path: Path, value: object) -> None:
         """Set the member at `path` to `value`. Raises TypeError or ValueError: not JSON."""
         name = path[0]
         if len(path) > 1:
@@ -90,7 +92,7 @@ class Document:
         else:
             self._append({name: value})
 
-    def merge(self, returned: dict[str, Any]) -> None:
+    def merge(self, returned: Record) -> None:
         """Add the members that `returned` has and the record has not, or has otherwise.
 
         Raises TypeError or ValueError: not JSON.
@@ -106,7 +108,7 @@ class Document:
         if new:
             self._append(new)
 
-    def replace(self, value: dict[str, Any]) -> Document:
+    def replace(self, value: Record) -> Document:
         """Another document in the place of this one; what is equal in both keeps its bytes."""
         if type(value) is Selected:
             if value.path == ():
@@ -119,21 +121,21 @@ class Document:
         other.added, other.replaced, other.original = None, True, self.original
         return other
 
-    def _append(self, members: dict[str, Any]) -> None:
+    def _append(self, members: JsonObject) -> None:
         self.line = splice.append(self.line, bool(self.given), encode(members))
         self.given.update(members)
         self.fields.update(members)
         if self.added is not None:
             self.added += members
 
-    def _rewrite(self, changed: dict[str, Any]) -> None:
+    def _rewrite(self, changed: JsonObject) -> None:
         new = {name: encode(value) for name, value in changed.items()}
         self.line = splice.rewrite(self.line, new)
         self.given.update(changed)
         self.fields.update(changed)
         self.added = None
 
-    def _graft(self, path: tuple[str, ...], value: Any) -> None:
+    def _graft(self, path: tuple[str, ...], value: object) -> None:
         name, *rest = path
         if name in self.given:
             member = splice.graft_into(splice.values(self.line)[name], rest, encode(value))

@@ -7,7 +7,6 @@ orjson writes the usual value; what it refuses although it is JSON (integers bey
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii
-from typing import Any
 
 import orjson
 
@@ -18,7 +17,7 @@ from streamproc.codec.integers import digits
 encode_quickly = orjson.dumps
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """Compact JSON of `value`.
 
     Raises TypeError for a type that JSON has no word for (set, bytes, Decimal, a dict
@@ -34,7 +33,7 @@ def encode(value: Any) -> bytes:
     return out
 
 
-def _encode_exact(value: Any, path: str) -> str:
+def _encode_exact(value: object, path: str) -> str:
     match value:
         case None:
             return "null"
@@ -59,14 +58,14 @@ def _encode_exact(value: Any, path: str) -> str:
                 raise TypeError(f"{_at(path)}{type(value).__name__} is not JSON") from None
 
 
-def _member(key: Any, value: Any, path: str) -> str:
+def _member(key: object, value: object, path: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"{_at(path)}a key is {type(key).__name__}, JSON keys are strings")
     where = f"{path}.{key}" if path else key
     return f"{encode_basestring_ascii(key)}:{_encode_exact(value, where)}"
 
 
-def _refuse_nan(value: Any, path: str) -> None:
+def _refuse_nan(value: object, path: str) -> None:
     if isinstance(value, float):
         if value - value != 0.0:
             raise ValueError(f"{_at(path)}{value} is not JSON, return None instead")

@@ -13,6 +13,7 @@ from streamproc.codec.raw import RAW, as_member, from_members
 from streamproc.errors import DecodeError, RecordError
 from streamproc.record import Failed
 from streamproc.secrets import redact, redact_all
+from streamproc.types import JsonObject, JsonValue
 
 ERROR = "_error"
 RECORD = "record"
@@ -116,7 +117,7 @@ def one_line(original: bytes) -> bytes:
     return original.replace(b"\n", b" ")  # in a string there is none
 
 
-def _sources(error: dict[str, Any]) -> dict[str, Any] | None:
+def _sources(error: JsonObject) -> JsonObject | None:
     """Those that failed, by name, if it was some of several."""
     sources = error.get("sources")
     if not isinstance(sources, dict) or not all(
@@ -126,14 +127,14 @@ def _sources(error: dict[str, Any]) -> dict[str, Any] | None:
     return sources
 
 
-def _decoded(value: bytes, name: str) -> Any:
+def _decoded(value: bytes, name: str) -> JsonValue:
     try:
         return decode_any(value)
     except RecordError as error:
         raise DecodeError("malformed", f"{name}: {error.message}") from None
 
 
-def _members(failed: Failed) -> dict[str, Any]:
+def _members(failed: Failed) -> JsonObject:
     error: dict[str, Any] = {"stage": failed.stage, "kind": failed.kind, "message": failed.message}
     if failed.attempts:
         error["attempts"] = failed.attempts

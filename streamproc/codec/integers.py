@@ -6,7 +6,10 @@ CPython converts in quadratic time, and refuses more than 4300 digits at once.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 from streamproc.errors import RecordError
 
@@ -57,7 +60,7 @@ def digits(number: int) -> str:
     return text
 
 
-def _decimal(number: int, bits: int, powers: dict[int, Any], kind: Any) -> Any:
+def _decimal(number: int, bits: int, powers: dict[int, Decimal], kind: type[Decimal]) -> Decimal:
     if bits <= _PIECE_BITS:
         return kind(number)
     low = bits // 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from streamproc.codec.encode import encode
 
 
-def line_of(record: Any) -> bytes:
+def line_of(record: object) -> bytes:
     """The line of a record that is a dict, or a line already (str or bytes). Raises TypeError."""
     if not isinstance(record, str | bytes):
         return encode(record)

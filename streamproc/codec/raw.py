@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Any
 
 from streamproc.errors import DecodeError
+from streamproc.types import JsonObject
 
 RAW = ("raw", "raw_base64")
 
@@ -18,7 +18,7 @@ def as_member(raw: bytes) -> dict[str, str]:
         return {"raw_base64": b64encode(raw).decode("ascii")}
 
 
-def from_members(holder: dict[str, Any]) -> bytes | None:
+def from_members(holder: JsonObject) -> bytes | None:
     """The other way; None if there is none. Raises `DecodeError` if it is damaged."""
     try:
         if isinstance(holder.get("raw"), str):

@@ -19,7 +19,9 @@ from orjson import dumps
 
 from streamproc.codec.decode import decode
 from streamproc.codec.encode import encode
+from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
+from streamproc.types import JsonObject, JsonValue, Record
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _strings = msgspec.json.Decoder(list[str]).decode
@@ -153,7 +155,7 @@ def without(record: bytes, names: set[str]) -> bytes:
     return _compact([found.parts[k] for k in kept])
 
 
-def rebuild(record: bytes, changed: dict[str, Any], value: dict[str, Any]) -> bytes:
+def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
     """The object `value`; its members that are not `changed` keep their bytes in `record`.
 
     Duplicates of a kept key stay, beside it, as they came.
@@ -187,7 +189,7 @@ def selected(record: bytes, value: Selected) -> bytes:
     return _compact(out)
 
 
-def _dig(record: bytes, path: tuple[str, ...]) -> bytes | None:
+def _dig(record: bytes, path: Path) -> bytes | None:
     """The bytes at `path`, None if nothing is there."""
     for name in path:
         if not record.startswith(b"{"):
@@ -223,7 +225,7 @@ def graft_into(member: bytes | None, path: Sequence[str], value: bytes) -> bytes
     return graft(member if member and member.startswith(b"{") else b"{}", path, value)
 
 
-def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) -> dict[str, Any]:
+def differences(record: bytes, given: Record, returned: Record) -> JsonObject:
     """The members of `returned` that `record` does not have already.
 
     `given` is a shallow copy of what user code got. A container in it may have been
@@ -246,7 +248,7 @@ def differences(record: bytes, given: dict[str, Any], returned: dict[str, Any]) 
     return out
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: JsonValue, b: JsonValue) -> bool:
     """Equal in value and in type: 1, 1.0 and True are three values. `b` came from JSON."""
     kind = type(a)
     if kind is not type(b):
@@ -267,7 +269,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _same_members(a: Any, b: Any) -> bool:
+def _same_members(a: JsonValue, b: JsonValue) -> bool:
     """The same for containers of one kind, whatever the order of keys, however deep."""
     pairs = [(a, b)]
     while pairs:

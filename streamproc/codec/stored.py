@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from streamproc.errors import DecodeError
 T = TypeVar("T")
 
 
-def store(value: Any) -> bytes:
+def store(value: object) -> bytes:
     """One line of JSON, without newline."""
     return msgspec.json.encode(value)
 
@@ -25,7 +25,7 @@ def restore(kind: type[T], line: bytes) -> T:
         raise DecodeError("malformed", str(error)) from None
 
 
-def retyped(kind: type[T], value: Any) -> T:
+def retyped(kind: type[T], value: object) -> T:
     """A value of `kind` that was stored inside of another one. Raises `DecodeError`.
 
     It knows nothing that `kind` does not: else it is of another one, whose fields have defaults.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_type_hints
+from typing import get_type_hints
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -13,9 +13,8 @@ from streamproc.errors import UsageError
 from streamproc.interfaces import Connector, EndRecipe
 from streamproc.nearest import nearest
 from streamproc.secrets import hide
+from streamproc.types import Table
 from streamproc.units import decode_hook
-
-Table = dict[str, Any]
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 

@@ -12,10 +12,10 @@ from streamproc.config.addresses import recipe_of, scheme_of
 from streamproc.config.recipes import recipes
 from streamproc.config.registry import connector
 from streamproc.config.settings import StageSettings, stage_settings
-from streamproc.config.specs import Table
 from streamproc.enrichers.conditions import expression
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Policy, Recipe, StageKind
+from streamproc.types import Table
 
 Kinds = Mapping[str, type[StageKind]]
 

@@ -10,6 +10,7 @@ from streamproc.codec import encode
 from streamproc.config.recipes import recipes
 from streamproc.config.settings import Settings
 from streamproc.interfaces import Policy
+from streamproc.types import JsonValue, Table
 
 
 def identity(settings: Settings) -> str:
@@ -29,14 +30,14 @@ def identity(settings: Settings) -> str:
     return sha256(encode(matter)).hexdigest()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> JsonValue:
     """A subclass of str, int or float as what it is a subclass of; a template as it is written."""
     if hasattr(value, "written"):
         return value.written
     return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))
 
 
-def _of_table(table: msgspec.Struct) -> dict[str, Any]:
+def _of_table(table: msgspec.Struct) -> Table:
     """A stage, or who answers instead. How it is done may be another way after a resume."""
     known = recipes(type(table))
     manner = frozenset({"timeout"}).union(*(recipe.manner for recipe in known.values()))
@@ -49,7 +50,7 @@ def _of_table(table: msgspec.Struct) -> dict[str, Any]:
     }
 
 
-def _of_value(value: Any, manner: frozenset[str]) -> Any:
+def _of_value(value: JsonValue, manner: frozenset[str]) -> JsonValue:
     """What a key of a stage says; what other tables contain is compared whole."""
     if isinstance(value, tuple):  # of stages
         return [_of_table(each) for each in value]

@@ -23,12 +23,13 @@ from streamproc.config.settings import (
     all_sources,
     struct_for,
 )
-from streamproc.config.specs import Table, apply_set, name_of, overlay, with_default_names
+from streamproc.config.specs import apply_set, name_of, overlay, with_default_names
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
 from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.concurrency import Concurrency
 from streamproc.secrets import HIDDEN, hide
+from streamproc.types import JsonValue, Kind, Table
 from streamproc.units import decode_hook
 
 _FOR_STAGES = ("retries", "rate", "cache")  # of the command line: no settings of their own
@@ -53,7 +54,7 @@ def read_file(path: str) -> Table:
 
 def resolve(
     table: Table,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     sets: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
     try_stage: Callable[[StageSettings], Iterable[str]] | None = None,
@@ -81,7 +82,7 @@ def resolve(
 
 
 def _tried(
-    stages: Any, known: Sequence[str], try_stage: Callable[[StageSettings], Iterable[str]]
+    stages: object, known: Sequence[str], try_stage: Callable[[StageSettings], Iterable[str]]
 ) -> list[str]:
     """What else is wrong with `stages`, keys of which something is known already left out."""
     found = []
@@ -120,7 +121,7 @@ def _with_room(settings: Settings, *, is_flag: bool) -> Settings:
 
 
 def merge(
-    table: Table, overrides: Mapping[str, Any], sets: Iterable[str], problems: list[str]
+    table: Table, overrides: Mapping[str, object], sets: Iterable[str], problems: list[str]
 ) -> Table:
     """One table of all layers, `${VAR}` not filled in yet."""
     shortcuts = {name: overrides[name] for name in _SHORTCUTS if name in overrides}
@@ -138,7 +139,7 @@ def merge(
     return merged | {"stage": stages}
 
 
-def convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+def convert(kind: object, value: object, path: str, problems: list[str]) -> Any:  # a `kind`
     """`msgspec.convert`, field by field: msgspec stops at its first error.
 
     What is wrong is added to `problems`, each with its place below `path`.
@@ -165,7 +166,7 @@ def convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         return None
 
 
-def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> Any:
+def _convert_struct(kind: Kind, value: Table, path: str, problems: list[str]) -> object:
     try:
         kind = struct_for(kind, value)
     except ConfigError as error:
@@ -192,12 +193,12 @@ def _convert_struct(kind: Any, value: Table, path: str, problems: list[str]) -> 
 
 
 @functools.cache  # annotations are text: to read those of a class takes milliseconds
-def _known(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
+def _known(kind: Kind) -> dict[str, msgspec.structs.FieldInfo]:
     """The fields of a struct, by their names in a table."""
     return {each.encode_name: each for each in msgspec.structs.fields(kind)}
 
 
-def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
+def _unknown(kind: Kind, key: str, known: Iterable[str]) -> str:
     """What is said of a key that is not one; one of the level above or below gets its place."""
     if issubclass(kind, ObserverSettings):
         return f"there is no such observer{_nearest(key, observers())}"
@@ -212,35 +213,35 @@ def _unknown(kind: Any, key: str, known: Iterable[str]) -> str:
     return f"unknown key{_nearest(key, known)}"
 
 
-def _has(kind: Any, key: str) -> bool:
+def _has(kind: object, key: str) -> bool:
     return key in _known(kind)
 
 
-def _items_in(kind: Any) -> Any:
+def _items_in(kind: object) -> Kind | None:
     """The tuple type in `kind`, None if there is none."""
     return next((each for each in _members(kind) if typing.get_origin(each) is tuple), None)
 
 
-def _struct_in(kind: Any) -> Any:
+def _struct_in(kind: Kind) -> Kind:
     for each in _members(kind):
         if isinstance(each, type) and issubclass(each, msgspec.Struct):
             return each
     return None
 
 
-def _members(kind: Any) -> typing.Iterator[Any]:
+def _members(kind: Kind) -> typing.Iterator[Any]:  # types, as fields name them
     """Those of a union, and a type itself, without what they are annotated with."""
     for each in (kind, *typing.get_args(kind)):
         is_annotated = typing.get_origin(each) is typing.Annotated
         yield each.__origin__ if is_annotated else each
 
 
-def reworded(message: str, value: Any, kind: Any) -> str:
+def reworded(message: str, value: JsonValue, kind: Kind) -> str:
     """What msgspec says, in our words and with the value."""
     message = message.partition(" - at `$")[0].replace("`", "")
     message = message[:1].lower() + message[1:]
     if "matching regex" in message and "A-Za-z_" in message:
-        near = name_of(getattr(value, "written", value))
+        near = name_of(str(getattr(value, "written", value)))
         return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
     known = _literals(kind)
     if message.startswith("invalid enum value") or (known and message.startswith("expected str")):
@@ -252,12 +253,12 @@ def reworded(message: str, value: Any, kind: Any) -> str:
     return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
 
 
-def _choices(kind: Any) -> str:
+def _choices(kind: object) -> str:
     known = _literals(kind)
     return f"one of {', '.join(known)}" if known else "a member of its enum"
 
 
-def _literals(kind: Any) -> list[str]:
+def _literals(kind: Kind) -> list[str]:
     literals = [each for each in _members(kind) if typing.get_origin(each) is typing.Literal]
     return [str(value) for each in literals for value in typing.get_args(each)]
 

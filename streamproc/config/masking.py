@@ -9,6 +9,7 @@ from typing import Any
 from streamproc.config.registry import connector
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Connector
+from streamproc.types import JsonValue, Table
 
 _NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
 # of an http table: names that the user chose
@@ -23,7 +24,7 @@ _LEAST = 8  # a shorter one may be a word that messages need
 Mask = Callable[[str], str]
 
 
-def masked(value: dict[str, Any], mask: Mask) -> dict[str, Any]:
+def masked(value: Table, mask: Mask) -> Table:
     """`value`, a pipeline file, with `mask(text)` in the place of each secret.
 
     What comes from `${VAR}` or from a field of the record is no secret of the file.
@@ -35,7 +36,7 @@ def masked(value: dict[str, Any], mask: Mask) -> dict[str, Any]:
     return out
 
 
-def _masked(value: Any, mask: Mask) -> Any:
+def _masked(value: object, mask: Mask) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_masked(each, mask) for each in value]
     if not isinstance(value, dict):
@@ -52,7 +53,7 @@ def _masked(value: Any, mask: Mask) -> Any:
     return out
 
 
-def literal_secrets(table: Any) -> Iterator[str]:
+def literal_secrets(table: JsonValue) -> Iterator[str]:
     """Those that messages are without: the long ones, and the password in `user:password`."""
     found: list[str] = []
 
@@ -69,7 +70,7 @@ def literal_secrets(table: Any) -> Iterator[str]:
                 yield password
 
 
-def _of_end(scheme: str, table: Any, mask: Mask) -> Any:
+def _of_end(scheme: str, table: object, mask: Mask) -> JsonValue:
     try:
         kind = connector(scheme)
     except ConfigError:
@@ -77,7 +78,7 @@ def _of_end(scheme: str, table: Any, mask: Mask) -> Any:
     return _by_connector(kind or Connector, table, mask)
 
 
-def _by_connector(kind: type[Connector], table: Any, mask: Mask) -> Any:
+def _by_connector(kind: type[Connector], table: object, mask: Mask) -> JsonValue:
     """A table of an end, and the tables in it."""
     if not isinstance(table, dict):
         return table
@@ -87,7 +88,7 @@ def _by_connector(kind: type[Connector], table: Any, mask: Mask) -> Any:
     }
 
 
-def _by_name(value: Any, mask: Mask) -> Any:
+def _by_name(value: object, mask: Mask) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_by_name(each, mask) for each in value]
     if not isinstance(value, dict):
@@ -99,7 +100,7 @@ def _by_name(value: Any, mask: Mask) -> Any:
     }  # fmt: skip
 
 
-def _literal(value: Any, mask: Mask) -> Any:
+def _literal(value: object, mask: Mask) -> JsonValue:
     if not isinstance(value, str) or "${" in value:
         return value
     return value if _FIELD.sub("", value).strip().casefold() in _SCHEMES else mask(value)

@@ -11,9 +11,10 @@ import msgspec
 
 from streamproc.config.load import reworded
 from streamproc.errors import ConfigError
+from streamproc.types import Kind, Table
 
 
-def typed_options(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def typed_options(target: object, options: Mapping[str, object]) -> Table:
     """`options` as keyword arguments of `target`. Raises `ConfigError` with every wrong one."""
     if not options:
         return {}
@@ -35,6 +36,6 @@ def typed_options(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _made(kind: Any, value: Any) -> Any:
+def _made(kind: Kind, value: object) -> object:
     """Of a type that msgspec does not know: a Path, a class of the user's."""
     return kind(value)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamproc.secrets import hide
+from streamproc.types import JsonValue
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CREDENTIALS = re.compile(r"http\.(auth|headers)\.")  # where to send nothing is a mistake
 
 
-def expand(value: Any, variables: Mapping[str, str], path: str, problems: list[str]) -> Any:
+def expand(
+    value: object, variables: Mapping[str, str], path: str, problems: list[str]
+) -> JsonValue:
     """`${VAR}` in every string value of `value`; what is put in is not looked at again."""
     if isinstance(value, dict):
         return {k: expand(v, variables, join(path, k), problems) for k, v in value.items()}
@@ -48,7 +51,7 @@ class _Filled(str):
         self.variables = variables
         return self
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
+    def __getnewargs__(self) -> Any:  # typeshed has a tuple of one str, as of a plain one
         """What makes it again in a worker."""
         return self.written, self.variables
 
@@ -66,12 +69,12 @@ class _Located(str):
         self.folder = folder
         return self
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
+    def __getnewargs__(self) -> Any:  # as above
         """What makes it again in a worker."""
         return str(self), self.folder
 
 
-def locate(value: Any, folder: str) -> Any:
+def locate(value: object, folder: str) -> JsonValue:
     """`value` with every `python = SPEC` as one of `folder`."""
     if isinstance(value, list):
         return [locate(each, folder) for each in value]

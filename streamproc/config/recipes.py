@@ -27,7 +27,7 @@ def recipes(kind: type[Struct]) -> Mapping[str, type[Recipe]]:
     return found
 
 
-def _parts(hint: Any) -> Iterator[Any]:
+def _parts(hint: Any) -> Iterator[Any]:  # types, as fields name them
     """A type, the members of a union, and what they are annotated with."""
     yield hint
     if get_origin(hint) in (Annotated, Union, UnionType):

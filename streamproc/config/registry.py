@@ -11,10 +11,13 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.machinery import PathFinder
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Connector, ObserverKind, Policy, Recipe, StageKind
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _CONNECTORS = {"kafka": "streamproc.kafka.settings:Kafka"}
 SCHEMES = tuple(_CONNECTORS)
@@ -93,7 +96,7 @@ def _names(group: str, taken: frozenset[str]) -> list[str]:
     return names
 
 
-def _only(found: list[Any]) -> Any | None:
+def _only(found: list[EntryPoint]) -> EntryPoint | None:
     if len(found) > 1:
         homes = " and ".join(sorted({each.dist.name for each in found if each.dist}))
         raise ConfigError(f"{found[0].name}: there are two of that name, of {homes}: uninstall one")
@@ -110,14 +113,14 @@ def installed() -> dict[str, list[str]]:
 
 
 @cache
-def _entry_points(group: str) -> tuple[Any, ...]:
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=group))
 
 
 @cache
-def _loaded(entry_point: Any) -> Any:
+def _loaded(entry_point: EntryPoint) -> type[Any]:  # of the class that its group stands for
     kind = _KIND_OF[entry_point.group]
     where = f"{entry_point.name}: the plugin {entry_point.value}"
     try:
@@ -129,6 +132,7 @@ def _loaded(entry_point: Any) -> Any:
     return recipe
 
 
-def _named(place: str) -> Any:
+def _named(place: str) -> type[Any]:  # what the tables above promise of it
     module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found

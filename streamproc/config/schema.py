@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import msgspec
 
@@ -17,10 +17,11 @@ from streamproc.config.settings import (
     end_settings,
 )
 from streamproc.interfaces import Policy, Recipe, StageKind
+from streamproc.types import JsonObject
 from streamproc.units import schema_hook
 
 
-def pipeline_schema() -> dict[str, Any]:
+def pipeline_schema() -> JsonObject:
     """JSON Schema 2020-12 of a pipeline file."""
     schema = msgspec.json.schema(Settings, schema_hook=schema_hook)
     _add(schema["$defs"], "StageSettings", plugins(StageKind, OWN_KEYS) | plugins(Policy, OWN_KEYS))
@@ -34,7 +35,7 @@ def pipeline_schema() -> dict[str, Any]:
     }
 
 
-def _add(known: dict[str, Any], table: str, found: Mapping[str, type[Recipe]]) -> None:
+def _add(known: JsonObject, table: str, found: Mapping[str, type[Recipe]]) -> None:
     """The recipes of plugins as keys of `table`."""
     refs, components = msgspec.json.schema_components(
         found.values(), schema_hook=schema_hook, ref_template="#/$defs/{name}"
@@ -44,7 +45,7 @@ def _add(known: dict[str, Any], table: str, found: Mapping[str, type[Recipe]]) -
     known |= components
 
 
-def _add_ends(known: dict[str, Any], kind: type[EndSettings]) -> None:
+def _add_ends(known: JsonObject, kind: type[EndSettings]) -> None:
     """A table for each scheme, of which there is one."""
     (_,), components = msgspec.json.schema_components(
         [kind], schema_hook=schema_hook, ref_template="#/$defs/{name}"
@@ -53,7 +54,7 @@ def _add_ends(known: dict[str, Any], kind: type[EndSettings]) -> None:
     known[kind.__name__] |= {"minProperties": 1, "maxProperties": 1}
 
 
-def _or_shorthand(recipe: type[Recipe], ref: dict[str, Any]) -> dict[str, Any]:
+def _or_shorthand(recipe: type[Recipe], ref: JsonObject) -> JsonObject:
     """A table, or a value that stands for one key of it."""
     if recipe.shorthand is None:
         return ref

@@ -28,6 +28,7 @@ from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
 from streamproc.telemetry.trace_settings import TraceSettings
+from streamproc.types import Table
 from streamproc.units import ByteSize, PositiveSeconds, RunId, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
@@ -80,7 +81,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     request_id: bool | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """For a worker, which makes the fields of plugins again."""
         return _again, (StageSettings, *_fields(self))
 
@@ -112,15 +113,15 @@ class EndSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             known = ", ".join(self.__struct_fields__)
             raise ValueError(f"expected exactly one of {known}")
 
-    def _values(self) -> Iterator[Any]:
+    def _values(self) -> Iterator[object]:
         return (getattr(self, name) for name in self.__struct_fields__)
 
     @property
-    def recipe(self) -> Any:
+    def recipe(self) -> Any:  # a SourceRecipe or a SinkRecipe, as the class says
         """What it says."""
         return next(each for each in self._values() if each is not None)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """See `StageSettings`."""
         kind = SourceSettings if isinstance(self, SourceSettings) else SinkSettings
         return _again, (kind, *_fields(self))
@@ -163,11 +164,11 @@ def struct_for(kind: type[Struct], keys: Iterable[str]) -> type[Struct]:
     return end_settings(kind, keys) if issubclass(kind, EndSettings) else kind
 
 
-def _fields(struct: Struct) -> tuple[dict[str, Any]]:
+def _fields(struct: Struct) -> tuple[Table]:
     return ({name: getattr(struct, name) for name in struct.__struct_fields__},)
 
 
-def _again(kind: type[Struct], fields: dict[str, Any]) -> Struct:
+def _again(kind: type[Struct], fields: Table) -> Struct:
     return struct_for(kind, fields)(**fields)
 
 

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any
 
 from streamproc.config.recipes import own_kinds, own_prefixes, recipes
 from streamproc.config.registry import is_kind_of_plugin
@@ -15,8 +14,8 @@ from streamproc.enrichers.builtin import BUILTINS
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Recipe
 from streamproc.nearest import closest
+from streamproc.types import JsonValue, Table
 
-Table = dict[str, Any]
 Recipes = Mapping[str, type[Recipe]]
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
@@ -96,7 +95,7 @@ def _near(what: str) -> str:
     return f"; did you mean {match}?" if match else ""
 
 
-def with_default_names(stages: list[Any]) -> list[Any]:
+def with_default_names(stages: list[object]) -> list[JsonValue]:
     """Stages without a name are called leads, none, or after their function."""
     used: set[str] = set()
     return [_named(stage, used) if isinstance(stage, dict) else stage for stage in stages]
@@ -145,7 +144,7 @@ def overlay(stage: Table, shortcuts: Table) -> Table:
     return out
 
 
-def _with(table: Any, key: str, value: Any) -> Table:
+def _with(table: object, key: str, value: object) -> Table:
     return (table if isinstance(table, dict) else {}) | {key: value}
 
 
@@ -169,7 +168,7 @@ def apply_set(stages: list[Table], tables: dict[str, Table], setting: str) -> st
     return f"--set {setting}: there is no stage {stage_name!r}; the stages are: {known}"
 
 
-def _put(table: Table, key: str, value: Any, known: Callable[[Table], Recipes]) -> None:
+def _put(table: Table, key: str, value: object, known: Callable[[Table], Recipes]) -> None:
     """`known`: the recipes among the keys of `table`, which are looked for only if need be."""
     *folders, last = key.split(".")
     inner = table
@@ -179,7 +178,7 @@ def _put(table: Table, key: str, value: Any, known: Callable[[Table], Recipes]) 
     inner[last] = value
 
 
-def _opened(name: str, value: Any, known: Callable[[], Recipes]) -> Table:
+def _opened(name: str, value: object, known: Callable[[], Recipes]) -> Table:
     """A table to set a key of; a value that stands for one of its keys stays that."""
     if isinstance(value, dict):
         return dict(value)
@@ -189,7 +188,7 @@ def _opened(name: str, value: Any, known: Callable[[], Recipes]) -> Table:
     return {recipe.shorthand: value}
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> JsonValue:
     import tomllib
 
     try:

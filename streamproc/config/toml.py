@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,9 +10,10 @@ from streamproc.config.identity import plain
 from streamproc.config.masking import masked
 from streamproc.config.settings import Settings
 from streamproc.secrets import HIDDEN, redact
+from streamproc.types import Foreign, JsonValue
 
 
-def inline(value: Any) -> Any:
+def inline(value: object) -> JsonValue:
     """An item of tomlkit; members of tables that are None are left out."""
     import tomlkit
 
@@ -31,7 +31,7 @@ def inline(value: Any) -> Any:
     return tomlkit.item(value)
 
 
-def pipeline_file(settings: Mapping[str, Any]) -> str:
+def pipeline_file(settings: Mapping[str, object]) -> str:
     """A pipeline file that says `settings`; what is None or empty is left out."""
     import tomlkit
 
@@ -49,7 +49,7 @@ def pipeline_text(settings: Settings) -> str:
     return redact(pipeline_file(shown))
 
 
-def _said(value: Any, name: str = "") -> Any:
+def _said(value: object, name: str = "") -> JsonValue:
     """Without members that say nothing. What is sent, as `json`, stays as it is."""
     if name == "json":
         return value
@@ -58,7 +58,7 @@ def _said(value: Any, name: str = "") -> Any:
     return [_said(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _fill(table: Any, members: Mapping[str, Any]) -> Any:
+def _fill(table: Foreign, members: Mapping[str, object]) -> JsonValue:
     for name, value in members.items():
         table.append(name, inline(value))
     return table

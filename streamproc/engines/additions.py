@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from streamproc.codec import QUICK_BYTES, Document, Unusual, decode_quickly, encode, encode_quickly
 from streamproc.record import NO_RESULT
+from streamproc.types import CallResult, Record
 
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
 _FEW = 8  # names: what it is worth to look for each of them by itself
@@ -47,7 +48,7 @@ class Additions:
         self._returns_argument = False
         self._may_replace = False  # members that are there already: those are to be known
 
-    def one(self, line: bytes) -> dict[str, Any] | None:
+    def one(self, line: bytes) -> Record | None:
         """The record of a line."""
         if not line or len(line) > QUICK_BYTES:
             return None
@@ -60,7 +61,7 @@ class Additions:
             return None
         return record
 
-    def grown(self, line: bytes, given: dict[str, Any], value: Any) -> bytes | None:
+    def grown(self, line: bytes, given: Record, value: CallResult) -> bytes | None:
         """The line with what its call returned, if that is all there is to do."""
         try:
             if self._name is not None:
@@ -92,14 +93,14 @@ class Additions:
         is_kept = self._may_replace or b"\\" in b"".join(lines)
         return Slice(lines, records, list(map(dict.copy, records)) if is_kept else None, encoded)
 
-    def all_grown(self, some: Slice, values: list[Any]) -> list[bytes] | None:
+    def all_grown(self, some: Slice, values: list[CallResult]) -> list[bytes] | None:
         """Their lines with what the calls returned."""
         tails = self._tails(some, values)
         if tails is None or _is_suspect(b"".join(tails)):
             return None
         return [line[:-1] + tail for line, tail in zip(some.lines, tails, strict=True)]
 
-    def _tails(self, some: Slice, values: list[Any]) -> list[bytes] | None:
+    def _tails(self, some: Slice, values: list[CallResult]) -> list[bytes] | None:
         try:
             if self._name is not None:
                 if None in values or not self._are_new(self._names, some, repeat(self._names)):
@@ -128,7 +129,7 @@ class Additions:
         return not self._may_replace
 
 
-def _is_odd(lines: list[bytes], records: list[dict[str, Any]]) -> bool:
+def _is_odd(lines: list[bytes], records: list[Record]) -> bool:
     """Whether any line is empty inside, has space around it, or an `_error`."""
     return (
         not all(records)

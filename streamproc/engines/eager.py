@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from collections.abc import Callable, Generator
+
+from streamproc.types import CallResult, Coro, Record
 
 MOST = 64  # records at once: what they decode to stays in the cache
 SINGLE = 64  # after a call that waited: so seldom, trying again costs nothing that can be measured
@@ -17,11 +18,11 @@ class Suspended:
 
     __slots__ = ("_coroutine", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    def __init__(self, coroutine: Coro[CallResult], waits_for: object) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[object, None, CallResult]:
         waits_for = self._waits_for
         while True:
             try:
@@ -36,7 +37,7 @@ class Suspended:
                 return returned.value
 
 
-def begin(coroutine: Coroutine[Any, Any, Any]) -> Suspended | None:
+def begin(coroutine: Coro[CallResult]) -> Suspended | None:
     """As far as it comes without waiting; None if that is its end. Raises what it raises."""
     try:
         waits_for = coroutine.send(None)
@@ -46,8 +47,8 @@ def begin(coroutine: Coroutine[Any, Any, Any]) -> Suspended | None:
 
 
 async def in_a_row(
-    call: Callable[[Any], Any], records: list[dict[str, Any]], values: list[Any]
-) -> Any:
+    call: Callable[[Record], CallResult], records: list[Record], values: list[CallResult]
+) -> CallResult:
     """Call with one after the other, and append what comes back; returns the last of it.
 
     While it waits, record number `len(values)` is the one; those after it may be taken out.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Any
 
 from streamproc.engines.eager import Suspended, begin, in_a_row
 from streamproc.engines.slot import Slot
@@ -16,6 +15,7 @@ from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Stage
 from streamproc.record import NO_RESULT
+from streamproc.types import CallResult, Record
 
 UNTIMED = 0b111  # of eight calls by themselves: some take less than looking at a clock
 _ALL_TIMED = 64  # the first ones of a stage: of few calls an eighth says little
@@ -37,7 +37,7 @@ class Executor:
         # what takes a visit itself is awaited without a frame of ours
         self.awaited = self.call if self.mode == "layered" else self._awaited
 
-    def inline(self, fields: dict[str, Any]) -> Any:
+    def inline(self, fields: Record) -> CallResult:
         """The result for one record."""
         if not self.counts.ahead:
             return self.timed(fields)
@@ -49,7 +49,7 @@ class Executor:
             raise
         return NO_RESULT if value is None else value
 
-    def timed(self, fields: dict[str, Any]) -> Any:
+    def timed(self, fields: Record) -> CallResult:
         """The same, by the clock; the next ones may be without: `counts` has how many."""
         counts = self.counts
         if not self.is_heard and counts.calls + counts.untimed >= _ALL_TIMED:
@@ -64,7 +64,7 @@ class Executor:
         self._observer.called(1, perf_counter() - begun_s)
         return NO_RESULT if value is None else value
 
-    def some(self, records: list[dict[str, Any]], values: list[Any]) -> BaseException | None:
+    def some(self, records: list[Record], values: list[CallResult]) -> BaseException | None:
         """Appends the results to `values`, None for nothing to add, until one fails: of what."""
         begun_s = perf_counter()
         error: BaseException | None = None
@@ -80,7 +80,7 @@ class Executor:
         return error
 
     def eagerly(
-        self, records: list[dict[str, Any]], values: list[Any]
+        self, records: list[Record], values: list[CallResult]
     ) -> BaseException | Suspended | None:
         """As `some`, of a coroutine function, until one fails or waits; then `waited` goes on.
 
@@ -101,10 +101,10 @@ class Executor:
                 self._observer.called(calls, perf_counter() - begun_s, error)
         return waiting if error is None else error
 
-    async def _awaited(self, fields: dict[str, Any], slot: Slot) -> Any:
+    async def _awaited(self, fields: Record, slot: Slot) -> CallResult:
         return await self.waited(self.call(fields), slot)
 
-    async def waited(self, call: Awaitable[Any], slot: Slot) -> Any:
+    async def waited(self, call: Awaitable[CallResult], slot: Slot) -> CallResult:
         """The result of one `call`, which may be what `eagerly` has begun."""
         slot.begin(self._stage)
         begun_s = self._observer.started(self._stage.name, 1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from msgspec import structs
 
@@ -12,8 +11,9 @@ from streamproc.engines.program import Outcome, keep
 from streamproc.engines.slot import Slot
 from streamproc.interfaces import FOLLOWED, Follow, Follower
 from streamproc.record import OK, UNPROCESSED, Batch, Note
+from streamproc.types import Coro
 
-Awaited = Callable[[Batch, int, Slot], Coroutine[Any, Any, Outcome]]
+Awaited = Callable[[Batch, int, Slot], Coro[Outcome]]
 Inline = Callable[[Batch, int], Outcome]
 Some = Callable[[Batch, int, int, list[bytes], dict[int, Note]], None]
 
@@ -50,7 +50,7 @@ def awaited(one: Awaited, follow: Follow | None) -> Awaited:
     if follow is None:
         return one
 
-    def begin(batch: Batch, i: int, slot: Slot) -> Coroutine[Any, Any, Outcome]:
+    def begin(batch: Batch, i: int, slot: Slot) -> Coro[Outcome]:
         follower = follow(batch, i)
         work = one(batch, i, slot)
         return work if follower is None else _told(work, follower)
@@ -58,7 +58,7 @@ def awaited(one: Awaited, follow: Follow | None) -> Awaited:
     return begin
 
 
-async def _told(work: Coroutine[Any, Any, Outcome], follower: Follower) -> Outcome:
+async def _told(work: Coro[Outcome], follower: Follower) -> Outcome:
     with _following(follower) as record:
         record.outcome = await work
     return record.outcome

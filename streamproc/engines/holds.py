@@ -1,6 +1,6 @@
 """Which workers wait while their parent is short of memory: all but the one with the oldest record.
 
-What they finish stays with the parent until that record is done, and is nothing to them.
+What they finish is kept by the parent until that record is done, and takes no memory of theirs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Holds:
         memory.on_room.append(self.look)
 
     def look(self) -> None:
-        """After results came, or room, and now and then: what died changes who is the oldest."""
+        """Called after results, or room, and now and then: a death changes who is the oldest."""
         memory = self._memory
         if not memory.is_short and not self._is_holding:
             return

@@ -17,7 +17,7 @@ from streamproc.interfaces import Finished, Follow, Work
 from streamproc.memory import Memory
 from streamproc.record import Batch, Note
 
-_SHORT_S = 0.02  # memory is: how often to look whether results have been written
+_SHORT_S = 0.02  # while memory is short: how often to look whether results were written
 _SLOW_S = 0.2  # a turn this long was one long call, not many short ones
 
 

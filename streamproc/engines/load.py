@@ -1,4 +1,4 @@
-"""Whether one core is busy, and with what more of them would help."""
+"""Whether one core is busy with work that more cores would help with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Load:
         self._cpu_s = self._begun_s = time.thread_time()
 
     def is_high(self, records: int, n_bytes: int, waited_s: float) -> bool:
-        """Whether workers would help. After a wait so many records more are there to be done."""
+        """Whether workers would help. `records` more are there to be done, after a wait."""
         now = time.thread_time()
         self._busy_s = max(0.0, self._busy_s + now - self._cpu_s - waited_s)
         self._cpu_s = now

@@ -16,6 +16,7 @@ from streamproc.engines.users import users
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Finished
 from streamproc.record import NO_RESULT, Batch, Note
+from streamproc.types import CallResult, Record
 
 
 class OneStage:
@@ -89,7 +90,7 @@ class OneStage:
 
     def begin(
         self, batch: Batch, start: int, stop: int, slot: Slot, finished: Finished
-    ) -> tuple[int, Coroutine[Any, Any, Outcome] | None]:
+    ) -> tuple[int, Coroutine[CallResult, CallResult, Outcome] | None]:
         """Finish the lines `start` to `stop` as far as no call waits, if it `is_eager`.
 
         Returns the line that does wait, and what finishes it; or the next line, and None. With
@@ -129,7 +130,7 @@ class OneStage:
         return self._resumed(some, k, value, batch, i, failure)
 
     def _finish_row(
-        self, some: Slice, values: list[Any], batch: Batch, start: int, finished: Finished
+        self, some: Slice, values: list[CallResult], batch: Batch, start: int, finished: Finished
     ) -> None:
         notes: dict[int, Note] = {}
         lines = self._additions.all_grown(some, values) if values else []
@@ -188,7 +189,7 @@ class OneStage:
             failure = error if k >= done else None
             keep(self._resumed(some, k, value, batch, i, failure), i, lines, notes)
 
-    def _called(self, record: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    def _called(self, record: Record) -> tuple[CallResult, BaseException | None]:
         try:
             return self._executor.inline(record), None
         except StreamprocError as error:
@@ -200,7 +201,7 @@ class OneStage:
         self,
         some: Slice,
         k: int,
-        value: Any,
+        value: CallResult,
         batch: Batch,
         i: int,
         failure: BaseException | None = None,

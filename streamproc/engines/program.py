@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.executor import Executor
@@ -35,6 +34,7 @@ from streamproc.record import (
     Failed,
     Note,
 )
+from streamproc.types import CallResult
 
 log = logging.getLogger("streamproc")
 
@@ -79,7 +79,7 @@ class Program:
 
     def resume(
         self,
-        value: Any,
+        value: CallResult,
         document: Document,
         batch: Batch,
         i: int,

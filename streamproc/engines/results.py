@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from streamproc.codec import Document
 from streamproc.errors import RecordError
 from streamproc.interfaces import Stage
+from streamproc.paths import Path
 from streamproc.record import NO_RESULT, FanOutResult
+from streamproc.types import CallResult, Record
 
 
-def apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] | None:
+def apply(stage: Stage, document: Document, value: CallResult) -> Iterable[Document] | None:
     """Put `value` where the stage's result goes; returns what the record was replaced by."""
     if stage.replaces:
         if isinstance(value, list):
@@ -25,7 +26,7 @@ def apply(stage: Stage, document: Document, value: Any) -> Iterable[Document] | 
     return None
 
 
-def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: Any) -> None:
+def _put(stage: Stage, document: Document, into: Path | None, value: CallResult) -> None:
     if value is NO_RESULT:
         return
     if into is not None:
@@ -34,7 +35,7 @@ def _put(stage: Stage, document: Document, into: tuple[str, ...] | None, value: 
         document.merge(_expect_dict(stage, value, document))
 
 
-def _expect_dict(stage: Stage, value: Any, document: Document | None = None) -> dict[str, Any]:
+def _expect_dict(stage: Stage, value: CallResult, document: Document | None = None) -> Record:
     if isinstance(value, dict):
         if "_error" in value and document is not None and not document.had_already(value):
             raise RecordError("exception", "returned the key _error, which is reserved")

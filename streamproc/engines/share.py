@@ -22,7 +22,7 @@ class MemoryShare:
         self._slot = slot
         self._headroom = headroom
         self.n_bytes = 0
-        self._kept_bytes = 0  # of them: also when the call that is made now fails
+        self._kept_bytes = 0  # of these: stay held when the call that is made now fails
         self._held_at = (RUNNING, 0.0)  # what it was doing when it was held back, and since when
 
     def hold(self, n_bytes: int) -> None:

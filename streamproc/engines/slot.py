@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamproc.codec import Document
 from streamproc.engines.share import MemoryShare
@@ -27,9 +27,12 @@ from streamproc.engines.state import (
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
 from streamproc.record import Batch, id_of
+from streamproc.types import CallResult
 
 if TYPE_CHECKING:
     from streamproc.engines.workshop import Workshop
+
+T = TypeVar("T")
 
 CLEANUP_S = 2.0  # what a cancelled call gets to clean up
 
@@ -111,7 +114,7 @@ class Slot:
             self.has_place = self.may_start = False
             self._shop.places.leave()
 
-    def hand_over(self, other: Any) -> None:
+    def hand_over(self, other: Any) -> None:  # a Slot: this engine has no other visits
         """See `Visit`."""
         if self.has_place and not other.has_place:
             self.has_place = self.may_start = False
@@ -202,7 +205,7 @@ class Slot:
         finally:
             timer.cancel()
 
-    async def wait(self, turn: asyncio.Future[Any], state: CallState = WAITING) -> Any:
+    async def wait(self, turn: asyncio.Future[T], state: CallState = WAITING) -> T:
         """See `Visit`."""
         self._shop.cut_short(turn)
         try:
@@ -210,16 +213,16 @@ class Slot:
         finally:
             self._shop.waits.discard(turn)
 
-    async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
+    async def wait_for_call(self, answer: asyncio.Future[T]) -> T:
         """See `Visit`."""
         return await self._wait(answer, JOINED)
 
-    async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
+    async def gather(self, answer: asyncio.Future[T], send: Callable[[], None]) -> T:
         """See `Visit`."""
         self._shop.gather(send)
         return await self._wait(answer, GATHERING)
 
-    async def _wait(self, turn: asyncio.Future[Any], state: CallState) -> Any:
+    async def _wait(self, turn: asyncio.Future[T], state: CallState) -> T:
         self.state = state
         if not turn.done():  # else the place may be what it brought
             self.release()
@@ -232,7 +235,7 @@ class Slot:
 
     def fork(
         self,
-        job: Callable[[Visit], Awaitable[Any]],
+        job: Callable[[Visit], Awaitable[CallResult]],
         on_lost: Callable[[BaseException], None] | None = None,
     ) -> Fork:
         """See `Visit`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.headroom import Headroom
@@ -15,6 +15,9 @@ from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import TooManyAbandonedError, Unfinished
 from streamproc.interfaces import Visit
 from streamproc.memory import Memory
+from streamproc.types import CallResult
+
+T = TypeVar("T")
 
 
 class Workshop:
@@ -54,7 +57,7 @@ class Workshop:
         self.headroom.begin(memory)
         self._is_dry = is_dry
 
-    def cut_short(self, turn: asyncio.Future[Any]) -> None:
+    def cut_short(self, turn: asyncio.Future[T]) -> None:
         """`turn` is a wait that ends with `Unfinished` when the workshop winds down."""
         if self.is_winding_down and not turn.done():
             turn.set_exception(Unfinished())
@@ -74,7 +77,7 @@ class Workshop:
 
     def fork(
         self,
-        job: Callable[[Visit], Awaitable[Any]],
+        job: Callable[[Visit], Awaitable[CallResult]],
         age: int,
         on_lost: Callable[[BaseException], None] | None = None,
         maker: Slot | None = None,
@@ -148,7 +151,7 @@ class Forked:
     def __init__(
         self,
         shop: Workshop,
-        job: Callable[[Visit], Awaitable[Any]],
+        job: Callable[[Visit], Awaitable[CallResult]],
         age: int,
         on_lost: Callable[[BaseException], None] | None,
         maker: Slot | None,
@@ -178,7 +181,7 @@ class Forked:
         if self.slot.state is not ENDING:  # else their time was over, and so was its own
             self._task.cancel()
 
-    async def _run(self, job: Callable[[Visit], Awaitable[Any]]) -> None:
+    async def _run(self, job: Callable[[Visit], Awaitable[CallResult]]) -> None:
         slot, answer = self.slot, self.answer
         try:
             result = await job(slot)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from streamproc.interfaces import Enricher, StageKind, StageScope
+from streamproc.types import JsonValue
 
 BuiltinName = Literal["leads", "none"]
 BUILTINS: tuple[str, ...] = get_args(BuiltinName)
@@ -24,18 +25,18 @@ class Builtin(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
     country: str | None = None
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if "country" in stage and stage.get("builtin") != "leads":
             yield "country: only the builtin leads has a country"
 
     @classmethod
-    def default_name(cls, key: str, value: Any) -> str:
+    def default_name(cls, key: str, value: JsonValue) -> str:
         """See `StageKind`."""
         return str(value)
 
     @classmethod
-    def default_into(cls, value: Any) -> str:
+    def default_into(cls, value: JsonValue) -> str:
         """See `StageKind`: facts of their own do not go among the fields of the record."""
         return "enrichment" if value == "leads" else "."
 

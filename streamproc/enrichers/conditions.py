@@ -9,9 +9,8 @@ from typing import Any
 from streamproc.attendance import Attendance
 from streamproc.errors import ConfigError
 from streamproc.nearest import closest
-
-Path = tuple[str, ...]
-"""Names of members, from the outside in; () is the whole record."""
+from streamproc.paths import Path
+from streamproc.types import Foreign, JsonValue, Record
 
 _TOGETHER = (
     "and_expression", "comparator", "function_expression", "multi_select_dict",
@@ -20,7 +19,7 @@ _TOGETHER = (
 _NUMBER = re.compile(r"([\w.]{1,99})\s*(==|!=|<=|>=|<|>)\s*(-?\d{1,30}(?:\.\d{1,30})?)(?![\d`])")
 
 
-def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
+def expression(key: str, text: str | None) -> Callable[[Record], JsonValue] | None:
     """The search that `text` means, None for no text. Raises `ConfigError` that names `key`."""
     if text is None:
         return None
@@ -39,7 +38,7 @@ def expression(key: str, text: str | None) -> Callable[[Any], Any] | None:
     return search
 
 
-def _functions_in(tree: Any) -> Iterator[str]:
+def _functions_in(tree: Foreign) -> Iterator[str]:
     if tree["type"] == "function_expression":
         yield tree["value"]
     for child in tree["children"]:
@@ -75,7 +74,7 @@ def paths_in(text: str) -> tuple[Path | None, dict[str, Path]]:
     return None, {name: path for name, path in named.items() if path is not None}
 
 
-def _path(tree: Any) -> Path | None:
+def _path(tree: Foreign) -> Path | None:
     """The path that `tree` is, None if it is more than a path."""
     if tree["type"] == "current":
         return ()
@@ -105,7 +104,7 @@ def texts_in(text: str) -> frozenset[str]:
     return frozenset([*quoted, *re.findall(r"[!=]=\s*([A-Za-z_]\w*)(?![\w.(\[])", text)])
 
 
-def _needed(tree: Any) -> Iterator[Path]:
+def _needed(tree: Foreign) -> Iterator[Path]:
     kind, children = tree["type"], tree["children"]
     if (path := _path(tree)) is not None:
         yield path
@@ -118,7 +117,7 @@ def _needed(tree: Any) -> Iterator[Path]:
         yield from _needed(children[0])
 
 
-def _may_lack(tree: Any) -> bool:
+def _may_lack(tree: Foreign) -> bool:
     if tree["type"] == "comparator":
         return any(child.get("value", "") is None for child in tree["children"])
     if tree["type"] == "function_expression":
@@ -126,17 +125,17 @@ def _may_lack(tree: Any) -> bool:
     return tree["type"] in ("or_expression", "not_expression", "expref")
 
 
-def condition(key: str, text: str | None) -> Callable[[Any], bool] | None:
+def condition(key: str, text: str | None) -> Callable[[Record], bool] | None:
     """As `expression`, for what is only asked whether it is true."""
     search = expression(key, text)
     return None if search is None else lambda fields: is_true(search(fields))
 
 
-def counted(is_wanted: Callable[[Any], bool], records: Attendance) -> Callable[[Any], bool]:
+def counted(is_wanted: Callable[[Record], bool], records: Attendance) -> Callable[[Record], bool]:
     """`is_wanted`, and `records` knows of it."""
     watch = records.asked_for
 
-    def is_let_in(fields: Any) -> bool:
+    def is_let_in(fields: Record) -> bool:
         if watch.absent:
             watch.look(fields)
         if is_wanted(fields):
@@ -148,7 +147,7 @@ def counted(is_wanted: Callable[[Any], bool], records: Attendance) -> Callable[[
     return is_let_in
 
 
-def is_true(value: Any) -> bool:
+def is_true(value: object) -> bool:
     """JMESPath's sense: null, false and what is empty are false, 0 is true."""
     if isinstance(value, str | list | dict):
         return bool(value)

@@ -19,6 +19,7 @@ from streamproc.errors import ConfigError
 from streamproc.interfaces import StageKind
 from streamproc.nearest import closest, nearest_file
 from streamproc.policies.batch import Batching
+from streamproc.types import CallResult, Function
 from streamproc.units import Seconds
 
 
@@ -27,9 +28,9 @@ class FunctionEnricher:
 
     def __init__(
         self,
-        target: Any,
+        target: Function,
         threads: int,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         recipe: StageKind | None = None,
     ) -> None:
         """`target`: a callable, or a class, which is created here.
@@ -88,16 +89,17 @@ class FunctionEnricher:
                 raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
     @property
-    def target(self) -> Any:
+    def target(self) -> Function:
         """What is called."""
-        return self._target
+        called: Function = self._target
+        return called
 
-    async def _in_thread(self, argument: Any) -> Any:
+    async def _in_thread(self, argument: object) -> CallResult:
         assert self._threads is not None
         return await self._threads.call(self._callable, argument)
 
 
-def load(spec: str) -> Any:
+def load(spec: str) -> Function:
     """What `pkg.module:name` or `path/file.py:name` names. Raises `ConfigError`.
 
     Where `spec.folder` is set, it comes from a pipeline file in that folder, and is found there.
@@ -106,7 +108,7 @@ def load(spec: str) -> Any:
     if not where or not name:
         raise ConfigError(f"{spec}: expected module:function or file.py:function")
     folder: str | None = getattr(spec, "folder", None)
-    found: Any
+    found: object
     if where.endswith(".py"):
         found = _load_file(spec, Path(folder or "", where))
     else:
@@ -182,7 +184,7 @@ def _execute(spec: str, run: Callable[[], object]) -> None:
         raise _blamed(spec, error) from error
 
 
-def _created(kind: Any, options: Mapping[str, Any]) -> Any:
+def _created(kind: Function, options: Mapping[str, object]) -> object:
     try:
         return kind(**options)
     except Exception as error:
@@ -206,13 +208,13 @@ def _innermost(error: BaseException) -> str:
     return place
 
 
-def _is_coroutine(target: Any) -> bool:
+def _is_coroutine(target: object) -> bool:
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
         getattr(target, "__call__", None)  # noqa: B004 - it is inspected, not tested for
     )
 
 
-def _name(target: Any) -> str:
+def _name(target: object) -> str:
     return str(getattr(target, "__name__", type(target).__name__))
 
 

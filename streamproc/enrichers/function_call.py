@@ -19,6 +19,7 @@ from streamproc.errors import RecordError
 from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NO_RESULT
+from streamproc.types import CallResult, Record
 
 _VERSION = 2  # of what is in a key
 
@@ -43,7 +44,7 @@ class FunctionCall(Struct):
         return sha256(self.salt + encode([self.target, self.fields])).digest()
 
 
-def identity(target: Any, options: Mapping[str, Any] | None = None) -> bytes:
+def identity(target: object, options: Mapping[str, object] | None = None) -> bytes:
     """32 bytes that are others for another function, for another version of its file and for
     other `options`.
     """
@@ -62,7 +63,7 @@ def identity(target: Any, options: Mapping[str, Any] | None = None) -> bytes:
     return sha256(name + sha256(source).digest()).digest()
 
 
-def _written(option: Any) -> str:
+def _written(option: object) -> str:
     """What tells an option from others: its value, even where it is not shown."""
     return str(option) if isinstance(option, str) else repr(option)
 
@@ -89,11 +90,11 @@ class AskedFunction:
     ) -> None:
         await self._function.__aexit__(kind, error, traceback)
 
-    def prepare(self, fields: dict[str, Any]) -> FunctionCall:
+    def prepare(self, fields: Record) -> FunctionCall:
         """Every record is for it."""
         return FunctionCall(fields, self._stage, salt=self._salt)
 
-    async def call(self, call: Any, visit: Visit) -> Any:
+    async def call(self, call: FunctionCall | Many, visit: Visit) -> CallResult:
         """What the function returns; NOTHING for None."""
         if isinstance(call, Many):
             return await self._call_many(call)
@@ -102,7 +103,7 @@ class AskedFunction:
             value = await value
         return NO_RESULT if value is None else value
 
-    async def _call_many(self, many: Many) -> list[Any]:
+    async def _call_many(self, many: Many) -> list[CallResult]:
         results = self._function.call([self._given(call) for call in many.calls])
         if inspect.isawaitable(results):
             results = await results
@@ -113,7 +114,7 @@ class AskedFunction:
             raise RecordError("exception", f"{message}; return a list as long")
         return [NO_RESULT if result is None else result for result in results]
 
-    def _given(self, call: FunctionCall) -> dict[str, Any]:
+    def _given(self, call: FunctionCall) -> Record:
         if not self._may_repeat:
             return call.fields
         from copy import deepcopy

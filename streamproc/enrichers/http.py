@@ -6,7 +6,7 @@ import asyncio
 import time
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from streamproc.attendance import Watch
 from streamproc.codec import decode_finite, decoded_bytes
@@ -21,6 +21,7 @@ from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NO_RESULT
 from streamproc.secrets import excerpt
+from streamproc.types import CallResult, JsonValue
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _BROKEN = frozenset(status for status in _AGAIN if status >= 500)
@@ -70,7 +71,7 @@ class HttpEnricher:
     ) -> None:
         await self._client.__aexit__(kind, error, traceback)
 
-    async def call(self, call: HttpCall, visit: Visit) -> Any:
+    async def call(self, call: HttpCall, visit: Visit) -> CallResult:
         """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
         if self._with_id and not call.has_id:
             call.headers += header(ID_HEADER, visit.record_id)
@@ -104,7 +105,7 @@ class HttpEnricher:
             await visit.share.reserve(decoded_bytes(response.body))
         return response
 
-    def read(self, request: Request, response: Response) -> Any:
+    def read(self, request: Request, response: Response) -> CallResult:
         """The value in a good answer. Raises `CallError`."""
         value = _parsed(response)
         if self._repeat_when is not None and self._repeat_when(
@@ -151,14 +152,14 @@ def refused(request: Request, response: Response) -> CallError:
     )
 
 
-def _parsed(response: Response) -> Any:
+def _parsed(response: Response) -> JsonValue:
     try:
         return decode_finite(response.body)
     except RecordError:
         return _parsed_closely(response)
 
 
-def _parsed_closely(response: Response) -> Any:
+def _parsed_closely(response: Response) -> JsonValue:
     body = response.body
     if not body or body.isspace():
         if response.status in (204, 205):

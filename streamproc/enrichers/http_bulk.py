@@ -11,6 +11,7 @@ from streamproc.enrichers.http_request import HttpCall
 from streamproc.errors import CallError, RecordError
 from streamproc.http.contract import Request, Response, bad_answer
 from streamproc.interfaces import Visit
+from streamproc.types import CallResult
 
 
 class HttpBulkEnricher(HttpEnricher):
@@ -19,11 +20,11 @@ class HttpBulkEnricher(HttpEnricher):
     Answers are matched by position, or by the member `key` that item and answer share.
     """
 
-    def __init__(self, *given: Any, key: str | None = None, **more: Any) -> None:
+    def __init__(self, *given: Any, key: str | None = None, **more: Any) -> None:  # its base's
         super().__init__(*given, **more)
         self._key = key
 
-    async def call(self, many: Any, visit: Visit) -> Any:
+    async def call(self, many: Any, visit: Visit) -> CallResult:  # a Many, where its base takes one
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
@@ -39,7 +40,9 @@ class HttpBulkEnricher(HttpEnricher):
         finally:
             many.sent = request.sent
 
-    def _results(self, response: Response, request: Request, calls: list[HttpCall]) -> list[Any]:
+    def _results(
+        self, response: Response, request: Request, calls: list[HttpCall]
+    ) -> list[CallResult]:
         if response.status not in self._ok:
             raise refused(request, response)
         answers = self.read(request, response)
@@ -53,7 +56,7 @@ class HttpBulkEnricher(HttpEnricher):
         return answers
 
 
-def _by_key(items: list[Any], answers: list[Any], key: str) -> list[Any]:
+def _by_key(items: list[object], answers: list[object], key: str) -> list[CallResult]:
     found: dict[bytes, Any] = {
         encode(answer[key]): answer
         for answer in answers

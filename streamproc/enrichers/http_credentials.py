@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
@@ -65,7 +63,7 @@ def come_from_records(settings: HttpSettings) -> bool:
     return bool(paths) or any(is_secret(path[-1]) for path in settings.url.paths)
 
 
-def has_variables(value: Any) -> bool:
+def has_variables(value: object) -> bool:
     """Whether something in `value` comes from the environment."""
     if isinstance(value, dict):
         return any(map(has_variables, value.values()))

@@ -15,10 +15,12 @@ from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.enrichers.http_shown import asked
 from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target, Tls
-from streamproc.http.template import MissingFieldError, Template, check_digits, value_of
+from streamproc.http.template import MissingFieldError, Template, check_digits
 from streamproc.http.url import Url
 from streamproc.interfaces import Standing
+from streamproc.paths import value_of
 from streamproc.secrets import hide
+from streamproc.types import JsonValue, Record
 from streamproc.version import __version__
 
 Shares = Literal["credential", "credential-name"]
@@ -142,7 +144,7 @@ class RequestBuilder:
         found = [path for each in templates for path in each.paths]
         return list(dict.fromkeys(found + _paths(settings.json)))
 
-    def build(self, fields: dict[str, Any]) -> HttpCall | None:
+    def build(self, fields: Record) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
             target, path = self._render(fields)
@@ -174,7 +176,7 @@ class RequestBuilder:
             first.is_idempotent,
         )  # fmt: skip
 
-    def _body(self, fields: dict[str, Any], item: Any) -> bytes:
+    def _body(self, fields: Record, item: object) -> bytes:
         settings = self.settings
         if self._fill is not None:
             return encode(item)
@@ -208,7 +210,7 @@ def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
         yield "auth: a line break or control character"
 
 
-def _lines(templates: dict[str, Template], fields: dict[str, Any]) -> bytes:
+def _lines(templates: dict[str, Template], fields: Record) -> bytes:
     return b"".join([header(name, each.fill(fields)) for name, each in templates.items()])
 
 
@@ -263,13 +265,13 @@ def _content_of(path: str) -> str:
         return path
 
 
-def _checked(value: Any, path: tuple[str, ...]) -> Any:
+def _checked(value: object, path: tuple[str, ...]) -> JsonValue:
     if type(value) is int:
         check_digits(value, path)
     return value
 
 
-def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
+def _compiled(template: object) -> Callable[[Record], object]:
     """`json` as a function of the record. A string that is one whole `{field}` keeps its type."""
     if isinstance(template, dict):
         members = [(name, _compiled(value)) for name, value in template.items()]
@@ -288,7 +290,7 @@ def _compiled(template: Any) -> Callable[[dict[str, Any]], Any]:
     return parsed.fill
 
 
-def _paths(template: Any) -> list[tuple[str, ...]]:
+def _paths(template: object) -> list[tuple[str, ...]]:
     """The fields in `json`."""
     if isinstance(template, dict):
         template = list(template.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.errors import ConfigError
@@ -27,7 +27,7 @@ class Http(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request_id: bool = False
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if stage.get("request_id"):
             if not isinstance(http := stage.get("http"), dict):

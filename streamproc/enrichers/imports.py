@@ -51,7 +51,7 @@ class _Paths(PathFinder):
     ) -> ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
         if path is not None:
-            return PathFinder.find_spec(fullname, path, target)  # type: ignore[arg-type]
+            return PathFinder.find_spec(fullname, path, target)  # type: ignore[arg-type]  # theirs
         is_theirs = fullname in _importing or _is_user_code(sys._getframe(1))
         if is_theirs and fullname not in RESERVED:
             return PathFinder.find_spec(fullname, None, target)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from streamproc.entering import Stacked
 from streamproc.interfaces import Inner, Opens, Site, Visit
 from streamproc.policies.stack import Opened, stack
 from streamproc.record import NO_RESULT
+from streamproc.types import CallResult, Record
 
 
 class Asks(Opens, Protocol):
     """What is asked: `prepare` makes a call of a record (None: not for this one)."""
 
     @property
-    def prepare(self) -> Callable[[dict[str, Any]], Any]:
+    def prepare(self) -> Callable[[Record], object]:
         """Record → call."""
 
     @property
@@ -68,15 +69,15 @@ class LayeredEnricher(Stacked):
         self.call = stack(outer, _prepared(self._asks.prepare, asked, self._site), self._site)
         return self
 
-    async def _not_entered(self, call: Any, visit: Visit) -> Any:
+    async def _not_entered(self, call: object, visit: Visit) -> CallResult:
         raise RuntimeError("enter the stage first")
 
 
-def _prepared(prepare: Callable[[dict[str, Any]], Any], asked: Inner, site: Site) -> Inner:
+def _prepared(prepare: Callable[[Record], object], asked: Inner, site: Site) -> Inner:
     records = site.records
     watch = records.used
 
-    def from_fields(fields: dict[str, Any], visit: Visit) -> Awaitable[Any]:
+    def from_fields(fields: Record, visit: Visit) -> Awaitable[CallResult]:
         if watch.absent:
             watch.look(fields)
         call = prepare(fields)
@@ -88,5 +89,5 @@ def _prepared(prepare: Callable[[dict[str, Any]], Any], asked: Inner, site: Site
     return from_fields
 
 
-async def _nothing() -> Any:
+async def _nothing() -> CallResult:
     return NO_RESULT

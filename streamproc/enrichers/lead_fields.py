@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from streamproc.types import JsonObject, Record
+
 # The first one that has a value wins. A record's own fields come before those of `contact`.
 EMAIL = ("email", "email_address", "e_mail", "mail")
 PHONE = (
@@ -59,7 +61,7 @@ class Found(Struct):
     address_line: str | None = None
 
 
-def find(record: dict[str, Any]) -> Found:
+def find(record: Record) -> Found:
     """The contact fields of `record`, whatever they are called."""
     values = _values(record)
     contact = values.get("contact")
@@ -84,7 +86,7 @@ def find(record: dict[str, Any]) -> Found:
     return found
 
 
-def _values(record: dict[str, Any]) -> dict[str, Any]:
+def _values(record: Record) -> JsonObject:
     """Of the fields that have one."""
     values: dict[str, Any] = {}
     for name, keys in _keys(record).items():
@@ -95,7 +97,7 @@ def _values(record: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _keys(record: dict[str, Any]) -> Keys:
+def _keys(record: Record) -> Keys:
     if len(record) > _MANY:
         return _of_fields(_candidates(record))
     if sum(map(len, record)) > _LONGEST_KEYS:
@@ -121,7 +123,7 @@ def _of_fields(keys: Iterable[str]) -> Keys:
     }
 
 
-def _candidates(record: dict[str, Any]) -> list[str]:
+def _candidates(record: Record) -> list[str]:
     """The keys that may be one of the names above: all are looked at at once."""
     words = "\0".join(record).translate(_BETWEEN_WORDS).lower().split("\0")
     if len(words) != len(record):  # there is one in a key
@@ -136,7 +138,7 @@ def _fold(key: str) -> str:
     return re.sub(r"[\s.-]+", "_", snake).lower()
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_BIG:

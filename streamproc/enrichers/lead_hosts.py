@@ -10,7 +10,10 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tldextract import TLDExtract
 
 # in lower case; no IP address, no name in Punycode
 _PLAIN = re.compile(r"(?:(?!xn--)[a-z0-9-]+\.)*[a-z]+")
@@ -65,7 +68,7 @@ def _suffixes() -> frozenset[str]:
 
 
 @cache
-def _tldextract() -> Any:
+def _tldextract() -> TLDExtract:
     from tldextract import TLDExtract
 
     # the bundled list only: never a download, no cache folder written

@@ -13,7 +13,9 @@ from functools import cache, lru_cache
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
+
+from streamproc.types import Foreign
 
 _WORDS = 6144  # remembered: 15 MB
 _LONGEST_WORD = 40
@@ -57,7 +59,7 @@ class NameModel:
         self._nothing = _Word(*[(0.0,) * len(labels)] * 3)
 
     @classmethod
-    def of(cls, tagger: Any) -> Self | None:
+    def of(cls, tagger: Foreign) -> Self | None:
         """That of a tagger; None if it does not tell its weights."""
         labels = list(tagger.labels())
         at = {label: i for i, label in enumerate(labels)}
@@ -165,7 +167,7 @@ def _comma(words: list[str]) -> int | None:
     return None
 
 
-def _written(tagger: Any) -> str:
+def _written(tagger: Foreign) -> str:
     with TemporaryDirectory() as folder:
         file = Path(folder, "weights.txt")
         tagger.dump(str(file))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+from types import ModuleType
 
-Facts = dict[str, Any]
+from streamproc.types import Foreign, JsonObject
+
+Facts = JsonObject
 
 _TOO_BIG = 10**30  # no phone number, and str() refuses integers of over 4300 digits
 LONGEST = 250  # characters, as libphonenumber
@@ -17,16 +19,17 @@ _PLAIN_US = re.compile(
 
 
 @cache
-def library() -> Any:
+def library() -> ModuleType:
     """The compiled one, where it is installed; it has the same functions and answers."""
     try:
         import rphonenumbers as found
     except ImportError:
         import phonenumbers as found
-    return found
+    compatible: ModuleType = found
+    return compatible
 
 
-def phone(value: Any, country: str) -> Facts:
+def phone(value: object, country: str) -> Facts:
     """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
     if isinstance(value, int) and abs(value) >= _TOO_BIG:
         return _no_phone("too long")
@@ -51,7 +54,7 @@ def phone(value: Any, country: str) -> Facts:
     }
 
 
-def _parse(pn: Any, text: str, country: str) -> Any:
+def _parse(pn: ModuleType, text: str, country: str) -> Foreign:
     if country == "US" and (plain := _PLAIN_US.fullmatch(text)):
         national = int("".join(filter(None, plain.groups())))
         return pn.PhoneNumber(country_code=1, national_number=national)
@@ -62,7 +65,7 @@ def _no_phone(reason: str) -> Facts:
     return {"e164": None, "country": None, "type": None, "valid": False, "reason": reason}
 
 
-def _why_invalid(pn: Any, number: Any) -> str:
+def _why_invalid(pn: ModuleType, number: Foreign) -> str:
     possible = pn.is_possible_number_with_reason(number)
     if possible == pn.ValidationResult.IS_POSSIBLE:
         region = pn.region_code_for_country_code(number.country_code)

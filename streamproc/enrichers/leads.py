@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from streamproc.enrichers import lead_fields, lead_hosts, lead_names
 from streamproc.enrichers.lead_fields import Found
 from streamproc.enrichers.lead_phones import Facts, library, phone
 from streamproc.entering import Entered
+from streamproc.types import Record
 
 # Characters; parsers take time with more, and no real value has as many.
 _LONGEST_EMAIL = 320  # 64 of the local part and 255 of a domain, with the @
@@ -49,7 +50,7 @@ class LeadsEnricher(Entered):
         _prepare()
         return self
 
-    def call(self, record: dict[str, Any]) -> Facts | None:
+    def call(self, record: Record) -> Facts | None:
         """The facts, None if the record has none of the fields."""
         found = lead_fields.find(record)
         address = _address(found, self._country)
@@ -78,7 +79,7 @@ def _prepare() -> None:
     lead_hosts.prepare()
 
 
-def email(value: Any) -> Facts:
+def email(value: object) -> Facts:
     """`{"value", "domain", "valid"}`, and `reason` if not valid. No DNS."""
     from email_validator import EmailNotValidError, validate_email
 
@@ -114,7 +115,7 @@ def _too_long(value: str, most: int) -> str:
     return f"{len(value):,} characters, more than {most:,}"
 
 
-def website(value: Any) -> Facts:
+def website(value: object) -> Facts:
     """`{"domain", "valid"}`, and `reason` if not valid. `domain` is the registrable one."""
     from urllib.parse import urlsplit
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
-F = TypeVar("F", bound=Callable[..., Any])
+from streamproc.types import Function
+
+F = TypeVar("F", bound=Function)
 
 _ATTRIBUTE = "__streamproc__"
 
@@ -46,11 +48,11 @@ def transform(function: F) -> F:
     return _mark(function, replaces=True)
 
 
-def marks(function: Any) -> Marks:
+def marks(function: object) -> Marks:
     """What the decorators said of `function`; defaults where there was none."""
     return getattr(function, _ATTRIBUTE, None) or Marks()
 
 
-def _mark(function: F, **wishes: Any) -> F:
+def _mark(function: F, **wishes: object) -> F:
     setattr(function, _ATTRIBUTE, structs.replace(marks(function), **wishes))
     return function

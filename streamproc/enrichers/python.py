@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from streamproc.interfaces import Enricher, StageKind, StageScope
+from streamproc.types import JsonValue
 
 
 class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,13 +20,13 @@ class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
     options: dict[str, Any] | None = None
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if "options" in stage and "python" not in stage:
             yield "options: only a python stage has options: leave them out"
 
     @classmethod
-    def default_name(cls, key: str, value: Any) -> str:
+    def default_name(cls, key: str, value: JsonValue) -> str:
         """See `StageKind`."""
         return str(value).rpartition(":")[2]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from streamproc.attendance import Watch
 from streamproc.enrichers.conditions import condition, expression, fields_in, paths_in, texts_in
 from streamproc.entering import Entered
 from streamproc.interfaces import Enricher, StageKind, StageScope
 from streamproc.record import Selected
+from streamproc.types import CallResult, Record
 
 
 class _Reshape(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +22,7 @@ class _Reshape(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True)
     text: str
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if stage.get("into") not in (None, "."):
             yield f"into: {cls.what} replaces the record: leave into out"
@@ -76,7 +77,7 @@ class SelectEnricher(_Inline):
         self._watch = watch
         self._path, self._paths = paths_in(text)
 
-    def call(self, fields: dict[str, Any]) -> Any:
+    def call(self, fields: Record) -> CallResult:
         """See `interfaces.Enricher`."""
         if self._watch.absent:
             self._watch.look(fields)
@@ -96,7 +97,7 @@ class FilterEnricher(_Inline):
         self._is_wanted = is_wanted
         self._watch = watch
 
-    def call(self, fields: dict[str, Any]) -> Any:
+    def call(self, fields: Record) -> CallResult:
         """See `interfaces.Enricher`."""
         if self._watch.absent:
             self._watch.look(fields)

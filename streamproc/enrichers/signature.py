@@ -9,9 +9,10 @@ from typing import Any
 
 from streamproc.errors import ConfigError
 from streamproc.nearest import closest
+from streamproc.types import CallResult, Function, Record
 
 
-def with_options(target: Any, options: Mapping[str, Any]) -> Any:
+def with_options(target: Function, options: Mapping[str, object]) -> Function:
     """`target` with `options` as keyword arguments: a class is created with them.
 
     Raises `ConfigError` if it does not take them, or not one record beside them.
@@ -29,12 +30,12 @@ def with_options(target: Any, options: Mapping[str, Any]) -> Any:
     return target
 
 
-def check_takes_record(made: Any) -> None:
+def check_takes_record(made: Function) -> None:
     """The same for an object that was created. Raises `ConfigError`."""
     _check(made, (None,), {})
 
 
-def _check(target: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+def _check(target: Function, given: tuple[object, ...], options: Mapping[str, object]) -> None:
     try:
         signature = inspect.signature(target)
     except (TypeError, ValueError):  # some of C have none
@@ -49,11 +50,11 @@ def _check(target: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> N
         raise ConfigError(f"{says}; {_advice(signature, options)}") from None
 
 
-def _said(options: Mapping[str, Any]) -> str:
+def _said(options: Mapping[str, object]) -> str:
     return f"the options {', '.join(options)}" if options else "no options"
 
 
-def _advice(signature: inspect.Signature, options: Mapping[str, Any]) -> str:
+def _advice(signature: inspect.Signature, options: Mapping[str, object]) -> str:
     takes = {name for name, each in signature.parameters.items() if each.kind not in _STARS}
     for name in options.keys() - takes:
         if match := closest(name, takes):
@@ -72,7 +73,7 @@ def _advice(signature: inspect.Signature, options: Mapping[str, Any]) -> str:
 _STARS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def without_yield(target: Any, *, may_yield: bool) -> Any:
+def without_yield(target: Function, *, may_yield: bool) -> Function:
     """`target`, or for a generator function one that returns the list of what it yields.
 
     Raises `ConfigError` for one that is no transform.
@@ -81,13 +82,13 @@ def without_yield(target: Any, *, may_yield: bool) -> Any:
     called = called or getattr(target, "__call__")  # noqa: B004, B009 - it is inspected
     if inspect.isasyncgenfunction(called):
 
-        async def gather(record: Any) -> list[Any]:
+        async def gather(record: Record) -> list[CallResult]:
             return [each async for each in target(record)]
 
         gathered: Callable[..., Any] = gather
     elif inspect.isgeneratorfunction(called):
 
-        def collect(record: Any) -> list[Any]:
+        def collect(record: Record) -> list[CallResult]:
             return list(target(record))
 
         gathered = collect

@@ -20,6 +20,7 @@ from streamproc.interfaces import (
 )
 from streamproc.record import NO_RESULT, FanOutResult
 from streamproc.secrets import redact
+from streamproc.types import CallResult, JsonValue, Record
 
 
 class Sources(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,13 +34,13 @@ class Sources(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stages: tuple[Any, ...]
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if stage["all"] in ([], ()):
             yield "all: at least one source is needed"
 
     @classmethod
-    def default_name(cls, key: str, value: Any) -> str:
+    def default_name(cls, key: str, value: JsonValue) -> str:
         """See `StageKind`."""
         return "sources"
 
@@ -71,14 +72,14 @@ class SourcesEnricher(Stacked):
             self._stack = exits.pop_all()
         return self
 
-    async def call(self, fields: dict[str, Any], visit: Visit) -> Any:
+    async def call(self, fields: Record, visit: Visit) -> CallResult:
         """`FanOutResult` results. Raises `SourcesError` if a source failed."""
         asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
         visits: dict[str, Visit] = {}
         begun_s = perf_counter()
 
-        def ask(source: SourceOf) -> Any:
-            async def job(own: Visit) -> Any:
+        def ask(source: SourceOf) -> CallResult:
+            async def job(own: Visit) -> CallResult:
                 visits[source.name] = own
                 return await source.enricher.call(fields.copy(), own)
 
@@ -113,7 +114,7 @@ class SourcesEnricher(Stacked):
         return FanOutResult(parts)
 
 
-def _all_of(answers: list[asyncio.Future[Any]]) -> asyncio.Future[None]:
+def _all_of(answers: list[asyncio.Future[CallResult]]) -> asyncio.Future[None]:
     """Done when all of them are; it may be cancelled alone."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     left = len(answers)
@@ -129,13 +130,18 @@ def _all_of(answers: list[asyncio.Future[Any]]) -> asyncio.Future[None]:
     return turn
 
 
-def _is_wanted(source: SourceOf, fields: dict[str, Any], visit: Visit) -> bool:
+def _is_wanted(source: SourceOf, fields: Record, visit: Visit) -> bool:
     if visit.only is not None and source.name not in visit.only:
         return False
     return source.when is None or bool(source.when(fields))
 
 
-def _keep(parts: Any, errors: dict[str, RecordError], source: SourceOf, value: Any) -> None:
+def _keep(
+    parts: list[tuple[tuple[str, ...] | None, CallResult]],
+    errors: dict[str, RecordError],
+    source: SourceOf,
+    value: CallResult,
+) -> None:
     if value is NO_RESULT:
         return
     if source.into is None and not isinstance(value, dict | None):

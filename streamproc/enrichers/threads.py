@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from streamproc.errors import TooManyAbandonedError
+from streamproc.types import CallResult
 
 _Job = tuple["asyncio.Future[Any]", Callable[[Any], Any], Any, contextvars.Context]
 
@@ -32,7 +33,7 @@ class Threads:
         self._idle = 0
         self.abandoned = 0
 
-    async def call(self, function: Callable[[Any], Any], argument: Any) -> Any:
+    async def call(self, function: Callable[[object], object], argument: object) -> CallResult:
         """`function(argument)` in a thread. Raises what it raises, `TooManyAbandonedError`."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
@@ -74,7 +75,7 @@ class Threads:
             del job, future, function, argument, context, result, error
 
     def _settle(
-        self, future: asyncio.Future[Any], result: Any, error: BaseException | None
+        self, future: asyncio.Future[object], result: object, error: BaseException | None
     ) -> None:
         self._idle += 1
         if future.cancelled():

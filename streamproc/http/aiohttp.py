@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from streamproc.errors import CallError, ConfigError
@@ -252,7 +252,7 @@ def _proxies() -> dict[str, str]:
     return found
 
 
-def _mapped(error: Exception, target: Target, aiohttp: Any) -> CallError:
+def _mapped(error: Exception, target: Target, aiohttp: ModuleType) -> CallError:
     """What aiohttp raises, in the words of the contract."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return cannot_connect(target, error.strerror or error, "dns")
@@ -277,7 +277,7 @@ def _mapped(error: Exception, target: Target, aiohttp: Any) -> CallError:
     return reset(f"the connection ended before the answer{reason}")
 
 
-def _tls_reason(error: Any) -> str:
+def _tls_reason(error: object) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {cause.verify_message}"

@@ -3,6 +3,13 @@
 Its parser stays, and its pool. Added here: a limit for all headers together, answers that
 nobody asked for, how far a request got, and addresses that are checked before they are used.
 
+Not all of it is public there, and nothing public is a way round (tests/contracts would fail):
+- `ResponseHandler`, its `_payload`: bytes that nobody asked for would be the next request's answer,
+  as would a body after a 204; headers, trailers and interim answers could go on for ever.
+- `TCPConnector._factory`, `_create_connection`: that is where one gets in, and one timeout for all.
+- `ClientRequest.send`, `update_body_from_data`: a body is cancelled at once, and costs no task.
+- `ClientSession._retry_connection`: off, or a call is made twice that its policies count once.
+
 Imported when an `AiohttpClient` is entered: `import aiohttp` takes 0.3 s.
 """
 
@@ -98,7 +105,7 @@ class Protocol(ResponseHandler):
         """Close it now: neither a body that nobody reads nor a TLS good-bye is waited for."""
         self.abort()
 
-    def set_response_params(self, **params: Any) -> None:
+    def set_response_params(self, **params: Any) -> None:  # whatever aiohttp's takes
         """A request is about to be sent."""
         self.received_bytes = 0
         self.has_begun_answer = False
@@ -126,7 +133,7 @@ class Protocol(ResponseHandler):
         if self._reading_paused or getattr(self, "_buffer_paused", False):  # since 3.14.4
             super().resume_reading(resume_parser)
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
+    def feed_data(self, data: Any, size: int = 0) -> None:  # a message, and its payload
         """The head of an answer is parsed, maybe of an interim one."""
         message, _ = data
         if message.code >= 200:
@@ -141,7 +148,7 @@ class Protocol(ResponseHandler):
                     return
         super().feed_data(data, size)
 
-    def set_exception(self, exc: BaseException, *cause: Any) -> None:
+    def set_exception(self, exc: BaseException, *cause: Any) -> None:  # one, or none
         """It ends with an error."""
         if isinstance(exc, HttpProcessingError):
             converted = _not_http(exc, cause[0] if cause else None)
@@ -190,11 +197,13 @@ def _not_http(error: HttpProcessingError, cause: BaseException | None) -> CallEr
 class AttemptConnector(TCPConnector):
     """The pool. One connect timeout for all there is to do: name, addresses, proxy and TLS."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:  # those of `TCPConnector`
         super().__init__(**options)
-        self._factory: Any = partial(Protocol, loop=self._loop)
+        self._factory: Any = partial(Protocol, loop=asyncio.get_running_loop())
 
-    async def connect(self, req: ClientRequest, traces: Any, timeout: ClientTimeout) -> Connection:
+    async def connect(
+        self, req: ClientRequest, traces: Any, timeout: ClientTimeout
+    ) -> Connection:  # the traces are only handed on
         """A connection for a request that may be written now. Raises `RecheckError`."""
         connection = await super().connect(req, traces, timeout)
         if not ATTEMPT.get().may_write():
@@ -204,7 +213,7 @@ class AttemptConnector(TCPConnector):
 
     async def _create_connection(
         self, req: ClientRequest, traces: Any, timeout: ClientTimeout
-    ) -> ResponseHandler:
+    ) -> ResponseHandler:  # as above
         ATTEMPT.get().postpone()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await super()._create_connection(req, traces, timeout)
@@ -216,13 +225,13 @@ class OurRequest(ClientRequest):
     DEFAULT_HEADERS = {}  # noqa: RUF012 - aiohttp's
     POST_METHODS = set()  # noqa: RUF012 - those that would get a Content-Type
 
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
+    def update_body_from_data(self, body: object, _stacklevel: int = 3) -> None:
         """Only its length, here."""
         length = len(ATTEMPT.get().request.body)
         if length or self.method not in _WITHOUT_BODY:
             self.headers["Content-Length"] = str(length)
 
-    async def send(self, conn: Any) -> Any:
+    async def send(self, conn: Any) -> Any:  # `Connection` and `ClientResponse`: not exported
         """Send it all; what the socket does not take yet is kept by the transport."""
         response = await super().send(conn)
         body = ATTEMPT.get().request.body

@@ -33,7 +33,7 @@ def accepted_encodings() -> bytes:
 
     names = ["gzip", "deflate"]
     if find_spec("brotli"):
-        import brotli  # type: ignore[import-untyped]
+        import brotli  # type: ignore[import-untyped]  # optional, and has no stubs
 
         if _parts(brotli.__version__) >= (1, 2):  # earlier ones have no limit
             names.append("br")
@@ -191,7 +191,7 @@ def _unzip(body: bytes, name: str, wbits: int, max_bytes: int, check: Check | No
             check(streams)
 
 
-def _unzip_one(body: bytes, at: int, decoder: Any, out: _Produced) -> int:
+def _unzip_one(body: bytes, at: int, decoder: zlib._Decompress, out: _Produced) -> int:
     """Where the stream that begins `at` ends."""
     for piece in _pieces(body, at):
         at += len(piece)

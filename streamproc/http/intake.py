@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
 from streamproc.http.contract import Request
 from streamproc.interfaces import Share
@@ -13,7 +13,9 @@ class Intake:
 
     __slots__ = ("_held_bytes", "_is_paused", "_request", "_share", "_status", "_transport")
 
-    def __init__(self, share: Share, request: Request, status: int, transport: Any) -> None:
+    def __init__(
+        self, share: Share, request: Request, status: int, transport: asyncio.ReadTransport
+    ) -> None:
         self._share = share
         self._request = request
         self._status = status

@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 from streamproc.codec import encode
 from streamproc.errors import RecordError
+from streamproc.paths import Path, path_of, value_of
+from streamproc.types import Record
 
 _TOKEN = re.compile(r"\{\{|\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\{([^{}]*)\}|[{}]")
 
 _MANY = 10**4000  # CPython refuses to write longer integers, codec does not
 _MAX_DIGITS = 50_000  # writing more takes too long: the time grows with their square
 _MAX_BITS = _MAX_DIGITS * 93_000 // 28_000  # a little less than what so many digits take
-
-Path = tuple[str, ...]
 
 
 class MissingFieldError(RecordError):
@@ -35,7 +35,7 @@ class Template:
         self.written = written  # safe to show: with ${VAR}, without its value
 
     @classmethod
-    def parse(cls, value: Any) -> Self:
+    def parse(cls, value: object) -> Self:
         """Raises ValueError: what was expected. `value.variables` are filled in for `${VAR}`."""
         if not isinstance(value, str):
             raise ValueError("expected a string")
@@ -54,9 +54,10 @@ class Template:
             elif match[1] is None:
                 raise ValueError(f"expected {{field}}; a brace alone is written {token}{token}")
             else:
-                path = tuple(match[1].strip().split("."))
-                if "" in path:
-                    raise ValueError(f"expected a field such as {{a.b}}, got {token}")
+                try:
+                    path = path_of(match[1].strip())
+                except ValueError:
+                    raise ValueError(f"expected a field such as {{a.b}}, got {token}") from None
                 if literal:
                     parts.append(literal)
                 parts.append(path)
@@ -90,34 +91,21 @@ class Template:
         only = self.parts[0] if len(self.parts) == 1 else ""
         return only if isinstance(only, tuple) else None
 
-    def fill(self, fields: dict[str, Any]) -> str:
+    def fill(self, fields: Record) -> str:
         """The text. Raises `MissingFieldError`."""
         return "".join(
             [part if isinstance(part, str) else text_of(fields, part) for part in self.parts]
         )
 
 
-def value_of(fields: dict[str, Any], path: Path) -> Any:
-    """The value at `path`, None if there is none. A number steps into a list."""
-    value: Any = fields
-    for step in path:
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
-
-
-def check_digits(value: Any, path: Path) -> None:
+def check_digits(value: object, path: Path) -> None:
     """Raises `RecordError` for an integer that is too long to be written."""
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
         message = f"the field {'.'.join(path)} is an integer of more than {_MAX_DIGITS} digits"
         raise RecordError("bad_number", message)
 
 
-def text_of(fields: dict[str, Any], path: Path) -> str:
+def text_of(fields: Record, path: Path) -> str:
     """The value at `path` as text; numbers are written as in JSON.
 
     Raises `MissingFieldError`, and `RecordError` for what is no text (`bad_number`: too long).

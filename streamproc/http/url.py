@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import quote
 
 from streamproc.errors import RecordError
 from streamproc.http.contract import Target
 from streamproc.http.host import listed, origin, placed, split
-from streamproc.http.template import Path, Template, text_of
+from streamproc.http.template import Template, text_of
+from streamproc.paths import Path
+from streamproc.types import Record
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
 _RESERVED = re.compile(r"[^A-Za-z0-9._~-]").findall
@@ -23,7 +24,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 _DOTS = (".", "..")
 _KEEP = "/?&=%:;,@!$'()*+~[]-._"  # of a URL that a record brings whole
 
-Render = Callable[[dict[str, Any]], tuple[Target, str]]
+Render = Callable[[Record], tuple[Target, str]]
 
 
 class Url:
@@ -88,7 +89,7 @@ class Url:
         if before[-1:] == "." or after[:1] == ".":
             return lambda fields: (target, self._render_path(fields))
 
-        def render(fields: dict[str, Any]) -> tuple[Target, str]:
+        def render(fields: Record) -> tuple[Target, str]:
             text = text_of(fields, path)
             if _UNRESERVED(text) is None:
                 text = _encoded(text, path)
@@ -96,7 +97,7 @@ class Url:
 
         return render
 
-    def _render_path(self, fields: dict[str, Any]) -> str:
+    def _render_path(self, fields: Record) -> str:
         out = []
         for part in self._parts:
             if isinstance(part, str):
@@ -109,7 +110,7 @@ class Url:
             raise RecordError("missing_field", "the fields make a path with a segment of dots")
         return path
 
-    def _render_whole(self, fields: dict[str, Any]) -> tuple[Target, str]:
+    def _render_whole(self, fields: Record) -> tuple[Target, str]:
         assert self._whole is not None
         text = "".join(
             part if isinstance(part, str) else self._piece(k, part, fields)
@@ -128,7 +129,7 @@ class Url:
             pairs.append(f"{quote(name, safe='')}={quote(template.fill(fields), safe='')}")
         return target, "?".join(filter(None, (path, "&".join(pairs))))
 
-    def _piece(self, k: int, path: Path, fields: dict[str, Any]) -> str:
+    def _piece(self, k: int, path: Path, fields: Record) -> str:
         text = text_of(fields, path)
         if k == 0:
             return text.strip()  # the URL as a whole, or its first part

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
 from streamproc.interfaces.stage_observer import StageObserver
 from streamproc.interfaces.stream import Opens
+from streamproc.types import CallResult
+
+T = TypeVar("T")
 
 
 class Enricher(Opens, Protocol):
@@ -28,7 +31,7 @@ class Enricher(Opens, Protocol):
     def mode(self) -> Literal["inline", "awaited", "layered"]: ...
 
     @property
-    def call(self) -> Callable[..., Any]: ...
+    def call(self) -> Callable[..., CallResult]: ...
 
 
 class Timed(Protocol):
@@ -206,18 +209,18 @@ class Visit(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait, without a place. Raises `Unfinished`."""
 
-    async def wait(self, turn: asyncio.Future[Any]) -> Any:
+    async def wait(self, turn: asyncio.Future[T]) -> T:
         """The result of `turn`, waited for without a place. Raises `Unfinished`."""
 
-    async def wait_for_call(self, answer: asyncio.Future[Any]) -> Any:
+    async def wait_for_call(self, answer: asyncio.Future[T]) -> T:
         """As `wait`, for a call that somebody else makes: not cut short by a shutdown."""
 
-    async def gather(self, answer: asyncio.Future[Any], send: Callable[[], None]) -> Any:
+    async def gather(self, answer: asyncio.Future[T], send: Callable[[], None]) -> T:
         """As `wait_for_call`, for a list that others may join; `send` when nobody can any more."""
 
     def fork(
         self,
-        job: Callable[[Visit], Awaitable[Any]],
+        job: Callable[[Visit], Awaitable[CallResult]],
         on_lost: Callable[[BaseException], None] | None = None,
     ) -> Fork:
         """Run `job` in a task with a visit of its own, as old as this one.
@@ -227,8 +230,8 @@ class Visit(Protocol):
         """
 
 
-Inner = Callable[[Any, Visit], Awaitable[Any]]
-"""A call with some policies around it: takes a `Call` and the record's `Visit`."""
+Inner = Callable[[Any, Visit], Awaitable[CallResult]]
+"""A call with some policies around it: takes the record, or further in a `Call`, and its visit."""
 
 
 class RecheckError(Exception):

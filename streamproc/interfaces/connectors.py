@@ -16,6 +16,7 @@ from streamproc.interfaces.recipes import Recipe
 from streamproc.interfaces.run_observer import RunObserver
 from streamproc.interfaces.stream import ProgressTracker, Sink, Source
 from streamproc.record import Batch, Failed, Note
+from streamproc.types import Table
 
 
 class Stream(Protocol):
@@ -82,7 +83,7 @@ class EndRecipe(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     what: ClassVar[str] = "an address"
     address: ClassVar[str] = ""
 
-    def watch(self, end: Any, observer: RunObserver) -> object:
+    def watch(self, end: Any, observer: RunObserver) -> object:  # what is `opened`
         """Let `observer` tell what becomes of whom `end`, which is opened, reads or writes.
 
         Called in the loop of the run; what it returns is held until the run is over.
@@ -112,14 +113,14 @@ class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=T
         """What is read. It is entered for the run; to make it touches nothing."""
         raise NotImplementedError
 
-    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker | None:
+    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker | None:  # what is `opened`
         """Who remembers how far a run came, where that is no checkpoint. Of what is `opened`."""
         return None
 
-    def join(self, source: Any, stream: Stream) -> None:
+    def join(self, source: Any, stream: Stream) -> None:  # what is `opened`
         """The run of what is `opened` begins."""
 
-    def lags(self, source: Any) -> Mapping[str, int]:
+    def lags(self, source: Any) -> Mapping[str, int]:  # what is `opened`
         """Of each partition of what is `opened`: messages that wait to be read, where known."""
         return {}
 
@@ -146,7 +147,7 @@ class Connector:
         return any(word in name for word in ("password", "secret", "token"))
 
     @classmethod
-    def table_of(cls, address: str, *, is_source: bool) -> dict[str, Any] | None:
+    def table_of(cls, address: str, *, is_source: bool) -> Table | None:
         """The table that `address` means, where it is more than `scheme://SHORTHAND?key=value`.
 
         Raises `UsageError`.
@@ -156,8 +157,8 @@ class Connector:
     @classmethod
     def replay(
         cls,
-        source: Any,
-        sink: Any | None,
+        source: Any,  # recipes of this connector
+        sink: Any,  # as above, or None
         out: IO[bytes],
         complain: Callable[[str], None],
         *,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from streamproc.interfaces.calls import Enricher, Inner
 from streamproc.interfaces.observers import Observer
 from streamproc.interfaces.site import Layer, Site
 from streamproc.interfaces.stage_scope import StageScope
+from streamproc.types import CallResult, JsonValue, Record
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +34,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     manner: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """What is wrong with the table of a stage although no single value is to blame.
 
         One text for each, `KEY: what`, with a key of the stage.
@@ -67,12 +68,12 @@ class Policy(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_of: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def of(cls, value: Any) -> Policy | None:
+    def of(cls, value: object) -> Policy | None:
         """The policy that `value` of the stage's table means."""
         return value if isinstance(value, cls) else cls() if value is True else None
 
     @property
-    def value(self) -> Any:
+    def value(self) -> JsonValue:
         """What stands in the stage's table for it: the inverse of `of`."""
         return self
 
@@ -126,17 +127,17 @@ class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     what: ClassVar[str] = ""
 
     @classmethod
-    def of(cls, value: Any) -> StageKind:
+    def of(cls, value: JsonValue) -> StageKind:
         """The kind that `value` of the stage's table means."""
         return value if isinstance(value, cls) else cls(**{str(cls.shorthand): value})
 
     @classmethod
-    def default_name(cls, key: str, value: Any) -> str:
+    def default_name(cls, key: str, value: JsonValue) -> str:
         """What a stage without a name is called after, whose table says `key = value`."""
         return key
 
     @classmethod
-    def default_into(cls, value: Any) -> str:
+    def default_into(cls, value: JsonValue) -> str:
         """Where its result goes then."""
         return "."
 
@@ -159,7 +160,7 @@ class StageKind(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Why worker processes cannot have it, None if they can."""
         return None
 
-    def opened(self, name: str) -> Callable[[dict[str, Any]], Any]:
+    def opened(self, name: str) -> Callable[[Record], CallResult]:
         """What is called with each record of the stage `name`, as a Python stage is.
 
         A plain or a coroutine function, or an object with such a `__call__`; one that is a

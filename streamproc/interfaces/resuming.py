@@ -6,12 +6,13 @@ goes on, all ends are asked whether theirs fit before any is rewound.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
 from streamproc.interfaces.stream import Sink, Source
 from streamproc.record import Cursor
+from streamproc.types import Position
 
 
 class Misfit(Struct, frozen=True):
@@ -31,20 +32,20 @@ class ResumableSource(Source, Protocol):
     def position_type(self) -> type[Struct]:
         """What its positions are."""
 
-    async def position(self, cursor: Cursor | None) -> Any:
+    async def position(self, cursor: Cursor | None) -> Position:
         """That of the line at which `cursor` stands, None for where reading began.
 
         Cursors never go back, and count lines: `line` is that of the first one in the source plus
         the lines that it gave before.
         """
 
-    async def fits(self, position: Any, later: Any | None = None) -> Misfit | None:
+    async def fits(self, position: Position, later: Position | None = None) -> Misfit | None:
         """Why the run cannot go on there, None if it can. Asked when it is open.
 
         `later` is another position of the same checkpoint, at which it could not.
         """
 
-    async def rewind(self, position: Any) -> None:
+    async def rewind(self, position: Position) -> None:
         """Go on there. To do so twice is to do it once. Raises `ResumeError`, `InputError`."""
 
 
@@ -55,19 +56,19 @@ class ResumableSink(Sink, Protocol):
     def position_type(self) -> type[Struct]:
         """What its positions are."""
 
-    async def position(self, place: Any, *, durable: bool) -> Any:
+    async def position(self, place: Position, *, durable: bool) -> Position:
         """That of a `place` where it stood, while writing goes on. Raises `OutputError`.
 
         `durable`: what is before it is on the disk when this returns.
         """
 
-    async def fits(self, position: Any, later: Any | None = None) -> Misfit | None:
+    async def fits(self, position: Position, later: Position | None = None) -> Misfit | None:
         """As of a source; asked before it is open, and nothing is touched."""
 
-    async def added(self, position: Any | None) -> int:
+    async def added(self, position: Position | None) -> int:
         """How much is there that came after; None: at all. Asked before it is open."""
 
-    async def rewind(self, position: Any | None) -> None:
+    async def rewind(self, position: Position | None) -> None:
         """Take off what came after it; None: go on behind what is there, whatever it is.
 
         Before it is open. To do so twice is to do it once. Raises `OutputError`.

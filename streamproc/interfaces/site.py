@@ -27,7 +27,7 @@ class Answerer(Opens, Protocol):
         """Takes the record's fields, as soon as it is entered."""
 
 
-def _nobody(entry: Any) -> Answerer:
+def _nobody(entry: object) -> Answerer:
     raise LookupError(f"there is nobody else to ask: {entry!r}")
 
 

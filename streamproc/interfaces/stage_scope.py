@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from streamproc.attendance import Path, Watch
+from streamproc.attendance import Watch
 from streamproc.interfaces.calls import Enricher
 from streamproc.interfaces.site import Layer
 from streamproc.interfaces.stage_observer import StageObserver
+from streamproc.paths import Path
+from streamproc.types import Function
 
 if TYPE_CHECKING:
     from streamproc.interfaces.recipes import Policy, StageKind
@@ -53,16 +55,23 @@ class StageScope(Protocol):
     def watch_answers(self, fields: Sequence[Path], texts: frozenset[str]) -> Watch:
         """The same for those of answers."""
 
-    def client(self, kind: Literal["auto", "lean", "aiohttp"], options: Any, target: Any) -> Any:
+    def client(
+        self, kind: Literal["auto", "lean", "aiohttp"], options: Any, target: Any
+    ) -> Any:  # a `Client` of `http.contract`, and what it says of it
         """The HTTP client of that kind; `target` is None where records name it."""
 
     def function(
-        self, called: Any, options: Mapping[str, Any] | None = None, kind: StageKind | None = None
+        self,
+        called: Function,
+        options: Mapping[str, object] | None = None,
+        kind: StageKind | None = None,
     ) -> Enricher:
         """Calls `called`, with policies around it if there are any; `kind` is what made it."""
 
-    def layered(self, asks: Any, checks: Sequence[Layer] = ()) -> Enricher:
+    def layered(
+        self, asks: Any, checks: Sequence[Layer] = ()
+    ) -> Enricher:  # an `Asks` of the enrichers
         """`asks` with policies around it; `checks` stand inside the cache."""
 
-    def source(self, settings: Any) -> SourceOf:
+    def source(self, settings: Any) -> SourceOf:  # a StageSettings: config stands above
         """One of the stages within."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from streamproc.memory import Memory
 from streamproc.record import Batch, Failed, Note
+from streamproc.types import Position
 from streamproc.waits import Allowance, Wait
 
 
@@ -71,7 +72,7 @@ class Sink(Opens, Protocol):
         """Bytes that were taken, exact also after an error or a cancellation."""
 
     @property
-    def place(self) -> Any | None:
+    def place(self) -> Position | None:
         """How far it is written, for its `position`; None if no run can go on there."""
 
     async def write(self, data: bytes) -> None:
@@ -81,10 +82,10 @@ class Sink(Opens, Protocol):
 class MessageSink(Sink, Protocol):
     """Where finished records go one by one, and are acknowledged later."""
 
-    async def send(self, spans: Sequence[Any]) -> asyncio.Future[None]:
+    async def send(self, spans: Sequence[tuple[Batch, int, int]]) -> asyncio.Future[None]:
         """Take the spans; the receipt is done when all of it is acknowledged."""
 
-    async def bury(self, spans: Sequence[Any]) -> None:
+    async def bury(self, spans: Sequence[tuple[Batch, int, int]]) -> None:
         """Take the dead letters among them, and wait until they are acknowledged."""
 
     async def flush(self) -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streamproc.kafka import client, positions
 from streamproc.kafka.exactly_once import Membership, membership_of
-from streamproc.kafka.host import Host, Place
+from streamproc.kafka.host import Drained, Host, Place
 from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.static_name import StaticName
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, TopicPartition
 
 _REVOKE_S = 20.0  # what records in flight get when their partition moves, at most
 _MOST_OF_POLL = 0.5  # of `max.poll.interval.ms`: who takes all of it is no member any more
@@ -90,21 +93,23 @@ class Assignment:
             raise client.map_error(error.args[0], name) from None
         self._take(ends)
 
-    def _assign_whole(self, known: Sequence[Any] = ()) -> None:
+    def _assign_whole(self, known: Sequence[TopicPartition] = ()) -> None:
         consumer, begin = self._host.consumer, self._settings.from_
         consumer.assign(positions.placed(consumer, begin, self._whole(), known))
 
-    def _whole(self) -> list[Any]:
+    def _whole(self) -> list[TopicPartition]:
         return [
             self._kafka.TopicPartition(topic, partition)
             for topic, partitions in self.partitions.items()
             for partition in partitions
         ]
 
-    def _of_this_one(self, react: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
+    def _of_this_one(
+        self, react: Callable[[list[TopicPartition]], None]
+    ) -> Callable[[Consumer, list[TopicPartition]], None]:
         """Called back for a consumer: one that is being replaced has nothing to say."""
 
-        def called_back(consumer: Any, partitions: list[Any]) -> None:
+        def called_back(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             if consumer is self._host.consumer:
                 react(partitions)
 
@@ -115,7 +120,7 @@ class Assignment:
         metadata = self._host.consumer.consumer_group_metadata()
         return self._name.has_twin(membership_of(metadata).member, time.monotonic())
 
-    def begin_again(self, replaced: Any) -> None:
+    def begin_again(self, replaced: Consumer) -> None:
         """With a new consumer, which holds nothing. A group gives out its partitions anew."""
         self.is_adrift = False
         if self._settings.group is None:
@@ -208,7 +213,7 @@ class Assignment:
 
     # Called back
 
-    def _on_assign(self, partitions: list[Any]) -> None:
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self._is_count_due = True
         member = membership_of(self.look()).member
 
@@ -234,7 +239,7 @@ class Assignment:
         else:
             self.is_adrift = True
 
-    def _on_revoke(self, partitions: list[Any], *, is_lost: bool) -> None:
+    def _on_revoke(self, partitions: list[TopicPartition], *, is_lost: bool) -> None:
         places = [(each.topic, each.partition) for each in partitions]
         if is_lost:
             self._lose(places)
@@ -251,7 +256,7 @@ class Assignment:
         except self._kafka.KafkaException as error:
             client.log.debug("kafka: %s", error.args[0].str())
 
-    def give_back(self, places: list[Place]) -> Any:
+    def give_back(self, places: list[Place]) -> Drained | None:
         """Nothing more is begun of them. A future that is done when the rest is written."""
         self._held.difference_update(places)
         self._paused.difference_update(places)
@@ -267,7 +272,7 @@ class Assignment:
         if not self._host.is_closing:
             self._host.tell_gone(places)
 
-    def _wait_for(self, drained: Any, places: set[Place]) -> None:
+    def _wait_for(self, drained: Drained, places: set[Place]) -> None:
         deadline = time.monotonic() + self._revoke_s
         while not drained.done() and time.monotonic() < deadline and not self._host.is_closing:
             if not places & self._owned.keys():

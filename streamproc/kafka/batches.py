@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from streamproc.codec.document import Document
 from streamproc.errors import RecordError
+from streamproc.kafka.message import Message
 from streamproc.record import Batch, Cursor, Failed
 
 _SCHEMA_REGISTRY = (
@@ -15,7 +14,7 @@ _SCHEMA_REGISTRY = (
 
 
 def batches(
-    lane: int, messages: list[Any], lines: list[bytes], *, one_line: bool, meta: bool
+    lane: int, messages: list[Message], lines: list[bytes], *, one_line: bool, meta: bool
 ) -> list[tuple[Batch, Failed | None]]:
     """Messages of one partition without a gap between them, as the source's `receive` gives them.
 
@@ -55,7 +54,7 @@ def _without_foreign(batch: Batch) -> list[tuple[Batch, Failed | None]]:
     return out
 
 
-def _with_meta(line: bytes, message: Any) -> bytes:
+def _with_meta(line: bytes, message: Message) -> bytes:
     """The line with the member `_meta`; one that is no object stays as it is."""
     try:
         document = Document(line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamproc.kafka import client
 from streamproc.kafka.exactly_once import (
@@ -24,6 +24,9 @@ from streamproc.kafka.host import Place
 from streamproc.kafka.jobs import JobThread
 from streamproc.kafka.source import KafkaSource
 from streamproc.kafka.thread import KafkaThread
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer, TopicPartition
 
 _CALL_S = 5.0  # of one call, which the broker may not answer; then it is called again
 _BACK_OFF_S = 0.1
@@ -55,7 +58,7 @@ class TransactionCalls:
         assert self._source.thread is not None
         return self._source.thread
 
-    async def begin_with(self, producer: Any, *, until_s: float = math.inf) -> None:
+    async def begin_with(self, producer: Producer, *, until_s: float = math.inf) -> None:
         """From now on this producer, which ends what one before it of its name left open."""
         self.close()
         self._producer, self._jobs = producer, JobThread("transactions", producer)
@@ -122,7 +125,7 @@ class TransactionCalls:
         await self._repeat(KafkaCall.COMMITTED, lambda: self.thread.submit(ask))
         return [each.offset for each in found] == [each.offset for each in offsets]
 
-    def _as_offsets(self, following: Mapping[Place, int]) -> list[Any]:
+    def _as_offsets(self, following: Mapping[Place, int]) -> list[TopicPartition]:
         return [self._kafka.TopicPartition(*each, offset) for each, offset in following.items()]
 
     async def _begin(self, until_s: float = math.inf) -> None:
@@ -136,12 +139,12 @@ class TransactionCalls:
         is_as_before = self.thread.broker_monitor.outages == self._outages
         return self._silence_s if is_as_before else min(_AFTER_OUTAGE_S, self._silence_s)
 
-    async def _submit(self, function: Callable[[], Any]) -> None:
+    async def _submit(self, function: Callable[[], object]) -> None:
         assert self._jobs is not None
         await self._jobs.submit(function)
 
     async def _made(
-        self, call: KafkaCall, function: Callable[[], Any], until_s: float = math.inf
+        self, call: KafkaCall, function: Callable[[], object], until_s: float = math.inf
     ) -> None:
         await self._repeat(call, lambda: self._submit(function), until_s)
 

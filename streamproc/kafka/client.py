@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from streamproc.errors import (
@@ -19,11 +20,12 @@ from streamproc.errors import (
     UnavailableError,
 )
 from streamproc.kafka.codes import is_fence, is_refusal
+from streamproc.kafka.message import Properties
 from streamproc.kafka.settings import is_secret
 from streamproc.secrets import hide
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
+    from confluent_kafka import Consumer, KafkaError, Producer
 
 log = logging.getLogger("streamproc")
 
@@ -54,8 +56,10 @@ _ASK_S, _ANSWER_S = 1.0, 1.0
 _FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
 _PAUSE_S = 0.1
 
+T = TypeVar("T")
 
-def load() -> Any:
+
+def load() -> ModuleType:
     """The package, which is an extra. Raises `ConfigError`."""
     try:
         import confluent_kafka
@@ -81,7 +85,7 @@ class BrokerMonitor:
         self._asked_s = 0.0
         self.refusal: KafkaError | None = None  # of our credentials
 
-    def log(self, level: int, text: str, *arguments: Any) -> None:
+    def log(self, level: int, text: str, *arguments: object) -> None:
         """As `logging.Logger.log`, which confluent_kafka calls."""
         log.debug(text, *arguments)
 
@@ -96,7 +100,7 @@ class BrokerMonitor:
         else:
             log.debug("kafka: %s", error.str())
 
-    def listen(self, client: Any, topic: str) -> None:
+    def listen(self, client: Consumer | Producer, topic: str) -> None:
         """Ask for a broker now and then, once one of the clients saw none.
 
         Each client says so in its own time, and none says that they are back.
@@ -135,7 +139,7 @@ def broker_monitor(brokers: str) -> BrokerMonitor:
 _voices: WeakValueDictionary[str, BrokerMonitor] = WeakValueDictionary()
 
 
-def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+def settings(brokers: str, properties: Mapping[str, object]) -> Properties:
     """What every client is made with."""
     common = {
         "bootstrap.servers": brokers,
@@ -149,7 +153,7 @@ def settings(brokers: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     return common | dict(properties)
 
 
-def create_client(kind: Any, brokers: str, config: Mapping[str, Any]) -> Any:
+def create_client(kind: Callable[[Properties], T], brokers: str, config: Mapping[str, object]) -> T:
     """A client of librdkafka's. Raises `ConfigError` for what it does not know."""
     from confluent_kafka import KafkaException
 
@@ -163,7 +167,7 @@ def create_client(kind: Any, brokers: str, config: Mapping[str, Any]) -> Any:
 
 
 def partitions_of(
-    consumer: Any, brokers: str, topic: str, timeout_s: float, *, is_sink: bool = False
+    consumer: Consumer, brokers: str, topic: str, timeout_s: float, *, is_sink: bool = False
 ) -> list[int]:
     """Of a topic, which is not created by that. Raises what is wrong.
 
@@ -216,7 +220,7 @@ def map_error(
     return UnavailableError(f"{what}: {error.str()}")
 
 
-def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
+def only_common(properties: Mapping[str, object]) -> Properties:
     """Properties that every kind of client takes: how to reach the brokers, and as whom."""
     prefixes = (
         "security.",
@@ -231,7 +235,7 @@ def only_common(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in properties.items() if k.startswith(prefixes)}
 
 
-def number(properties: Mapping[str, Any], name: str, default: int) -> int:
+def number(properties: Properties, name: str, default: int) -> int:
     """A property that is a number; what is none is for librdkafka to complain of."""
     try:
         return int(properties.get(name, default))
@@ -240,7 +244,7 @@ def number(properties: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def topic_facts(
-    brokers: str, properties: Mapping[str, Any], topic: str, timeout_s: float
+    brokers: str, properties: Mapping[str, object], topic: str, timeout_s: float
 ) -> tuple[int, int | None]:
     """An output topic's count of partitions and its `max.message.bytes`, None if we may not know.
 
@@ -248,7 +252,10 @@ def topic_facts(
     Raises `ConfigError`, `CreateError`, `UnauthorizedError`, `UnavailableError`.
     """
     from confluent_kafka import Consumer, KafkaException
-    from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs export but one
+        AdminClient,
+        ConfigResource,
+    )
 
     common = only_common(properties)
     config = {"group.id": "streamproc", "allow.auto.create.topics": False}

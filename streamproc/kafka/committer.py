@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamproc.frontier import Frontier
 from streamproc.interfaces import Sink
@@ -14,6 +14,9 @@ from streamproc.kafka import client, codes
 from streamproc.kafka.host import Place
 from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
+
+if TYPE_CHECKING:
+    from confluent_kafka import TopicPartition
 
 INTERVAL_S = 1.0
 _LAST_S = 10.0
@@ -164,7 +167,9 @@ class OffsetCommitter:
     def _warn(self, reason: str) -> None:
         client.log.warning("kafka: offsets were not committed: %s", reason)
 
-    def _places(self, lanes: list[int], *, confirmed: Mapping[Place, int]) -> dict[int, Any]:
+    def _places(
+        self, lanes: list[int], *, confirmed: Mapping[Place, int]
+    ) -> dict[int, TopicPartition]:
         """By lane, what the broker has not confirmed yet."""
         places: dict[int, Any] = {}
         if self._source.settings.group is None:

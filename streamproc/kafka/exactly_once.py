@@ -34,9 +34,12 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamproc.kafka import client, codes
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
 
 FENCES, FENCES_S = 3, 300.0  # so often in that time it may have been the transaction's timeout
 _MAGIC = b"CGMDv2:"
@@ -137,7 +140,7 @@ TABLE = (
 )
 
 
-def row_of(call: KafkaCall, error: Any) -> Row:
+def row_of(call: KafkaCall, error: KafkaError) -> Row:
     """What `error`, librdkafka's, means after `call`."""
     kinds = {"fatal": error.fatal, "abort": error.txn_requires_abort, "retriable": error.retriable}
     for row in TABLE:
@@ -154,7 +157,7 @@ def row_of(call: KafkaCall, error: Any) -> Row:
 class FailedCallError(Exception):
     """A call that failed and is not simply repeated: `then` says what is done."""
 
-    def __init__(self, call: KafkaCall, error: Any) -> None:
+    def __init__(self, call: KafkaCall, error: KafkaError) -> None:
         self.call = call
         self.error = error
         self.then = row_of(call, error).then
@@ -170,12 +173,12 @@ class SilentCallError(FailedCallError):
         self.then = Then.REPLACE
 
 
-def is_silence(error: Any) -> bool:
+def is_silence(error: KafkaError) -> bool:
     """Whether it is no answer of a broker's."""
     return codes.is_one_of(error, codes.AWAY)
 
 
-def is_purged(error: Any) -> bool:
+def is_purged(error: KafkaError) -> bool:
     """Whether a message was thrown away because its transaction failed, for a cause of its own."""
     code = client.load().KafkaError
     return error.code() in (code._PURGE_QUEUE, code._PURGE_INFLIGHT)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streamproc.kafka import client
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
 
 _SILENCE_S = 15.0  # longer than `reconnect.backoff.max.ms`: one that tries again is not deaf
 _ANSWER_S = 2.0
@@ -21,7 +24,7 @@ _ENOUGH = 2  # times in a row
 class Hearing:
     """Asks once in a while in which nothing has come: an empty topic is silent, too."""
 
-    def __init__(self, create: Callable[[], Any], topic: str) -> None:
+    def __init__(self, create: Callable[[], Consumer], topic: str) -> None:
         self._create = create
         self._topic = topic
         self.heard()
@@ -31,7 +34,7 @@ class Hearing:
         self._asked_s = time.monotonic()
         self._deaf = 0  # so often only others were answered
 
-    def better_one(self, consumer: Any) -> Any | None:
+    def better_one(self, consumer: Consumer) -> Consumer | None:
         """Another consumer, if brokers answer that one and not this one. Not in a callback."""
         if time.monotonic() < self._asked_s + _SILENCE_S:
             return None
@@ -47,7 +50,7 @@ class Hearing:
         self.heard()
         return another
 
-    def _is_answered(self, consumer: Any) -> bool:
+    def _is_answered(self, consumer: Consumer) -> bool:
         try:
             consumer.list_topics(self._topic, timeout=_ANSWER_S)
         except client.load().KafkaException as raised:

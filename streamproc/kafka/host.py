@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
 
 Place = tuple[str, int]  # topic and partition
+Drained = Future[None]
+"""Done when what was begun of some partitions is written."""
 
 
 class Host(Protocol):
@@ -21,16 +27,16 @@ class Host(Protocol):
     def tell_leaving(self, partitions: list[Place]) -> None:
         """Nothing more will come of them, and nothing more shall be begun."""
 
-    def drain(self, partitions: list[Place]) -> Any:
-        """A `concurrent.futures.Future` that is done when they may go."""
+    def drain(self, partitions: list[Place]) -> Drained:
+        """When they may go."""
 
     def tell_gone(self, partitions: list[Place]) -> None:
         """They are somebody else's."""
 
-    def is_passing(self, error: Any) -> bool:
+    def is_passing(self, error: KafkaError) -> bool:
         """Whether it goes when the broker is back."""
 
-    def fail(self, error: Any) -> None:
+    def fail(self, error: KafkaError) -> None:
         """It is over."""
 
     def wait_for_job(self, seconds: float) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Jobs:
@@ -17,9 +19,9 @@ class Jobs:
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._end: BaseException | None = None  # why no more are done
 
-    async def submit(self, function: Callable[[], Any]) -> Any:
+    async def submit(self, function: Callable[[], T]) -> T:
         """The result of `function`, called in the thread. Raises what it raises."""
-        done: asyncio.Future[Any] = self._loop.create_future()
+        done: asyncio.Future[T] = self._loop.create_future()
 
         def job() -> None:
             try:
@@ -36,7 +38,7 @@ class Jobs:
             _fail(done, self._end)
         return await done
 
-    def post(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def post(self, function: Callable[..., object], *arguments: object) -> None:
         """Let the loop call `function`, if it still turns."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
@@ -93,11 +95,11 @@ class JobThread(threading.Thread):
         self._is_closing = True
 
 
-def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+def _resolve(future: asyncio.Future[T], result: T) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)

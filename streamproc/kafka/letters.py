@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streamproc.codec import decode
+from streamproc.kafka.message import Headers, Message
 
 PREFIX = "streamproc-"
 
@@ -18,7 +19,7 @@ class Letter(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-def as_letter(line: bytes, origin: Any) -> Letter:
+def as_letter(line: bytes, origin: Message | None) -> Letter:
     """The message for a line of a dead-letter file; `origin` is the message that failed."""
     fields = decode(line)
     error = fields["_error"]
@@ -38,6 +39,6 @@ def as_letter(line: bytes, origin: Any) -> Letter:
     return Letter(line, None, headers)
 
 
-def original_headers(headers: Any) -> list[tuple[str, bytes | None]]:
+def original_headers(headers: Headers | None) -> list[tuple[str, bytes | None]]:
     """Those that the message had before it became a dead letter."""
     return [(k, v) for k, v in headers or [] if not k.startswith(PREFIX)]

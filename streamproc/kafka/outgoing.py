@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamproc.codec import decode, encode
 from streamproc.errors import RecordError
-from streamproc.http.template import Template, value_of
+from streamproc.http.template import Template
 from streamproc.kafka.letters import Letter, as_letter
+from streamproc.kafka.message import Headers
+from streamproc.paths import value_of
 from streamproc.record import BLANK, Batch, Failed
 from streamproc.secrets import redact
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
 
 _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 _CONTEXT = ("traceparent", "tracestate")  # of the W3C: in messages they are lower case
@@ -61,7 +66,7 @@ class Group:
         if self._reported == self._sent:
             self._on_done(self)
 
-    def reported(self, error: Any, message: Outgoing) -> None:
+    def reported(self, error: KafkaError | None, message: Outgoing) -> None:
         """One is delivered, or refused. In the loop, or in a thread that flushes."""
         if error is not None:
             self.refused.append((message, error))
@@ -111,7 +116,7 @@ def last_word(batch: Batch, i: int, failed: Failed, *, letters: bool) -> Outgoin
     return word
 
 
-def headers_within(context: bytes, headers: Any) -> Any:
+def headers_within(context: bytes, headers: Headers | None) -> Headers | None:
     """`headers` of the message that a record came in, and the trace it is part of, if of one."""
     if not context:
         return headers
@@ -120,7 +125,7 @@ def headers_within(context: bytes, headers: Any) -> Any:
     return [*kept, *((name.decode(), value) for name, _, value in own)]
 
 
-def size_of(value: bytes | None, key: bytes | None, headers: Any) -> int:
+def size_of(value: bytes | None, key: bytes | None, headers: Headers | None) -> int:
     """What a message takes of its topic's limit, at most."""
     size = len(value or b"") + len(key or b"") + _OVERHEAD_BYTES
     return size + sum(len(k) + len(v or b"") + 4 for k, v in headers or ())

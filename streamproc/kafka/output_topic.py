@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streamproc.errors import CreateError, StreamprocError
 from streamproc.kafka import client
+from streamproc.kafka.message import Message
 from streamproc.kafka.settings import KafkaSinkSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
 
 _DEFAULT_MAX_BYTES = 1_048_588
 _REFRESH_MS = 300_000  # librdkafka's default of `topic.metadata.refresh.interval.ms`
@@ -54,7 +58,7 @@ class OutputTopic:
         except StreamprocError as error:
             client.log.debug("kafka: %s", error)
 
-    async def learn(self, producer: Any) -> None:
+    async def learn(self, producer: Producer) -> None:
         """Ask, and let `producer` ask as well: it refuses partitions that it has not heard of."""
         await self.ask()  # first: a producer that asks for a topic creates it
         loop = asyncio.get_running_loop()
@@ -81,7 +85,7 @@ class OutputTopic:
         own = client.number(settings.properties, "message.max.bytes", limit)
         self.max_bytes = min(limit, own)
 
-    def place(self, origin: Any, key: bytes | None, *, is_same_key: bool) -> int | None:
+    def place(self, origin: Message | None, key: bytes | None, *, is_same_key: bool) -> int | None:
         """The partition of what came in `origin`; None: all clients' partitioner chooses by key."""
         partition = self._settings.partition
         if origin is None or partition == "key":

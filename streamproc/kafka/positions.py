@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streamproc.errors import UnavailableError
 from streamproc.kafka import client
+from streamproc.kafka.message import Message
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, TopicPartition
 
 _TIMEOUT_S = 10.0
 
 
 def placed(
-    consumer: Any, begin: str | None, partitions: list[Any], committed: Sequence[Any] = ()
-) -> list[Any]:
+    consumer: Consumer,
+    begin: str | None,
+    partitions: list[TopicPartition],
+    committed: Sequence[TopicPartition] = (),
+) -> list[TopicPartition]:
     """`partitions`, each with its offset: what is committed, else what `begin` says."""
     from confluent_kafka import TopicPartition
 
@@ -35,7 +42,7 @@ def placed(
     return out
 
 
-def after_gap(consumer: Any, message: Any, *, stops: bool) -> None:
+def after_gap(consumer: Consumer, message: Message, *, stops: bool) -> None:
     """`message` says that its offset is out of range: what was there is deleted."""
     from confluent_kafka import TopicPartition
 
@@ -54,7 +61,7 @@ def after_gap(consumer: Any, message: Any, *, stops: bool) -> None:
     consumer.incremental_assign([TopicPartition(topic, partition, low)])
 
 
-def ends(consumer: Any, partitions: list[Any]) -> list[tuple[str, int, int]]:
+def ends(consumer: Consumer, partitions: list[TopicPartition]) -> list[tuple[str, int, int]]:
     """Topic, partition, and the offset that is its end now."""
     found = []
     for each in partitions:
@@ -63,7 +70,7 @@ def ends(consumer: Any, partitions: list[Any]) -> list[tuple[str, int, int]]:
     return found
 
 
-def lags(consumer: Any, partitions: list[Any]) -> dict[tuple[str, int], int]:
+def lags(consumer: Consumer, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
     """Messages that are there and not fetched, as far as it is known without asking."""
     counts = {}
     for each in partitions:
@@ -84,7 +91,9 @@ def _first(begin: str, at_time: int | None) -> int | None:
     return at_time  # None: the last N
 
 
-def _offsets_at(consumer: Any, partitions: list[Any], when: str) -> dict[tuple[str, int], int]:
+def _offsets_at(
+    consumer: Consumer, partitions: list[TopicPartition], when: str
+) -> dict[tuple[str, int], int]:
     from datetime import datetime
 
     from confluent_kafka import TopicPartition

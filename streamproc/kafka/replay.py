@@ -9,6 +9,7 @@ from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, OutputError
 from streamproc.kafka import client, positions
 from streamproc.kafka.letters import PREFIX, Letter, original_headers
+from streamproc.kafka.message import Message
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 
 _TIMEOUT_S = 10.0
@@ -96,7 +97,7 @@ class Replay:
             refusal = self._broker_monitor.refusal or error.args[0]
             raise client.map_error(refusal, f"kafka://{self._source.brokers}") from None
 
-    def _letter(self, message: Any, *, keep_sources: bool) -> Letter | None:
+    def _letter(self, message: Message, *, keep_sources: bool) -> Letter | None:
         headers = message.headers() or []
         if any(name.startswith(PREFIX) for name, _ in headers):
             return Letter(message.value(), message.key(), original_headers(headers))
@@ -107,7 +108,7 @@ class Replay:
             return None
         return None if line is None else Letter(line, message.key(), headers)
 
-    def _messages(self) -> Iterator[Any]:
+    def _messages(self) -> Iterator[Message]:
         consumer = self._consumer
         places = []
         for topic in self._source.topics:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamproc.kafka import client
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
 
 _LOOK_S, _IDLE_S = 0.005, 0.02  # so often, while any report is to come or not
 _FLUSH_S = 2.0
@@ -16,7 +19,10 @@ class Reports:
     """Of the producer that `producer` returns; it may be another one later."""
 
     def __init__(
-        self, producer: Callable[[], Any], broker_monitor: client.BrokerMonitor | None, topic: str
+        self,
+        producer: Callable[[], Producer],
+        broker_monitor: client.BrokerMonitor | None,
+        topic: str,
     ) -> None:
         """`broker_monitor`: None when somebody else asks whether there are brokers."""
         self._producer = producer

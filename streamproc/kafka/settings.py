@@ -27,6 +27,7 @@ from streamproc.interfaces import (
     SourceScope,
     Stream,
 )
+from streamproc.types import Table
 from streamproc.units import Seconds
 
 _LAST = re.compile(r"-\d+")
@@ -96,26 +97,26 @@ class KafkaSourceSettings(
 
         return source_of(self, scope)
 
-    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker:
+    def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker:  # of ours
         """See `SourceRecipe`."""
         from streamproc.kafka.connector import keeper_of
 
         return keeper_of(source, scope)
 
-    def watch(self, end: Any, observer: RunObserver) -> object:
+    def watch(self, end: Any, observer: RunObserver) -> object:  # as in `EndRecipe`
         """See `EndRecipe`."""
         from streamproc.kafka.connector import watch
 
         end.on_partitions = observer.partitions_changed
         return watch(self.brokers, observer)
 
-    def join(self, source: Any, stream: Stream) -> None:
+    def join(self, source: Any, stream: Stream) -> None:  # of ours
         """See `SourceRecipe`."""
         from streamproc.kafka.connector import join
 
         join(source, stream)
 
-    def lags(self, source: Any) -> Mapping[str, int]:
+    def lags(self, source: Any) -> Mapping[str, int]:  # of ours
         """See `SourceRecipe`."""
         lags: Mapping[str, int] = source.lags()
         return lags
@@ -142,7 +143,7 @@ class KafkaSinkSettings(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f'key: no {{field}} in "{self.key}": all records would have one key')
 
     @classmethod
-    def contradictions(cls, table: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, table: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`: exactly once is for topics of one cluster."""
         source, sink = (_table_in(table.get(name)) for name in ("source", "sink"))
         if not sink.get("exactly_once"):
@@ -159,7 +160,7 @@ class KafkaSinkSettings(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fi
         if isinstance(table.get("dead_letter"), str):
             yield "exactly_once: dead letters have to go to a topic, too"
 
-    def watch(self, end: Any, observer: RunObserver) -> object:
+    def watch(self, end: Any, observer: RunObserver) -> object:  # as in `EndRecipe`
         """See `EndRecipe`."""
         from streamproc.kafka.connector import watch
 
@@ -184,7 +185,7 @@ class Kafka(Connector):
         return is_secret(name)
 
     @classmethod
-    def table_of(cls, address: str, *, is_source: bool) -> dict[str, Any]:
+    def table_of(cls, address: str, *, is_source: bool) -> Table:
         """See `Connector`."""
         return table_of(address, is_source=is_source)
 
@@ -207,7 +208,7 @@ class Kafka(Connector):
         return letters.to_lines(out, keep_sources=keep_sources)
 
 
-def _table_in(table: object) -> dict[str, Any]:
+def _table_in(table: object) -> Table:
     inner = table.get("kafka") if isinstance(table, dict) else None
     return inner if isinstance(inner, dict) else {}
 
@@ -225,7 +226,7 @@ def _check_brokers(brokers: str) -> None:
         )
 
 
-def table_of(address: str, *, is_source: bool) -> dict[str, Any]:
+def table_of(address: str, *, is_source: bool) -> Table:
     """The table that `kafka://HOST:PORT[,...]/TOPIC[,...]?key=value` means. Raises `UsageError`.
 
     A parameter with a dot in its name is one of librdkafka's properties; `properties.` before it

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import structs
 
 from streamproc.errors import CreateError, StreamprocError, UnavailableError
 from streamproc.kafka import client
 from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
+from streamproc.kafka.message import Headers, Message, Properties
 from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
@@ -28,8 +29,10 @@ from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.record import Batch, Cursor, Failed, Note, dead_letters
 
-_SHORT_S = 0.002
-_OVERHEAD_BYTES = 1000  # of a batch, at most
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+_SHORT_S, _OVERHEAD_BYTES = 0.002, 1000  # the latter of a batch, at most
 
 
 class KafkaSink:
@@ -46,7 +49,7 @@ class KafkaSink:
         *,
         connect_timeout_s: float = 10.0,
         max_wait_s: float = 300.0,
-        config: dict[str, Any] | None = None,
+        config: Properties | None = None,
     ) -> None:
         self.settings = settings
         self.name = f"kafka://{settings.brokers}/{settings.topic}"
@@ -85,7 +88,7 @@ class KafkaSink:
         self._watching.cancel()
         await self._reports.stop()
 
-    def _new_producer(self) -> Any:
+    def _new_producer(self) -> Any:  # a Producer
         config = client.PRODUCER | self._config | dict(self.settings.properties)
         limits = [self.topic.max_bytes]
         if self.letters is not None and self.letters.is_shared:
@@ -154,8 +157,8 @@ class KafkaSink:
         group: Group,
         value: bytes | None,
         key: bytes | None,
-        headers: Any,
-        origin: Any,
+        headers: Headers | None,
+        origin: Message | None,
         message: Outgoing,
         *,
         is_same_key: bool,
@@ -175,7 +178,6 @@ class KafkaSink:
         if origin is not None and origin.timestamp()[0]:  # else it is not available
             more["timestamp"] = origin.timestamp()[1]
         group.sending()
-        report = group.reported
         until_s: float | None = None
         while True:
             place = self.topic.place(origin, key, is_same_key=is_same_key)
@@ -186,7 +188,7 @@ class KafkaSink:
                     self.settings.topic,
                     value,
                     key,
-                    on_delivery=lambda error, _: report(error, message),
+                    on_delivery=lambda error, _: group.reported(error, message),
                     **more,
                 )
             except BufferError:
@@ -235,7 +237,7 @@ class KafkaSink:
             if not group.receipt.done():
                 group.receipt.set_exception(raised)
 
-    async def _settle(self, message: Outgoing, error: Any) -> None:
+    async def _settle(self, message: Outgoing, error: KafkaError | str) -> None:
         """Once more, without others; what is refused again fails."""
         until_s = asyncio.get_running_loop().time() + self._max_wait_s
         was_alone = isinstance(error, str)
@@ -262,17 +264,16 @@ class KafkaSink:
         await alone.receipt
         return alone
 
-    def _as_ours(self, error: Any) -> StreamprocError:
+    def _as_ours(self, error: KafkaError) -> StreamprocError:
         return client.map_error(error, self.name, is_sink=True)
 
-    def _reason(self, error: Any) -> str:
+    def _reason(self, error: KafkaError | str) -> str:
         """Why a record is refused. Raises what is not the record's fault."""
         if isinstance(error, str):
             return error
         if row_of(KafkaCall.REPORT, error).then not in (Then.SETTLE, Then.ASK):
-            why = self._broker_monitor.refusal or self._reports.fatal or error
-            raise self._as_ours(why)
-        return str(error.str())
+            raise self._as_ours(self._broker_monitor.refusal or self._reports.fatal or error)
+        return error.str()
 
     async def _fail(self, message: Outgoing, reason: str) -> None:
         """The record fails, and what goes out instead goes alone."""

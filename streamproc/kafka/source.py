@@ -16,6 +16,7 @@ from streamproc.errors import StreamprocError
 from streamproc.kafka import client
 from streamproc.kafka.batches import batches
 from streamproc.kafka.lane import Lane
+from streamproc.kafka.message import Message, Properties
 from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch, Failed
@@ -51,7 +52,7 @@ class KafkaSource:
         stop_at_end: bool = False,
         connect_timeout_s: float = 10.0,
         one_line: bool = True,
-        config: dict[str, Any] | None = None,
+        config: Properties | None = None,
     ) -> None:
         """`one_line`: newlines inside of values become spaces, for sinks of lines."""
         self.settings = settings
@@ -215,7 +216,7 @@ class KafkaSource:
         self.on_partitions(self._lanes)
         self._notify()
 
-    def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
+    def received(self, messages: list[Message], ends: Sequence[tuple[str, int, int]]) -> None:
         """Messages in order, of any partitions."""
         lines: list[bytes] = []
         batch: list[Any] = []
@@ -235,7 +236,7 @@ class KafkaSource:
                 lane.end_offset = offset
         self._notify()
 
-    def _add(self, messages: list[Any], lines: list[bytes]) -> None:
+    def _add(self, messages: list[Message], lines: list[bytes]) -> None:
         if not messages:
             return
         first = messages[0]

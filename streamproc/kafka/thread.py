@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, codes, positions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.hearing import Hearing
-from streamproc.kafka.host import Place
+from streamproc.kafka.host import Drained, Place
 from streamproc.kafka.jobs import Jobs
+from streamproc.kafka.message import Message, Properties
 from streamproc.kafka.settings import KafkaSourceSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
@@ -41,7 +45,7 @@ class Listener(Protocol):
     def assigned(self, partitions: Sequence[tuple[str, int, int, int]]) -> None:
         """Topic, partition, the offset that is its end now, and the number of its lane."""
 
-    def received(self, messages: list[Any], ends: Sequence[tuple[str, int, int]]) -> None:
+    def received(self, messages: list[Message], ends: Sequence[tuple[str, int, int]]) -> None:
         """Messages in order; partitions of which the end is reached, and its offset."""
 
     def leaving(self, partitions: Sequence[tuple[str, int]]) -> None:
@@ -61,7 +65,7 @@ class KafkaThread(threading.Thread):
     """Started by the source; `submit` runs a function in it."""
 
     def __init__(
-        self, settings: KafkaSourceSettings, listener: Listener, config: dict[str, Any]
+        self, settings: KafkaSourceSettings, listener: Listener, config: Properties
     ) -> None:
         super().__init__(name="kafka", daemon=True)
         self._kafka = client.load()
@@ -85,13 +89,13 @@ class KafkaThread(threading.Thread):
         self.committed: dict[Place, int] = {}  # what the broker has confirmed
         self.is_committing = False  # and has said nothing yet
         self._config = config | {"on_commit": self._on_commit}
-        self.consumer = self._new_consumer()
+        self.consumer: Any = self._new_consumer()  # what it fetches are messages as in `message`
         self._hearing = Hearing(self._new_consumer, settings.topics[0])
         self.assignment = Assignment(self, settings)
 
-    def _new_consumer(self) -> Any:
-        kind, brokers = self._kafka.Consumer, self._settings.brokers
-        return client.create_client(kind, brokers, self._config)
+    def _new_consumer(self) -> Consumer:
+        kind: type[Consumer] = self._kafka.Consumer
+        return client.create_client(kind, self._settings.brokers, self._config)
 
     def close(self) -> None:
         """End; the group hears of it."""
@@ -169,7 +173,7 @@ class KafkaThread(threading.Thread):
         """See `Host`."""
         self._jobs.wait(seconds)
 
-    def _deliver(self, messages: list[Any]) -> None:
+    def _deliver(self, messages: list[Message]) -> None:
         self._hearing.heard()
         good = []
         ends: list[tuple[str, int, int]] = []
@@ -192,21 +196,22 @@ class KafkaThread(threading.Thread):
         if good or ends:
             self._post(self._listener.received, good, ends)
 
-    def _after_gap(self, message: Any) -> None:
+    def _after_gap(self, message: Message) -> None:
         try:
             positions.after_gap(self.consumer, message, stops=self._settings.on_gap == "stop")
         except StreamprocError as gap:  # not raised: the run commits, we leave the group
             self._post(self._listener.failed, gap)
 
-    def _take_anew(self, first: Any) -> None:
+    def _take_anew(self, first: Message | None) -> None:
         """confluent_kafka took by itself what we could not: nothing of that is ours."""
-        told = self.consumer.poll(_IDLE_S) if first is None else first
-        if told is not None and told.error() is not None and codes.is_fence(told.error()):
+        told: Message | None = self.consumer.poll(_IDLE_S) if first is None else first
+        error = None if told is None else told.error()
+        if told is not None and error is not None and codes.is_fence(error):
             self._deliver([told])
         elif not self.is_closing:
             self._begin_again(self._new_consumer())
 
-    def _begin_again(self, better: Any) -> None:
+    def _begin_again(self, better: Consumer) -> None:
         """With another consumer: ours was fenced, or hears nothing, and is of no use any more."""
         client.log.debug("kafka: another consumer takes over")
         replaced, self.consumer = self.consumer, better
@@ -232,11 +237,11 @@ class KafkaThread(threading.Thread):
                 return True
         return False
 
-    def is_passing(self, error: Any) -> bool:
+    def is_passing(self, error: KafkaError) -> bool:
         """Whether it goes when the broker is back, or another one leads."""
         return error.retriable() or (not error.fatal() and codes.is_one_of(error, self._passing))
 
-    def commit(self, places: Mapping[int, Any], *, asynchronous: bool) -> None:
+    def commit(self, places: Mapping[int, TopicPartition], *, asynchronous: bool) -> None:
         """By lane, of those that are ours still. Called in this thread."""
         self.assignment.look()
         ours = [each for number, each in places.items() if number in self.assignment.numbers]
@@ -244,7 +249,7 @@ class KafkaThread(threading.Thread):
             self.consumer.commit(offsets=ours, asynchronous=asynchronous)
             self.is_committing = self.is_committing or asynchronous
 
-    def _on_commit(self, error: Any, places: list[Any]) -> None:
+    def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         """Called back: what nobody waits for may be lost when the broker goes."""
         self.is_committing = False
         if error is None:
@@ -259,7 +264,7 @@ class KafkaThread(threading.Thread):
         """See `Host`."""
         self._post(self._listener.leaving, partitions)
 
-    def drain(self, partitions: list[tuple[str, int]]) -> Any:
+    def drain(self, partitions: list[tuple[str, int]]) -> Drained:
         """See `Host`."""
         return asyncio.run_coroutine_threadsafe(self._listener.drained(partitions), self._loop)
 
@@ -267,12 +272,12 @@ class KafkaThread(threading.Thread):
         """See `Host`."""
         self._post(self._listener.gone, partitions)
 
-    def fail(self, error: Any) -> None:
+    def fail(self, error: KafkaError) -> None:
         """It is over: `error` is librdkafka's."""
         self._failure = self._as_ours(error)
         self._post(self._listener.failed, self._failure)
         self.is_closing = True
 
-    def _as_ours(self, error: Any) -> StreamprocError:
+    def _as_ours(self, error: KafkaError) -> StreamprocError:
         what = f"kafka://{self._settings.brokers}/{','.join(self._settings.topics)}"
         return client.map_error(error, what, instance=self._settings.instance)

@@ -11,7 +11,7 @@ import asyncio
 import math
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from streamproc.errors import StreamprocError, UnavailableError
@@ -32,6 +32,9 @@ from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Producer
+
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _FLUSH_S, _LEAVE_S = 5.0, 10.0
 _BACK_OFF_S, _LONGEST_S, _LOOK_S = 0.1, 5.0, 0.1
@@ -50,10 +53,7 @@ class TransactionalSink(KafkaSink):
         group, instance = source.settings.group, source.settings.instance
         name = f"streamproc-{group}-{instance or uuid4()}"
         timeout_ms = TIMEOUT_MS + int(settings.transaction_interval * 1000)
-        config = {
-            "transactional.id": name,
-            "transaction.timeout.ms": timeout_ms,
-        }
+        config = {"transactional.id": name, "transaction.timeout.ms": timeout_ms}
         super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
         self._source = source
         self._calls = TransactionCalls(source, connect_timeout_s, timeout_ms / 1000)
@@ -91,7 +91,7 @@ class TransactionalSink(KafkaSink):
             self._calls.close()
         await super().__aexit__(kind, error, traceback)
 
-    def _as_ours(self, error: Any) -> StreamprocError:
+    def _as_ours(self, error: KafkaError) -> StreamprocError:
         name = self._source.settings.instance
         return client.map_error(error, self.name, is_sink=True, instance=name)
 
@@ -231,7 +231,7 @@ class TransactionalSink(KafkaSink):
         self.producer = self._new_producer()
         await self._begin_with(self.producer)
 
-    async def _begin_with(self, producer: Any, *, until_s: float = math.inf) -> None:
+    async def _begin_with(self, producer: Producer, *, until_s: float = math.inf) -> None:
         if self.letters is not None:
             self.letters.producer = producer
         await self._calls.begin_with(producer, until_s=until_s)

@@ -14,7 +14,7 @@ from streamproc.record import WHITESPACE, Batch
 
 
 class Lanes:
-    """Gives lanes away: first what nobody works on, at last what is not written."""
+    """Gives lanes away in two steps: `recall` begins no more work on them, `drop` forgets them."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Lanes:
         self.recalled: set[int] = set()  # nobody finishes what is left of these
 
     def recall(self, lanes: Sequence[int]) -> dict[int, int]:
-        """Begin with nothing more of these. Returns by lane how many lines will not be done.
+        """Begin no more work on these. Returns by lane how many lines will not be done.
 
         They are still in the window, until `drop`.
         """
@@ -48,7 +48,7 @@ class Lanes:
         return recalled
 
     def drop(self, lanes: Sequence[int]) -> None:
-        """These are somebody else's from here on; what is not written of them is his."""
+        """These are somebody else's from here on: he does what is not written of them."""
         if self._is_closed:
             return
         self.recalled.difference_update(lanes)

@@ -1,4 +1,4 @@
-"""Finished lines → messages; the books, the keeper and the credits when they are acknowledged."""
+"""Finished lines → messages, which are counted and give credits back once acknowledged."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class MessageWriter(Writer):
             self._room.set_result(None)
 
     def drop(self, lanes: Container[int]) -> list[Batch]:
-        """These are somebody else's: what is sent and not acknowledged of them is not ours."""
+        """These lanes are somebody else's: what was sent of them and not acknowledged, too."""
         dropped = []
         for spans in (self._sending, *self._sent.values()):
             for span in spans:
@@ -92,7 +92,7 @@ class MessageWriter(Writer):
         return dropped
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
-        """Lines that were sent and not acknowledged; what is from now on counts no more."""
+        """Lines that were sent and not acknowledged; what is acknowledged later is not counted."""
         sent, self._sent = self._sent, {}
         for spans in (*sent.values(), self._sending):
             for batch, start, stop in spans:

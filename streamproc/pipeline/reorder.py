@@ -138,11 +138,11 @@ class ReorderBuffer:
         self._wake()
 
     def recall(self, lanes: Iterable[int]) -> dict[int, int]:
-        """Nobody shall begin with what is not begun of these; returns their lines by lane."""
+        """Let nobody begin more batches of these lanes; returns how many lines that is, by lane."""
         return {lane: _recall(self._lanes.get(lane, ())) for lane in lanes}
 
     def drop(self, lanes: Iterable[int]) -> list[Batch]:
-        """Forget these; returns their batches that were not handed out whole."""
+        """Forget these lanes; returns their batches that the writer does not have whole."""
         dropped = [batch for lane in lanes for batch in self._lanes.pop(lane, ())]
         for batch in dropped:
             batch.is_dropped = True
@@ -212,12 +212,12 @@ class UnorderedBuffer(ReorderBuffer):
         super().finish_run(batch, start, lines, notes)
 
     def recall(self, lanes: Iterable[int]) -> dict[int, int]:
-        """Nobody shall begin with what is not begun of these; returns their lines by lane."""
+        """Let nobody begin more batches of these lanes; returns how many lines that is, by lane."""
         known = list(self._open.values())
         return {lane: _recall(each for each in known if each.lane == lane) for lane in lanes}
 
     def drop(self, lanes: Iterable[int]) -> list[Batch]:
-        """Forget these; returns their batches that were not handed out whole."""
+        """Forget these lanes; returns their batches that the writer does not have whole."""
         gone = set(lanes)
         dropped = [batch for batch in self._open.values() if batch.lane in gone]
         for batch in dropped:
@@ -248,9 +248,9 @@ class UnorderedBuffer(ReorderBuffer):
 
 
 def _recall(batches: Iterable[Batch]) -> int:
-    """All from the first one on that no consumer has: the end of a lane, in order of admission.
+    """Drop the end of a lane, from the first batch on that no consumer has begun; counts its lines.
 
-    What was refused at once in between ended without having been begun.
+    A batch that was refused when it came has no open lines: it is done, though nobody began it.
     """
     lines, is_end = 0, False
     for batch in batches:

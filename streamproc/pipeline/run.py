@@ -75,7 +75,7 @@ class Run:
         selection: Selection | None = None,
         observer: RunObserver = UNOBSERVED,
     ) -> None:
-        """`progress` is that of an earlier run, after which the source goes on."""
+        """`progress`: what an earlier run has done, behind which the source goes on."""
         before = progress or Progress()
         records = before.lines - before.blank
         chosen = records if selection is None else selection.advance(records)
@@ -296,5 +296,5 @@ class Run:
 
     @property
     def silent(self) -> bool:
-        """Whether the run ended only because nobody reads: then nothing is said, as `yes`."""
+        """Whether it ended because nobody reads: then nothing is said, as `yes | head` does."""
         return any(isinstance(e, ReaderGoneError) for e in self.errors)

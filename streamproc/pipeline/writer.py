@@ -1,4 +1,6 @@
-"""Finished lines → sinks, then the books, the keeper, the credits. In that order, here only.
+"""Finished lines → sinks; then they are counted, the keeper is told, their credits go back.
+
+In that order, and only here.
 
 This is the promise that nothing is lost: a line is counted, and its credit goes back,
 after it was written, and not when somebody meant to write it.
@@ -59,7 +61,7 @@ class Writer:
             await self._write(pieces, dead)
 
     def drop(self, lanes: Container[int]) -> list[Batch]:
-        """What was handed out is written by now, or counts as written."""
+        """None: what was handed out is written by now, or counts as written."""
         return []
 
     def leftovers(self) -> Iterator[tuple[Batch, int]]:
@@ -91,7 +93,7 @@ class Writer:
 
     def _collect(self, run: Span, pieces: list[bytes], dead: list[bytes]) -> int:
         batch, start, stop = run
-        lines: list[bytes] = batch.results[start:stop]  # type: ignore[assignment]
+        lines: list[bytes] = batch.results[start:stop]  # type: ignore[assignment]  # all are there
         if batch.notes:
             lines = [line for line in lines if line]
             dead += [letter for _, _, letter in dead_letters((run,))]

@@ -7,15 +7,15 @@ layer because a call that waits for one of them must not hold the others: see `p
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 from streamproc.errors import CallError, StreamprocError
-from streamproc.interfaces import Inner, RecheckError, Site, Visit
+from streamproc.interfaces import Call, Inner, RecheckError, Site, Visit
 from streamproc.policies.circuit_breaker import CircuitBreaker
 from streamproc.policies.concurrency import Concurrency, FixedConcurrency
 from streamproc.policies.gate import Gate
 from streamproc.policies.rate_limit import RateLimit
 from streamproc.targets import Targets
+from streamproc.types import CallResult
 from streamproc.waits import Allowance, Wait
 
 
@@ -54,7 +54,7 @@ class Admission:
         """`inner` with this policy around it."""
         gates = self._gates = Targets(lambda target: self._gate(target, site))
 
-        async def admitted(call: Any, visit: Visit) -> Any:
+        async def admitted(call: Call, visit: Visit) -> CallResult:
             gate, standing = gates[call.target], call.standing
             standing.gate, standing.visit = gate, visit
             while True:

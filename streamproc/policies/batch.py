@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, cast
 from msgspec import Meta, Struct, field
 
 from streamproc.errors import RecordError
-from streamproc.interfaces import FOLLOWED, Follower, Inner, Policy, Site, Standing, Visit
+from streamproc.interfaces import FOLLOWED, Call, Follower, Inner, Policy, Site, Standing, Visit
+from streamproc.types import CallResult
 from streamproc.units import Seconds
 
 
@@ -42,7 +43,7 @@ class Batching(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str | None = None
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         if "python" in stage and isinstance(stage["batch"], dict) and "key" in stage["batch"]:
             yield "batch.key: a python stage's results are matched by position"
@@ -71,7 +72,7 @@ class _Gathering:
         self._gathered: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    async def one(self, call: Any, visit: Visit) -> Any:
+    async def one(self, call: Call, visit: Visit) -> CallResult:
         """The record's part of the answer. Raises what the call raised."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
@@ -96,7 +97,7 @@ class _Gathering:
         first = gathered[0].call
         many = Many([each.call for each in gathered], first.target, first.is_idempotent)
 
-        async def all_at_once(own: Visit) -> list[Any]:
+        async def all_at_once(own: Visit) -> list[CallResult]:
             FOLLOWED.set(next((each.follower for each in gathered if each.follower), None))
             try:
                 results: list[Any] = await self._inner(many, own)
@@ -119,7 +120,7 @@ class _Gathering:
         fork.answer.add_done_callback(lambda done: _hand_out(done, answers))
 
 
-def _hand_out(done: asyncio.Future[Any], answers: list[asyncio.Future[Any]]) -> None:
+def _hand_out(done: asyncio.Future[CallResult], answers: list[asyncio.Future[CallResult]]) -> None:
     error = None if done.cancelled() else done.exception()
     for k, answer in enumerate(answers):
         if answer.done():

@@ -6,14 +6,15 @@ import random
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from msgspec import Meta
 
 from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
+from streamproc.interfaces import Call, Inner, Layer, Policy, Site, Visit
 from streamproc.record import NO_RESULT
+from streamproc.types import CallResult
 from streamproc.units import ByteSize, Seconds
 from streamproc.wall_clock import wall_clock
 
@@ -100,7 +101,7 @@ class Caching:
         observer, store, now_s = site.observer, self._store, wall_clock()
         flights = Flights()
 
-        async def cached(call: Any, visit: Visit) -> Any:
+        async def cached(call: Call, visit: Visit) -> CallResult:
             key = store.key(call.key())
             kept = store.get(key)
             if kept is not None and kept[1] > now_s():
@@ -127,7 +128,7 @@ class Caching:
 
         return cached
 
-    def _keep(self, key: bytes, value: Any, *, until_s: float) -> bytes:
+    def _keep(self, key: bytes, value: CallResult, *, until_s: float) -> bytes:
         written = b"" if value is NO_RESULT else encode(value)
         self._store.put(key, (written, until_s))
         return written
@@ -137,9 +138,9 @@ def _jittered(ttl_s: float) -> float:
     return ttl_s * (1 - _JITTER + 2 * _JITTER * random.random())
 
 
-def _decoded(written: bytes) -> Any:
+def _decoded(written: bytes) -> CallResult:
     return decode_any(written) if written else NO_RESULT
 
 
-def _flagged(value: Any) -> Any:
+def _flagged(value: CallResult) -> CallResult:
     return value | {"_stale": True} if isinstance(value, dict) else value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 
 from streamproc.interfaces import Inner, Policy, Site, part_of
 from streamproc.policies.permits import AdaptivePermits, Permits
+from streamproc.types import JsonValue
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -27,7 +28,7 @@ class Concurrency(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError(f"min: at most max = {self.max}, got {self.min}")
 
     @classmethod
-    def of(cls, value: Any) -> Concurrency | FixedConcurrency | None:
+    def of(cls, value: JsonValue) -> Concurrency | FixedConcurrency | None:
         """See `Policy`; a number is a fixed one."""
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if is_number:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from msgspec import Struct
 
 from streamproc.errors import CallError, UnauthorizedError
-from streamproc.interfaces import Inner, Site, Visit
+from streamproc.interfaces import Call, Inner, Site, Visit
+from streamproc.types import CallResult
 
 log = logging.getLogger("streamproc")
 
@@ -31,7 +31,7 @@ class CredentialCheck(Struct, frozen=True):
         """`inner` with this policy around it."""
         answers = _FirstAnswers(inner, site, holds=not self.keep_going)
 
-        def checked(call: Any, visit: Visit) -> Any:
+        def checked(call: Call, visit: Visit) -> CallResult:
             return inner(call, visit) if answers.are_clear else answers.ask(call, visit)
 
         return checked
@@ -52,7 +52,7 @@ class _FirstAnswers:
         self._held: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    async def ask(self, call: Any, visit: Visit) -> Any:
+    async def ask(self, call: Call, visit: Visit) -> CallResult:
         """The answer. Raises `UnauthorizedError`."""
         if self._verdict is not None:
             raise self._verdict
@@ -69,14 +69,14 @@ class _FirstAnswers:
         self._clear()
         return value
 
-    async def _ask(self, call: Any, visit: Visit) -> Any:
+    async def _ask(self, call: Call, visit: Visit) -> CallResult:
         self._asking += 1
         try:
             return await self._inner(call, visit)
         finally:
             self._asking -= 1
 
-    async def _hear(self, failure: CallError, call: Any, visit: Visit) -> None:
+    async def _hear(self, failure: CallError, call: Call, visit: Visit) -> None:
         if self._status not in (None, failure.status):
             self._clear()
         if self.are_clear:

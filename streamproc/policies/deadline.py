@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from streamproc.interfaces import Inner, Policy, Site, Visit
+from streamproc.types import CallResult, JsonValue, Record
 from streamproc.units import Seconds
 
 
@@ -17,7 +18,7 @@ class Deadline(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Seconds
 
     @classmethod
-    def of(cls, value: Any) -> Deadline | None:
+    def of(cls, value: JsonValue) -> Deadline | None:
         """See `Policy`."""
         return None if value is None else cls(limit=value)
 
@@ -34,10 +35,10 @@ class Deadline(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
 
-        async def limited(call: Any, visit: Visit) -> Any:
+        async def limited(fields: Record, visit: Visit) -> CallResult:
             visit.deadline_s = asyncio.get_running_loop().time() + self.limit
             try:
-                value = await inner(call, visit)
+                value = await inner(fields, visit)
                 visit.end()
             except BaseException as error:
                 failure = visit.end_failed(error)

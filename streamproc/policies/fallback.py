@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from streamproc.entering import Entered, Stacked
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
+from streamproc.types import CallResult, JsonValue, Record
 
 log = logging.getLogger("streamproc")
 
@@ -36,12 +37,12 @@ class Fallback(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mark: bool = False
 
     @classmethod
-    def of(cls, value: Any) -> Fallback | None:
+    def of(cls, value: JsonValue) -> Fallback | None:
         """See `Policy`."""
         return None if value is None else cls(chain=value)
 
     @property
-    def value(self) -> tuple[Any, ...]:
+    def value(self) -> tuple[CallResult, ...]:
         """See `Policy`."""
         return self.chain
 
@@ -51,7 +52,7 @@ class Fallback(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return bool(self.chain)
 
     @classmethod
-    def contradictions(cls, stage: Mapping[str, Any]) -> Iterable[str]:
+    def contradictions(cls, stage: Mapping[str, object]) -> Iterable[str]:
         """See `Recipe`."""
         chain = stage.get("fallback")
         if stage.get("mark") and not chain:
@@ -88,7 +89,7 @@ class FallbackChain(Stacked):
         first, *names = self._names
         others = [(name, each.call) for name, each in zip(names, self._others, strict=True)]
 
-        async def answered(fields: Any, visit: Visit) -> Any:
+        async def answered(fields: Record, visit: Visit) -> CallResult:
             failure: Exception
             try:
                 return self._marked(await inner(fields, visit), first)
@@ -109,7 +110,7 @@ class FallbackChain(Stacked):
 
         return answered
 
-    def _marked(self, value: Any, name: str) -> Any:
+    def _marked(self, value: CallResult, name: str) -> CallResult:
         return value | {"_source": name} if self._mark and isinstance(value, dict) else value
 
 
@@ -118,10 +119,10 @@ class Constant(Entered):
 
     source = "value"
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: JsonValue) -> None:
         self._value = value
 
-    async def call(self, fields: Any, visit: Any) -> Any:
+    async def call(self, fields: object, visit: object) -> CallResult:
         """The value, a new one each time: stages may change what they are given."""
         return deepcopy(self._value)
 

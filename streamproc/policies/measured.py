@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
 
 from msgspec import Struct
 
 from streamproc.call_metrics import Slow, class_of, kind_of, label_of
 from streamproc.errors import CallError, RecordError
-from streamproc.interfaces import Inner, RecheckError, Site, Visit
+from streamproc.interfaces import Call, Inner, RecheckError, Site, Visit
+from streamproc.types import CallResult, Record
 
 
 class MeasuredAttempts(Struct, frozen=True):
@@ -22,7 +22,7 @@ class MeasuredAttempts(Struct, frozen=True):
             return inner
         requests, durations = metrics.requests, metrics.request_s
 
-        async def measured(call: Any, visit: Visit) -> Any:
+        async def measured(call: Call, visit: Visit) -> CallResult:
             target = label_of(call.target)
             outcome = "cancelled"
             call.status = None
@@ -60,7 +60,7 @@ class MeasuredRecords(Struct, frozen=True):
             return inner
         durations = metrics.record_s[stage]
 
-        async def measured(fields: Any, visit: Visit) -> Any:
+        async def measured(fields: Record, visit: Visit) -> CallResult:
             begun_s = perf_counter()
             try:
                 return await inner(fields, visit)

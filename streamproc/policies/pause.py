@@ -14,7 +14,7 @@ _CLOCK_S = 0.005  # uvloop's clock counts whole ms and stands still during a tur
 
 
 class Pause:
-    """Nobody starts before `lasts_until`, and then not all at once: not before `shut_until`."""
+    """Nobody starts before `lasts_until`; then one by one, the next not before `shut_until`."""
 
     __slots__ = ("_length_s", "_ramp_until", "lasts_until", "shut_until")
 

@@ -11,12 +11,13 @@ import asyncio
 import random
 from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 from msgspec import Meta
 
 from streamproc.errors import CallError
-from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
+from streamproc.interfaces import Call, Inner, Layer, Policy, Site, Visit
+from streamproc.types import CallResult
 from streamproc.units import Seconds
 
 _THROTTLED_FACTOR = 2.0  # 1 s where a transient error has 0.5 s
@@ -61,7 +62,7 @@ class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """`inner` with this policy around it. `heard`: of whom is asked again, and why."""
         observer = site.observer
 
-        async def persistent(call: Any, visit: Visit) -> Any:
+        async def persistent(call: Call, visit: Visit) -> CallResult:
             try:
                 return await inner(call, visit)
             except CallError as error:
@@ -104,7 +105,7 @@ class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return random.uniform(0.0, min(self.max_delay, limit_s))
 
 
-def _helps(failure: CallError, call: Any) -> bool:
+def _helps(failure: CallError, call: Call) -> bool:
     if not failure.again:
         return False
     return call.is_idempotent or not call.sent or failure.kind not in HALF_DONE

@@ -6,12 +6,11 @@ and maps what user code raises to what policies decide by.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from streamproc.errors import CallError, Retry, described
-from streamproc.interfaces import Inner, RecheckError, Site, Visit
+from streamproc.interfaces import Call, Inner, RecheckError, Site, Visit
+from streamproc.types import CallResult
 
 
 class Timeout(Struct, frozen=True):
@@ -21,7 +20,7 @@ class Timeout(Struct, frozen=True):
         """`inner` with this policy around it."""
         observer = site.observer
 
-        async def attempt(call: Any, visit: Visit) -> Any:
+        async def attempt(call: Call, visit: Visit) -> CallResult:
             visit.begin(site)
             begun_s = observer.requested(call.target, visit.attempts)
             try:

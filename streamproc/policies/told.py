@@ -7,13 +7,14 @@ import logging
 from collections import Counter
 from collections.abc import Hashable
 from time import perf_counter
-from typing import Any, Self
+from typing import Self
 
 from msgspec import Struct
 
 from streamproc.errors import CallError, RecordError, described
-from streamproc.interfaces import Inner, RecheckError, Site, Visit
+from streamproc.interfaces import Call, Inner, RecheckError, Site, Visit
 from streamproc.policies.retry import RetryPolicy
+from streamproc.types import CallResult
 
 log = logging.getLogger("streamproc")
 
@@ -31,7 +32,7 @@ class ToldAttempts(Struct, frozen=True):
             took_s = perf_counter() - begun_s
             log.debug("%s: attempt %d: %s, %.3f s", site.name, visit.attempts, outcome, took_s)
 
-        async def told(call: Any, visit: Visit) -> Any:
+        async def told(call: Call, visit: Visit) -> CallResult:
             begun_s = perf_counter()
             try:
                 value = await inner(call, visit)

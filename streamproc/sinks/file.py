@@ -133,11 +133,11 @@ class FileSink(FilePositions):
 
 
 class _Summed(FileIO):
-    """`crc32`, unless it is None, goes on with what is written, in the thread that writes."""
+    """Keeps `crc32` of what is written, in the thread that writes; None: nobody wants it."""
 
     crc32: int | None = None
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: Any, /) -> int:  # a Buffer, which has no name before Python 3.12
         count = super().write(data)
         if self.crc32 is not None:
             self.crc32 = zlib.crc32(data[:count], self.crc32)
@@ -145,7 +145,7 @@ class _Summed(FileIO):
 
 
 def _end_last_line(fd: int, name: str, *, repeats: bool) -> None:
-    """Before more is appended: the process that wrote it may have died over it."""
+    """Give a last line its newline: the process that wrote it may have died in the middle."""
     tail = last_line(fd)
     if not tail:
         return

@@ -22,10 +22,10 @@ from streamproc.threads import in_thread
 
 
 class FilePositions:
-    """Of a `ResumableSink` that writes a file; of a pipe there are none.
+    """The positions of a `ResumableSink` that writes a file; a pipe has none.
 
     `path` is a name, or the number of a descriptor that is open and stays so. `known` is an offset
-    and the CRC-32 of what stands before it, None if nobody wants to know that of a place.
+    and the CRC-32 of what stands before it, None where no checksums are wanted.
     """
 
     position_type = FileMark
@@ -34,7 +34,7 @@ class FilePositions:
         self.path = path
         self.name = name
         self.known = known
-        self.goes_on = False  # behind what is there
+        self.goes_on = False  # writes behind what is there
 
     async def position(self, place: Place, *, durable: bool) -> FileMark:
         """See `ResumableSink`."""

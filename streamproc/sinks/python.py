@@ -11,6 +11,7 @@ from streamproc.codec import decode
 from streamproc.entering import Entered
 from streamproc.errors import OutputError
 from streamproc.fingerprint import Place
+from streamproc.types import Record
 from streamproc.waiting import resolve
 
 
@@ -28,7 +29,7 @@ class ListSink(_Opened):
 
     name = "list"
 
-    def __init__(self, records: list[Any]) -> None:
+    def __init__(self, records: list[Record]) -> None:
         super().__init__()
         self._records = records
 
@@ -41,7 +42,7 @@ class ListSink(_Opened):
 class OpenFileSink(_Opened):
     """Writes to a file object, binary or text, in a thread: it may block."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any) -> None:  # binary or text, with as much of `IO` as is used here
         super().__init__()
         self._file = file
         self._is_text = isinstance(file, io.TextIOBase)

@@ -8,7 +8,7 @@ from streamproc.sinks.stdout import StdoutSink
 
 
 class File(SinkRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Begun anew, unless a run goes on; dead letters are always appended, for their owner alone."""
+    """A file, emptied unless a run goes on. Dead letters are appended, readable by their owner."""
 
     path: str
 

@@ -109,7 +109,7 @@ async def _file_misfit(part: Part, mark: FileMark) -> str | None:
 
 
 async def _pipe_misfit(part: Part, mark: PipeMark, line: int) -> str | None:
-    """A pipe cannot be seeked: what comes first has to be what came first."""
+    """A pipe cannot be rewound: it has to begin with the bytes with which it began before."""
     part.prefix = prefix = part.prefix or Prefix()
     reader = Descriptor(part.fd)
     while prefix.offset < mark.offset:
@@ -135,7 +135,7 @@ async def _pipe_misfit(part: Part, mark: PipeMark, line: int) -> str | None:
 
 
 async def _unexpected(part: Part, mark: Mark) -> str | None:
-    """Lines that were added to an input after which others were done have no place."""
+    """Lines that were added to an input cannot be done in order: inputs behind it are done."""
     if isinstance(mark, FileMark):
         grown = os.fstat(part.fd).st_size > mark.offset
     else:

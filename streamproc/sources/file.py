@@ -128,7 +128,7 @@ class LineSource:
     def residue(self) -> tuple[Batch, Failed] | None:
         """Bytes after the last newline, when reading stopped before the end of input.
 
-        None of a file: the rest of that line is there, and so are they.
+        A file has none: all of that line is still there, for a later run.
         """
         if self._cutter is None or self._parts[self._at].is_file:
             return None

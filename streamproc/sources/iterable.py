@@ -25,7 +25,7 @@ class IterableSource:
     size_bytes: int | None = None
     lag: int | None = None
 
-    def __init__(self, records: Iterable[Any]) -> None:
+    def __init__(self, records: Iterable[object]) -> None:
         self._records: Iterator[Any] = iter(records)
         self._ready: list[bytes] = []
         self._changed = threading.Condition()
@@ -97,7 +97,7 @@ class IterableSource:
                     self._wake()
             if self._left and isinstance(self._records, Generator):
                 self._records.close()  # a file is whose it was
-        except BaseException as error:  # it is told to who reads
+        except BaseException as error:  # `receive` raises it
             self._error = error
         with self._changed:
             self._ended = True

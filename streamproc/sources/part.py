@@ -12,7 +12,7 @@ STDIN = "<stdin>"
 
 
 class Part:
-    """One of the inputs. `begin` is where its descriptor stood, the shell may have moved it."""
+    """One of the inputs. `begin`: the offset of its descriptor, which a shell may have moved."""
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = STDIN if name == "-" else name
@@ -21,7 +21,7 @@ class Part:
         self.begin = os.lseek(fd, 0, os.SEEK_CUR) if self.is_file else 0
         self.line = 1
         self.offset = 0
-        self.rest = b""  # read already
+        self.rest = b""  # read, and not cut into lines yet
         self.prefix: Prefix | None = None
         self.sums: Checksums | None = None
         self.is_unended = False  # its last line had no newline

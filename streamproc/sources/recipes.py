@@ -27,6 +27,6 @@ class Files(SourceRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True)
             cutter_of=JsonCutter if self.format == "json" else LineCutter,
         )
 
-    def join(self, source: Any, stream: Stream) -> None:
+    def join(self, source: Any, stream: Stream) -> None:  # a LineSource: what was `opened`
         """See `SourceRecipe`."""
         source.before_tail = stream.settle

@@ -22,7 +22,7 @@ class _Heard(FileIO):
         super().__init__(fd, "rb", closefd=False)
         self._on_chunk = on_chunk
 
-    def read(self, size: int | None = -1, /) -> Any:
+    def read(self, size: int | None = -1, /) -> Any:  # None too, which typeshed leaves out
         chunk = super().read(size)
         if self._on_chunk is not None and chunk:
             self._on_chunk(chunk)

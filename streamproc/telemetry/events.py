@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from streamproc.codec import encode
 from streamproc.telemetry.figures import Figures
 from streamproc.telemetry.reading import Reading
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
 
 _EVERY_S = 1.0
 _MOST_READERS = 32  # so that half of the monitor's connections are left for others
@@ -33,7 +36,7 @@ class Events:
         self._readers: set[EventStream] = set()
 
     @property
-    def followed(self) -> set[Any]:
+    def followed(self) -> set[object]:
         """The connections of those who follow, which last as long as they like."""
         return {reader.connection for reader in self._readers}
 
@@ -93,7 +96,7 @@ class EventStream(web.StreamResponse):
         self._news: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting_bytes = 0
 
-    async def prepare(self, request: web.BaseRequest) -> Any:
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """See `StreamResponse`."""
         if request.method == "GET" and request.transport is not None:
             self._transport, self.connection = request.transport, request.protocol
@@ -132,5 +135,5 @@ class EventStream(web.StreamResponse):
         self._news.put_nowait(b"")
 
 
-def _event(name: str, data: Any) -> bytes:
+def _event(name: str, data: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data))

@@ -16,6 +16,7 @@ from streamproc.telemetry.history import Point
 from streamproc.telemetry.hook_events import name_of
 from streamproc.telemetry.narrowest import Narrowest
 from streamproc.telemetry.reading import Reading
+from streamproc.types import JsonObject, JsonValue
 from streamproc.version import __version__
 from streamproc.waits import Wait
 
@@ -41,7 +42,7 @@ class Figures:
         self._boxes = boxes
         self._shows_records = shows_records
 
-    def of(self, reading: Reading, state: str) -> dict[str, Any]:
+    def of(self, reading: Reading, state: str) -> JsonObject:
         """What is so now; `state` of the run, in a word."""
         summary = reading.summary
         return {
@@ -78,11 +79,11 @@ class Figures:
             "examples": self.examples(reading),
         }
 
-    def history(self) -> list[Any]:
+    def history(self) -> list[JsonValue]:
         """All points, as their fields without names."""
         return [_plain(point) for point in self._course.history.points]
 
-    def changes(self, reading: Reading, after: int = 0) -> list[dict[str, Any]]:
+    def changes(self, reading: Reading, after: int = 0) -> list[JsonObject]:
         """Changes of state, without the first `after`."""
         return [self._change(reading, each) for each in self._course.changes(after)]
 
@@ -93,7 +94,7 @@ class Figures:
             why = found.wait.reason.replace("_", " ")
         return {"part": found.part, "stage": boxes.get(found.stage, found.stage), "why": why}
 
-    def _stages(self, reading: Reading) -> list[dict[str, Any]]:
+    def _stages(self, reading: Reading) -> list[JsonObject]:
         failures: dict[str, dict[str, int]] = {}
         for (_, stage, kind), count in reading.failed.items():
             kinds = failures.setdefault(stage, {})
@@ -102,7 +103,7 @@ class Figures:
         names = [*known, *(name for name in failures if name not in known)]
         return [known.get(n, {"name": n}) | {"failures": failures.get(n, {})} for n in names]
 
-    def _targets(self, reading: Reading) -> list[dict[str, Any]]:
+    def _targets(self, reading: Reading) -> list[JsonObject]:
         waits: dict[str, list[Wait]] = {}
         labels = {each.target for each in reading.allowances}
         for wait in reading.waits:
@@ -112,7 +113,7 @@ class Figures:
             for each in reading.allowances
         ]
 
-    def examples(self, reading: Reading) -> list[dict[str, Any]] | None:
+    def examples(self, reading: Reading) -> list[JsonObject] | None:
         """The last records that failed; None where nothing of records may be seen."""
         if not self._shows_records:
             return None
@@ -128,7 +129,7 @@ class Figures:
             for each in reading.examples
         ]
 
-    def _change(self, reading: Reading, change: Change) -> dict[str, Any]:
+    def _change(self, reading: Reading, change: Change) -> JsonObject:
         event = change.event
         said: dict[str, Any] = {"number": change.number, "at_s": round(change.at_s, 3)}
         said |= {"stage": getattr(event, "stage", ""), "target": ""}
@@ -153,11 +154,11 @@ class Figures:
         return RECORDS
 
 
-def _plain(point: Point) -> list[Any]:
+def _plain(point: Point) -> list[JsonValue]:
     *counts, stages = structs.astuple(point)
     return [*counts, {name: structs.astuple(each) for name, each in stages.items()}]
 
 
-def _wait(wait: Wait) -> dict[str, Any]:
+def _wait(wait: Wait) -> JsonObject:
     left_s = None if wait.left_s is None else round(wait.left_s, 1)
     return {"reason": wait.reason, "waiting": wait.waiting, "left_s": left_s}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
 
 from streamproc.interfaces import Follow, Follower
 from streamproc.record import Batch, Note
+
+T = TypeVar("T")
 
 
 class GuardedFollow:
@@ -69,7 +71,7 @@ class _Guarded:
     def end(self, note: Note | None) -> None:
         self._try(lambda follower: follower.end(note))
 
-    def _try(self, call: Callable[[Follower], Any]) -> Any:
+    def _try(self, call: Callable[[Follower], T]) -> T | None:
         if not self._guard.is_over:
             try:
                 return call(self._follower)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from msgspec import Struct, structs
 
@@ -24,6 +24,7 @@ from streamproc.interfaces import (
 )
 from streamproc.record import FAILURES
 from streamproc.telemetry.summary import Summary
+from streamproc.types import JsonObject
 
 HookEvent = Literal[
     "run_started", "run_ended", "draining", "record_failed", "stage_slow", "circuit_opened",
@@ -77,7 +78,7 @@ def fields_of(name: str) -> set[str]:
     return found | ({"left_out"} if name == "record_failed" else set())
 
 
-def as_dict(name: str, event: Struct, run_id: str) -> dict[str, Any]:
+def as_dict(name: str, event: Struct, run_id: str) -> JsonObject:
     """The event as handlers get it."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     fields = structs.asdict(event)

@@ -14,13 +14,13 @@ from typing import Any
 
 from streamproc.errors import RecordError, StreamprocError, described
 from streamproc.secrets import redact
+from streamproc.types import EventHandler, JsonObject
 
 log = logging.getLogger("streamproc")
 
 MOST_WAITING = 1000
 LIMIT_S = 10.0  # for one call
 
-Handle = Callable[[dict[str, Any]], Any]
 """Gets an event as a dict."""
 
 
@@ -32,7 +32,7 @@ class Hook:
     """
 
     def __init__(
-        self, name: str, events: frozenset[str], handle: Handle, *, in_run_loop: bool = False
+        self, name: str, events: frozenset[str], handle: EventHandler, *, in_run_loop: bool = False
     ) -> None:
         self.name = name
         self.events = events
@@ -75,7 +75,7 @@ class HookLine:
         thread.start()
         begun.wait()
 
-    def offer(self, event: dict[str, Any]) -> None:
+    def offer(self, event: JsonObject) -> None:
         """It waits, or is dropped."""
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
@@ -136,7 +136,7 @@ class HookLine:
             if not self._waiting:  # offered since
                 await self._awake
 
-    async def _handle(self, event: dict[str, Any]) -> None:
+    async def _handle(self, event: JsonObject) -> None:
         if self._busy is not None:
             await asyncio.wait({self._busy})
         try:
@@ -149,7 +149,7 @@ class HookLine:
         except Exception as error:
             self._fail(event, described(error))
 
-    async def _called(self, event: dict[str, Any]) -> None:
+    async def _called(self, event: JsonObject) -> None:
         hook = self.hook
         if not hook.is_coroutine:
             await self._in_thread(event)
@@ -160,7 +160,7 @@ class HookLine:
         else:
             await hook.handle(event)
 
-    async def _in_thread(self, event: dict[str, Any]) -> None:
+    async def _in_thread(self, event: JsonObject) -> None:
         loop = asyncio.get_running_loop()
         self._busy = busy = loop.create_future()
 
@@ -177,7 +177,7 @@ class HookLine:
         await asyncio.wait({busy})
         busy.result()
 
-    def _fail(self, event: dict[str, Any], why: str) -> None:
+    def _fail(self, event: JsonObject, why: str) -> None:
         self._failed += 1
         if self._failed == 1:
             log.warning("%s failed at %s: %s", self.hook.name, event["event"], redact(why))

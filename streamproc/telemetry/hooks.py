@@ -17,6 +17,7 @@ from msgspec import Struct
 from streamproc.interfaces import Observer, ObserverKind, RecordEnded
 from streamproc.telemetry.hook_events import as_dict, name_of, struct_of
 from streamproc.telemetry.hook_line import Hook, HookLine
+from streamproc.types import JsonObject
 
 log = logging.getLogger("streamproc")
 
@@ -75,7 +76,7 @@ class Hooks(Observer):
             left_out, self._ration.left_out = self._ration.left_out, 0
             self._offer(name, as_dict(name, event, self._run_id) | {"left_out": left_out})
 
-    def _offer(self, name: str, event: dict[str, Any]) -> None:
+    def _offer(self, name: str, event: JsonObject) -> None:
         for line in self._lines:
             if name in line.hook.events:
                 line.offer(event)

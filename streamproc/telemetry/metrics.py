@@ -24,6 +24,9 @@ _ENDS = ("ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unp
 _STATES = ("closed", "half-open", "open")
 _BOUNDS = [f"{bound:g}" for bound in BOUNDS_S] + ["+Inf"]
 
+Family = Metric
+"""One metric with all its labels, as Prometheus calls it."""
+
 Labelled = Mapping[Any, float]
 """Values by labels: a text, or a tuple of them."""
 
@@ -143,11 +146,10 @@ def _gauges(name: str, says: str, labels: list[str], values: Labelled) -> Metric
     return _labelled(GaugeMetricFamily(f"streamproc_{name}", says, labels=labels), values)
 
 
-def _labelled(family: Any, values: Labelled) -> Metric:
+def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Labelled) -> Metric:
     for labels, value in values.items():
         family.add_metric([labels] if isinstance(labels, str) else labels, value)
-    made: Metric = family
-    return made
+    return family
 
 
 def _histogram(name: str, says: str, label: str, by_label: Mapping[str, Durations]) -> Metric:

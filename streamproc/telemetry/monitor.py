@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any
 
 from aiohttp import web
 from msgspec import structs
@@ -178,7 +177,7 @@ class Monitor:
             before = found - before
 
 
-def _json(body: Any, status: int = 200) -> web.Response:
+def _json(body: object, status: int = 200) -> web.Response:
     return web.Response(
         body=encode(body) + b"\n", status=status, headers={"Content-Type": "application/json"}
     )

@@ -18,6 +18,7 @@ from streamproc.telemetry.followers import GuardedFollow, together
 log = logging.getLogger("streamproc")
 
 Hear = Callable[[Any], None]
+"""Takes events of the one type that it is asked for."""
 
 
 class Observers:

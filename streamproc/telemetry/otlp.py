@@ -106,7 +106,7 @@ class SpanSender:
 
     def shutdown(self) -> None:
         """See `Exporter`."""
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # has no annotations
 
     def _spans(self, trace: TraceData) -> Iterator[ReadableSpan]:
         state = TraceState.from_header([trace.state]) if trace.state else None

@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from streamproc.telemetry.export_queue import ExportQueue
-from streamproc.telemetry.metrics import families
+from streamproc.telemetry.metrics import Family, families
 from streamproc.telemetry.otlp import SCHEMA_URL, SCOPE, hearing, made_for, number_in, resource, why
 from streamproc.telemetry.reading import Reading
 
@@ -97,20 +97,20 @@ class MetricSender:
         return MetricsData([ResourceMetrics(self._resource, [scope], SCHEMA_URL)])
 
 
-def _described(family: Any) -> tuple[str, str, str]:
+def _described(family: Family) -> tuple[str, str, str]:
     """Name, description, unit; the name is that of `/metrics`."""
     name = f"{family.name}_total" if family.type == "counter" else family.name
     return name, family.documentation, "s" if name.endswith("_seconds") else "1"
 
 
-def _points(family: Any, when: tuple[int, int]) -> Sum | Gauge | Histogram:
+def _points(family: Family, when: tuple[int, int]) -> Sum | Gauge | Histogram:
     if family.type == "histogram":
         return Histogram(list(_histograms(family, when)), _SINCE_BEGIN)
     points = [NumberDataPoint(each.labels, *when, each.value) for each in family.samples]
     return Gauge(points) if family.type == "gauge" else Sum(points, _SINCE_BEGIN, True)
 
 
-def _histograms(family: Any, when: tuple[int, int]) -> Iterator[HistogramDataPoint]:
+def _histograms(family: Family, when: tuple[int, int]) -> Iterator[HistogramDataPoint]:
     """Prometheus counts what is up to a bound, OTLP what is between two of them."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, labels, value, *_ in family.samples:

@@ -36,7 +36,7 @@ class ProgressLine:
 
     def __init__(
         self,
-        stream: Any,
+        stream: Any,  # `sys.__stderr__`, which may be None for typeshed
         others: Collection[Beside],
         tally: RunCounters,
         size_bytes: int | None,

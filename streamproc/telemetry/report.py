@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from streamproc.codec import encode
 from streamproc.errors import CreateError, OutputError
 from streamproc.nearest import not_created
 from streamproc.secrets import redact_all
 from streamproc.telemetry.page import page
+from streamproc.types import JsonObject
 
 _PERMISSIONS = 0o600  # it has data of records
 
@@ -30,7 +30,7 @@ class Report:
             said = not_created(error, path)
             raise CreateError(f"report: cannot create {path}: {said}") from error
 
-    def write(self, data: dict[str, Any]) -> None:
+    def write(self, data: JsonObject) -> None:
         """All of it. Raises `OutputError`."""
         # in a script only < could end it
         told = encode(redact_all(data)).decode().replace("<", "\\u003c")

@@ -11,6 +11,7 @@ from streamproc.attendance import Attendance
 from streamproc.codec import encode
 from streamproc.counters import RunCounters, StageMetrics
 from streamproc.shown import counted
+from streamproc.types import JsonObject
 
 _FAILURES = ("failed", "dead_lettered", "dropped")
 _CALLS = ("requests", "retries", "cache_hits", "coalesced", "rate_limited", "circuit_opened")
@@ -155,11 +156,11 @@ class Summary(Struct, frozen=True):
         return f" ({self.malformed:,} malformed)"
 
 
-def _words(counts: dict[str, Any]) -> list[str]:
+def _words(counts: JsonObject) -> list[str]:
     return [f"{counts[key]:,} {what}" for key, what in _OF_STAGE if counts.get(key)]
 
 
-def _timing(counts: dict[str, Any]) -> list[str]:
+def _timing(counts: JsonObject) -> list[str]:
     if not counts.get("calls"):
         return []
     return [f"{counted(counts['calls'], 'call')}, {duration_text(counts['mean_s'])} each"]
@@ -171,7 +172,7 @@ def duration_text(seconds: float) -> str:
     return f"{seconds * factor:.3g} {unit}"
 
 
-def _of_calls(calls: StageMetrics | None) -> dict[str, Any]:
+def _of_calls(calls: StageMetrics | None) -> JsonObject:
     if calls is None:
         return {}
     calls.settled()
@@ -187,7 +188,7 @@ def _of_calls(calls: StageMetrics | None) -> dict[str, Any]:
     return counts
 
 
-def _of_records(records: Attendance | None) -> dict[str, Any]:
+def _of_records(records: Attendance | None) -> JsonObject:
     if records is None:
         return {}
     names = ("skipped", "skipped_when", "skipped_missing_field")

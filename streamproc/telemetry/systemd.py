@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from streamproc.interfaces import Draining, Observer, ObserverKind, RunEnded, RunStarted
 
@@ -64,7 +64,7 @@ class Notifier(Observer):
             self._timer.cancel()
         self._socket.close()
 
-    def state_changed(self, event: Any) -> None:
+    def state_changed(self, event: object) -> None:
         """See `Observer`."""
         self._send("READY=1" if isinstance(event, RunStarted) else "STOPPING=1")
 

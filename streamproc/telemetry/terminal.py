@@ -19,7 +19,7 @@ class Beside:
         self._stream = stream
         self.is_mid_line = False
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # whatever `stream` has
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
@@ -36,7 +36,7 @@ def up(lines: int) -> str:
     return f"\x1b[{lines}A\r" if lines else ""  # ECMA-48 8.3.22, cursor up
 
 
-def size_of(stream: Any) -> tuple[int, int]:
+def size_of(stream: TextIO) -> tuple[int, int]:
     """Columns and lines of the terminal now; 80 and 24 where nobody knows."""
     try:
         columns, lines = os.get_terminal_size(stream.fileno())

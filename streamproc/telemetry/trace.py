@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import random
 from types import TracebackType
@@ -14,6 +14,7 @@ from msgspec import field
 from streamproc.codec import decode
 from streamproc.errors import ConfigError, RecordError
 from streamproc.interfaces import ExportFailed, Follower, Observer, ObserverKind
+from streamproc.paths import Path, path_of, value_of
 from streamproc.record import Batch, id_of
 from streamproc.telemetry.export_queue import ExportQueue, say
 from streamproc.telemetry.sampler import Sampler, trace_id
@@ -57,7 +58,7 @@ class Tracer(Observer):
         self._sampler = sampler
         self._ratio = sampler.ratio
         self._queue = queue
-        self._path = kind.trace_field.split(".") if kind.trace_field else []
+        self._path = path_of(kind.trace_field) if kind.trace_field else ()
         self._name = self._path[0].encode() if self._path else b""
 
     async def __aenter__(self) -> Self:
@@ -132,14 +133,11 @@ def of_the_extra() -> Iterator[None]:
         ) from None
 
 
-def _value(line: bytes, path: list[str]) -> object:
+def _value(line: bytes, path: Path) -> object:
     try:
-        value: Any = decode(line)
+        return value_of(decode(line), path)
     except RecordError:
         return None  # it will fail, and that is told
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _text(value: bytes | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamproc.interfaces import Recipe
+from streamproc.paths import path_of
 
 
 class TraceSettings(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,5 +15,9 @@ class TraceSettings(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trace_field: str | None = None
 
     def __post_init__(self) -> None:
-        if self.trace_field is not None and not all(self.trace_field.split(".")):
-            raise ValueError("trace_field: expected the name of a field, or a path such as a.b")
+        if self.trace_field is not None:
+            try:
+                path_of(self.trace_field)
+            except ValueError:
+                text = "trace_field: expected the name of a field, or a path such as a.b"
+                raise ValueError(text) from None

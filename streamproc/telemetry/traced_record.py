@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
 
 from msgspec import Struct
 
@@ -23,6 +22,7 @@ from streamproc.interfaces import (
 from streamproc.record import BLANK, OK, Note
 from streamproc.telemetry.span import SpanData, SpanEvent, TraceData, now_ns
 from streamproc.telemetry.trace_context import TraceContext, headers_of
+from streamproc.types import JsonObject
 
 _MOST_SPANS = 128  # of a record, which may be refused for hours; as many events of a span
 _GOOD = ("ok", "not_found")
@@ -30,7 +30,7 @@ _GOOD = ("ok", "not_found")
 _ATTEMPT: ContextVar[SpanData | None] = ContextVar("attempt", default=None)
 """What the present task is about: several may work for a record at once."""
 
-Requests = Mapping[tuple[str, str], Mapping[str, Any]]
+Requests = Mapping[tuple[str, str], JsonObject]
 
 
 class TracedRecord:
@@ -138,6 +138,6 @@ class TracedRecord:
         return stage
 
     @staticmethod
-    def _happened(span: SpanData, name: str, attributes: dict[str, Any]) -> None:
+    def _happened(span: SpanData, name: str, attributes: JsonObject) -> None:
         if len(span.events) < _MOST_SPANS:
             span.events.append(SpanEvent(name, now_ns(), attributes))

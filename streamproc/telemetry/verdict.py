@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from streamproc.attendance import ENOUGH, Absence, Attendance, Path
+from streamproc.attendance import ENOUGH, Absence, Attendance
 from streamproc.counters import StageMetrics
 from streamproc.nearest import closest
+from streamproc.paths import Path
 from streamproc.shown import counted
 from streamproc.telemetry.summary import Summary
 

@@ -18,6 +18,7 @@ from streamproc.codec import decode, line_of
 from streamproc.entering import Entered
 from streamproc.fingerprint import Place
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.types import CallResult, Record
 
 __all__ = ["MemorySink", "MemorySource", "QueueSink", "ScriptedEnricher"]
 
@@ -30,7 +31,7 @@ class MemorySource(Entered):
     size_bytes: int | None = None
     lag: int | None = None
 
-    def __init__(self, records: Iterable[Any] | AsyncIterable[Any], *, lane: int = 0) -> None:
+    def __init__(self, records: Iterable[object] | AsyncIterable[object], *, lane: int = 0) -> None:
         self._later = aiter(records) if isinstance(records, AsyncIterable) else None
         self._now: Iterator[Any] = iter(()) if isinstance(records, AsyncIterable) else iter(records)
         self._lane = lane
@@ -62,7 +63,7 @@ class MemorySource(Entered):
         return
 
 
-async def _first(records: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _first(records: AsyncIterator[object]) -> AsyncIterator[object]:
     try:
         yield await anext(records)
     except StopAsyncIteration:
@@ -92,7 +93,7 @@ class MemorySink(Entered):
         return self.data.split(b"\n")[:-1]
 
     @property
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Record]:
         """The lines, parsed."""
         return [decode(line) for line in self.lines]
 
@@ -146,14 +147,14 @@ class ScriptedEnricher:
     """
 
     def __init__(
-        self, key: str, answers: Mapping[Any, Any], default: dict[str, Any] | None = None
+        self, key: str, answers: Mapping[object, object], default: Record | None = None
     ) -> None:
         self._key = key
         self._answers = answers
         self._default = default
         self.calls: list[dict[str, Any]] = []
 
-    async def __call__(self, record: dict[str, Any]) -> Any:
+    async def __call__(self, record: Record) -> CallResult:
         """The scripted answer to `record`."""
         self.calls.append(dict(record))
         answer = self._answers.get(record.get(self._key), self._default)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from http import HTTPStatus
 from typing import Annotated, Any, cast
@@ -20,6 +20,7 @@ from streamproc.enrichers.markers import enricher, marks, transform
 from streamproc.entering import Entered
 from streamproc.errors import CallError, ConfigError, RecordError, Retry
 from streamproc.http.contract import Request, Response, cannot_connect, reset
+from streamproc.types import CallResult, Function, JsonObject, JsonValue, Record
 from streamproc.units import Seconds
 
 NEVER = "timeout"  # the error of who does not answer
@@ -82,21 +83,21 @@ class Script:
         """See `Doubles`."""
         return _Client(self, stage)
 
-    def function(self, stage: str, own: Any) -> Any:
+    def function(self, stage: str, own: object) -> Function | None:
         """See `Doubles`: code without answers is called itself."""
         if stage not in self._left:
             return None
         wishes = marks(own)
 
-        async def answered(given: Any) -> Any:
+        async def answered(given: JsonValue) -> CallResult:
             if wishes.batch is None:
                 return await self._returned(stage, given)
             return [await self._returned(stage, each) for each in given]
 
-        double: Callable[..., Any] = enricher(batch=wishes.batch, wait_s=wishes.wait_s)(answered)
+        double: Function = enricher(batch=wishes.batch, wait_s=wishes.wait_s)(answered)
         return transform(double) if wishes.replaces else double
 
-    async def next(self, stage: str, facts: Any, shown: str) -> Answer:
+    async def next(self, stage: str, facts: Record, shown: str) -> Answer:
         """The answer to the next call, in its time. Raises `CallError` if there is none."""
         self.calls[stage] += 1
         left = self._left.get(stage, [])
@@ -112,7 +113,7 @@ class Script:
             await asyncio.get_running_loop().create_future()
         return answer
 
-    async def _returned(self, stage: str, record: Any) -> Any:
+    async def _returned(self, stage: str, record: Record) -> CallResult:
         answer = await self.next(stage, record, encode(record).decode())
         if answer.error is not None and (error := _exception(answer.error)) is not None:
             raise error
@@ -151,7 +152,7 @@ def _exception(text: str) -> Exception | None:
     return kind(*filter(None, [message.strip()]))
 
 
-def _facts(request: Request) -> dict[str, Any]:
+def _facts(request: Request) -> JsonObject:
     """A request, for JMESPath."""
     path, _, query = request.path.decode().partition("?")
     lines = (line.partition(": ") for line in request.headers.decode().splitlines())
@@ -165,7 +166,7 @@ def _facts(request: Request) -> dict[str, Any]:
     }
 
 
-def _body(body: bytes) -> Any:
+def _body(body: bytes) -> JsonValue:
     """JSON as its value, all else as text."""
     try:
         return decode_any(body) if body else None

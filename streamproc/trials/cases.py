@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from streamproc.nearest import nearest, nearest_file
 from streamproc.policies.cache import Cache
 from streamproc.trials.answers import Answer, Script
 from streamproc.trials.lines import Lines
+from streamproc.types import JsonValue, Table
 
 
 class TestTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +97,7 @@ def cases_of(file: str) -> list[Case]:
 class _Reading:
     """One table, and what is wrong with it."""
 
-    def __init__(self, file: str, index: int, lines: Lines, table: Any) -> None:
+    def __init__(self, file: str, index: int, lines: Lines, table: Table) -> None:
         self.problems: list[str] = []
         self._file = file
         self._index = index
@@ -165,7 +166,7 @@ class _Reading:
         return answers
 
     def _read_answers(
-        self, name: str, given: tuple[Any, ...], stage: StageSettings
+        self, name: str, given: Iterable[object], stage: StageSettings
     ) -> Iterator[Answer]:
         for k, each in enumerate(given):
             found: list[str] = []
@@ -190,7 +191,7 @@ class _Reading:
             return True
         return False
 
-    def _input(self, given: str | tuple[Any, ...]) -> str | list[bytes]:
+    def _input(self, given: str | Iterable[object]) -> str | list[bytes]:
         if not isinstance(given, str):
             return list(map(self._line, given))
         path = self._beside(given)
@@ -198,13 +199,13 @@ class _Reading:
             self._complain("input", f"input: no such file: {path}{nearest_file(path)}")
         return path
 
-    def _line(self, record: Any) -> bytes:
+    def _line(self, record: object) -> bytes:
         if not isinstance(record, str | dict):
             self._complain("input", f"input: expected a record, as a table or text, got {record!r}")
             return b""
         return line_of(record)
 
-    def _expected(self, expect: Any) -> list[Any] | None:
+    def _expected(self, expect: str | Iterable[object] | None) -> list[JsonValue] | None:
         if expect is None:
             return None
         lines = list(expect)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from streamproc.types import Coro
 
 T = TypeVar("T")
 
@@ -16,7 +19,7 @@ class _Jumping(selectors.DefaultSelector):
 
     loop: SimulatedLoop
 
-    def select(self, timeout: float | None = None) -> list[Any]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
@@ -53,16 +56,16 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """Seconds since 1970, see `streamproc.wall_clock`."""
         return self._epoch_s + self.now
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Callable[..., Any], *args: Any
-    ) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[..., T], *args: object
+    ) -> asyncio.Future[T]:
         """See `asyncio`."""
         job = super().run_in_executor(executor, func, *args)
         self.jobs += 1
         job.add_done_callback(self._done)
         return job
 
-    async def shutdown_default_executor(self, *timeout: Any) -> None:
+    async def shutdown_default_executor(self, *timeout: object) -> None:
         """See `asyncio`; threads are waited for in real time."""
         self.jobs += 1
         await super().shutdown_default_executor(*timeout)
@@ -71,7 +74,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.jobs -= 1
 
 
-def simulate(main: Coroutine[Any, Any, T]) -> T:
+def simulate(main: Coro[T]) -> T:
     """What `main` returns, in a loop of that kind."""
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         return runner.run(main)

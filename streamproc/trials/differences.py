@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streamproc.codec import encode
+from streamproc.types import JsonValue, Record
 
 _ABSENT = object()
 
@@ -20,7 +21,7 @@ class Difference(NamedTuple):
 
 
 def differences_of(
-    expected: Sequence[Any], got: Sequence[Any], *, ordered: bool
+    expected: Sequence[object], got: Sequence[object], *, ordered: bool
 ) -> Iterator[Difference]:
     """Record by record; without an order, by what they are."""
     if not ordered:
@@ -29,7 +30,7 @@ def differences_of(
         yield from _between(one, _in_part(one, other), f"record {i}")
 
 
-def in_brief(record: dict[str, Any]) -> dict[str, Any]:
+def in_brief(record: Record) -> Record:
     """A record as a test should expect it: of its `_error` what stays the same."""
     error = record.get("_error")
     if not isinstance(error, dict):
@@ -37,12 +38,12 @@ def in_brief(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"_error": {name: error[name] for name in ("stage", "kind") if name in error}}
 
 
-def _by_content(record: Any) -> bytes:
+def _by_content(record: object) -> bytes:
     members = record.items() if isinstance(record, dict) else [("", record)]
     return encode(sorted([name, encode(value).decode()] for name, value in members))
 
 
-def _in_part(expected: Any, got: Any) -> Any:
+def _in_part(expected: object, got: object) -> JsonValue:
     """`got` with no more of an `_error` than `expected` has: messages may be reworded."""
     if not (isinstance(expected, dict) and isinstance(got, dict)):
         return got
@@ -52,7 +53,7 @@ def _in_part(expected: Any, got: Any) -> Any:
     return got | {"_error": {name: error[name] for name in error.keys() & wanted.keys()}}
 
 
-def _between(expected: Any, got: Any, where: str) -> Iterator[Difference]:
+def _between(expected: object, got: object, where: str) -> Iterator[Difference]:
     if isinstance(expected, dict) and isinstance(got, dict):
         for name in {**expected, **got}:
             one, other = expected.get(name, _ABSENT), got.get(name, _ABSENT)
@@ -68,5 +69,5 @@ def _joined(where: str, name: str) -> str:
     return f"{where}.{name}" if ":" in where else f"{where}: {name}"
 
 
-def _shown(value: Any) -> str | None:
+def _shown(value: object) -> str | None:
     return None if value is _ABSENT else encode(value).decode()

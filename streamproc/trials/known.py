@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
-Path = tuple[str, ...]
+from streamproc.paths import Path
+from streamproc.types import JsonValue, Record
 
 # letters and digits: no URL, no JSON and no form writes it otherwise
 _MARK = f"unknown{secrets.token_hex(4)}"
@@ -27,7 +28,7 @@ class Known:
     member may be added, too.
     """
 
-    def __init__(self, record_id: str, fields: dict[str, Any], *, is_open: bool = False) -> None:
+    def __init__(self, record_id: str, fields: Record, *, is_open: bool = False) -> None:
         self.record_id = record_id
         self.fields = fields
         self.is_open = is_open
@@ -46,7 +47,7 @@ class Known:
             self._concealed.add(path)
             _set(self.fields, path, None)
 
-    def put(self, path: Path | None, value: Any) -> None:
+    def put(self, path: Path | None, value: JsonValue) -> None:
         """A result that is known goes there."""
         if path is None:
             self.fields.update(value or {})
@@ -61,7 +62,7 @@ class Known:
             return False
         return not any(_is_within(path, each) or _is_within(each, path) for each in self._concealed)
 
-    def filled(self, paths: Iterable[Path]) -> dict[str, Any]:
+    def filled(self, paths: Iterable[Path]) -> Record:
         """The fields, with a mark at those of `paths` that are not known; `named` reads it."""
         unknown = [path for path in paths if not self.is_known(path)]
         if not unknown:
@@ -71,12 +72,12 @@ class Known:
             _set(fields, path, mark(path))
         return fields
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> Record:
         """The fields, as JMESPath looks at them: `NotKnownError` at what is not known."""
         return self.fields if self.is_whole else _View(self.fields, (), self)
 
 
-def is_in_part(value: Any) -> bool:
+def is_in_part(value: object) -> bool:
     """Whether something in `value`, which was found in a `view`, is not known."""
     if isinstance(value, dict):
         return isinstance(value, _View) or any(map(is_in_part, value.values()))
@@ -84,12 +85,12 @@ def is_in_part(value: Any) -> bool:
 
 
 class _View(dict[str, Any]):
-    def __init__(self, fields: dict[str, Any], at: Path, known: Known) -> None:
+    def __init__(self, fields: Record, at: Path, known: Known) -> None:
         super().__init__(fields)
         self._at = at
         self._known = known
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> JsonValue:
         path = (*self._at, name)
         if self._known.is_known(path):
             return super().get(name, default)
@@ -117,7 +118,7 @@ def _is_within(path: Path, other: Path) -> bool:
     return path[: len(other)] == other
 
 
-def _set(fields: dict[str, Any], path: Path, value: Any) -> None:
+def _set(fields: Record, path: Path, value: object) -> None:
     *folders, last = path
     for name in folders:
         inner = fields.get(name)

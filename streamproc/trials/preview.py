@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -28,6 +28,7 @@ from streamproc.http.template import MissingFieldError
 from streamproc.interfaces import StageKind
 from streamproc.record import Failed
 from streamproc.trials.known import Known, NotKnownError, is_in_part, named
+from streamproc.types import JsonValue, Record
 
 
 class PreviewLine(NamedTuple):
@@ -130,7 +131,7 @@ def _unconditional(settings: StageSettings) -> Step:
 
 
 def _take_if(
-    is_wanted: Callable[[Any], bool], when: str, step: Step, known: Known, say: Say
+    is_wanted: Callable[[Record], bool], when: str, step: Step, known: Known, say: Say
 ) -> Sequence[Known]:
     try:
         if not _found(is_wanted, known):
@@ -206,7 +207,7 @@ def _selected(text: str) -> Step:
     return take
 
 
-def _found(search: Callable[[Any], Any], known: Known) -> Any:
+def _found(search: Callable[[Record], object], known: Known) -> JsonValue:
     """What JMESPath finds. Raises `NotKnownError`, `RecordError`."""
     try:
         found = search(known.view())

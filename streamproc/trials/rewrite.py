@@ -11,6 +11,7 @@ from streamproc.config.toml import inline
 from streamproc.errors import OutputError
 from streamproc.trials.cases import Case
 from streamproc.trials.running import Result, updated
+from streamproc.types import JsonValue
 
 
 def rewrite(file: str, results: Sequence[tuple[Case, Result]]) -> None:
@@ -43,7 +44,7 @@ def _write(path: str, data: bytes) -> None:
         raise OutputError(path, error.strerror or str(error)) from error
 
 
-def _item(record: Mapping[str, Any]) -> Any:
+def _item(record: Mapping[str, object]) -> JsonValue:
     """A table, or where TOML has no such value, as null, the JSON."""
     import tomlkit
 
@@ -53,7 +54,7 @@ def _item(record: Mapping[str, Any]) -> Any:
     return inline(record)
 
 
-def _is_toml(value: Any) -> bool:
+def _is_toml(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(_is_toml, value.values()))
     if isinstance(value, list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from msgspec import Struct, structs
 
@@ -16,6 +15,7 @@ from streamproc.testing import MemorySink, MemorySource
 from streamproc.trials.cases import Case
 from streamproc.trials.clock import simulate
 from streamproc.trials.differences import Difference, differences_of, in_brief
+from streamproc.types import Record
 
 
 class Result(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Result(Struct, frozen=True):
     unexpected: list[str]
 
     @property
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Record]:
         """The lines, parsed."""
         return [decode(line) for line in self.lines]
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from streamproc.codec import restore, store
+from streamproc.types import Position
 
 LINES = [b'{"n":%d,"text":"%s"}' % (n, b"x" * (n % 50)) for n in range(1200)]
 OTHERS = [b'{"other":%d}' % n for n in range(1200)]
@@ -30,7 +30,7 @@ class InFolder:
         self._temporary.cleanup()
 
 
-def kept_as(position: Any) -> Any:
+def kept_as(position: Position) -> Position:
     """As it comes out of a checkpoint: what JSON makes of it."""
     return restore(dict, store(position))
 

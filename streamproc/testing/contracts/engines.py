@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.interfaces import Engine
 from streamproc.memory import Memory
 from streamproc.pipeline.channel import Channel
 from streamproc.record import Batch, Cursor, Note
+from streamproc.types import Position
 from streamproc.waiting import resolve
 
 _PLACES = 4
@@ -18,20 +18,20 @@ _LINES = 40  # in a batch
 _SOON_S = 0.01
 
 
-def doubled(record: dict[str, Any]) -> dict[str, Any]:
+def doubled(record: dict[str, Position]) -> dict[str, Position]:
     """Fails for every seventh record."""
     if record["n"] % 7 == 0:
         raise ValueError("seven")
     return {"double": record["n"] * 2}
 
 
-async def doubled_later(record: dict[str, Any]) -> dict[str, Any]:
+async def doubled_later(record: dict[str, Position]) -> dict[str, Position]:
     """The same, after a while that is longer for some."""
     await asyncio.sleep(record["n"] % 3 * 0.001)
     return doubled(record)
 
 
-async def hung(record: dict[str, Any]) -> None:
+async def hung(record: dict[str, Position]) -> None:
     """Never ends by itself."""
     await asyncio.sleep(1e6)
 
@@ -74,7 +74,7 @@ class EngineContract:
         """What is tested, not entered yet."""
         raise NotImplementedError
 
-    def _run(self, stage: Any, test: Callable[[Engine, Channel, Ends], Any]) -> Ends:
+    def _run(self, stage: Position, test: Callable[[Engine, Channel, Ends], Position]) -> Ends:
         """Let `test` have the engine while it is entered."""
 
         async def main() -> Ends:

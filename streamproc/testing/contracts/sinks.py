@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from streamproc.codec import retyped
 from streamproc.interfaces import ResumableSink, Sink, SinkRecipe, SinkScope
@@ -19,6 +18,7 @@ from streamproc.testing.contracts.common import (
     kept_as,
     turn,
 )
+from streamproc.types import Position
 
 
 class SinkContract(InFolder):
@@ -77,7 +77,7 @@ class ResumableSinkContract(SinkContract):
         """See `SinkContract`."""
         return super().opened()  # type: ignore[return-value]  # that is what is tested
 
-    async def write(self) -> Any:
+    async def write(self) -> Position:
         """Write all lines; the position behind the first 500, asked for when all are there."""
         async with self.opened() as sink:
             await sink.write(data_of(LINES[:500]))

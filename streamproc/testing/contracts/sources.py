@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from streamproc.codec import retyped
 from streamproc.interfaces import ResumableSource, Source, SourceRecipe, SourceScope
 from streamproc.record import Batch, Cursor
 from streamproc.testing import MemorySink
 from streamproc.testing.contracts.common import LINES, OTHERS, TURNS, InFolder, kept_as, turn
+from streamproc.types import Position
 
 
 class SourceContract(InFolder):
@@ -61,7 +61,7 @@ class ResumableSourceContract(SourceContract):
         """See `SourceContract`."""
         return super().opened(lines)  # type: ignore[return-value]  # that is what is tested
 
-    async def position(self, count: int) -> Any:
+    async def position(self, count: int) -> Position:
         """That of the line behind the first `count`, as a checkpoint has it."""
         async with self.opened(LINES) as source:
             batches = await _all_of(source)

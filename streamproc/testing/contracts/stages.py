@@ -6,8 +6,8 @@ import asyncio
 import pickle
 import random
 from collections.abc import Sequence
-from typing import Any
 
+from streamproc.assembly.given import StageLike
 from streamproc.assembly.pipeline import Pipeline
 from streamproc.errors import CallError, StreamprocError
 from streamproc.interfaces import Policy
@@ -15,6 +15,7 @@ from streamproc.pipeline.shutdown import Shutdown
 from streamproc.telemetry.summary import Summary
 from streamproc.testing import MemorySink, MemorySource
 from streamproc.trials.clock import simulate
+from streamproc.types import Record, Table
 
 PLACES = 8
 ALONE = 20  # records that go alone
@@ -25,23 +26,23 @@ SIGNALS = ((0.0,), (0.0, 0.0), (0.03,), (0.03, 0.04), (0.5, 2.0))  # s after whi
 class _Stages:
     """A stage, by its table in the pipeline file."""
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Table:
         """The keys that are tested: `{"reverse": "name"}`, `{"quota": 1000}`."""
         raise NotImplementedError
 
-    def records(self) -> Sequence[dict[str, Any]]:
+    def records(self) -> Sequence[Record]:
         """What comes in."""
         return [{"n": n} for n in range(100)]
 
-    def stage(self) -> Any:
+    def stage(self) -> StageLike:
         """What a pipeline is made of."""
         return {"name": "tested"} | self.table()
 
     def run(
         self,
-        records: Sequence[dict[str, Any]] | None = None,
+        records: Sequence[Record] | None = None,
         *signals: float,
-        **settings: Any,
+        **settings: object,
     ) -> tuple[MemorySink, Summary]:
         """All records, or these, through a pipeline of their own, and its account."""
         source = MemorySource(self.records() if records is None else records)
@@ -112,12 +113,12 @@ class PolicyContract(_Stages):
     an error that may be tried again, for every eleventh with one that may not.
     """
 
-    def stage(self) -> dict[str, Any]:
+    def stage(self) -> Table:
         """See `StageContract`."""
         self.at_once = self.most = 0
         return {"name": "tested", "python": self._called} | self.table()
 
-    async def answer(self, record: dict[str, Any]) -> dict[str, Any]:
+    async def answer(self, record: Record) -> Record:
         """What the function returns."""
         await asyncio.sleep(0.01)
         if record["n"] % 7 == 0:
@@ -126,7 +127,7 @@ class PolicyContract(_Stages):
             raise CallError("http_status", "400", status=400)
         return {"answer": record["n"]}
 
-    async def _called(self, record: dict[str, Any]) -> dict[str, Any]:
+    async def _called(self, record: Record) -> Record:
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         try:
@@ -152,11 +153,11 @@ class PolicyContract(_Stages):
     def test_a_call_that_is_cancelled_ends(self) -> None:
         """A hung one, by two signals: neither the run nor a task stays."""
 
-        async def hang(record: dict[str, Any]) -> dict[str, Any]:
+        async def hang(record: Record) -> Record:
             await asyncio.sleep(1e6)
             return record
 
-        self.answer = hang  # type: ignore[method-assign]
+        self.answer = hang  # type: ignore[method-assign]  # of this object only
         _, account = self.run(None, 0.5, 0.6, timeout="1h")
         assert self.at_once == 0
         self.check(account)
