@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 PLUGIN := $(VENV)/.plugin
 BROWSER := $(VENV)/.browser
 # most tests wait for processes and clocks: more workers than cores
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 5
 PARALLEL = --dist load --tx "$(TEST_WORKERS)*popen//python=$(1) -W error::ResourceWarning"
 
 # each process would compile all that it imports anew

@@ -22,9 +22,11 @@ PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
 # why a test was skipped, before what is missing
 NO_BROKER = "for a broker, install "
 NO_BROWSER = "for a browser, install "
-# beginnings of node ids: the tests of a file share what starts slowly, such as a broker
+# tests of Kafka mostly wait: so many workers have a broker each, the others do the work meanwhile
+KAFKA = "tests/kafka/"
+BROKERS = 2
+# beginnings of node ids: the tests of a file share what starts slowly, such as a server
 SHARED = (
-    "tests/kafka/",
     "tests/servers/",
     "tests/page/",
     "tests/http/test_tls.py",
@@ -33,7 +35,7 @@ SHARED = (
 # what takes long begins first, or a worker would be busy with it when all others have ended
 LONG = (
     "tests/kafka/test_memberships.py",
-    "tests/kafka/",
+    KAFKA,
     "tests/promises/test_torture.py",
     "tests/simulation/",
 )
@@ -117,14 +119,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Shared(LoadScopeScheduling):
-    """One worker runs all tests of a file that share something; others run where there is time.
+    """One worker runs all tests that share something; others run where there is time.
 
     `--dist loadgroup` would do, but pytest 9.2 leaves it without effect:
     https://github.com/pytest-dev/pytest-xdist/issues/1386
     """
 
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        self._kafka_files: dict[str, int] = {}
+
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0] if nodeid.startswith(SHARED) else nodeid
+        file = nodeid.partition("::")[0]
+        if nodeid.startswith(KAFKA):
+            turn = self._kafka_files.setdefault(file, len(self._kafka_files))
+            return f"{KAFKA}{turn % BROKERS}"
+        return file if nodeid.startswith(SHARED) else nodeid
 
 
 @pytest.hookimpl(tryfirst=True)
