@@ -6,10 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from broker import PATIENCE_S, Broker
-from confluent_kafka import Consumer, TopicPartition
+from broker import PATIENCE_S, Broker, until
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 PARTITIONS = 4
+# of a broker that has just come back
+NOT_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 both = pytest.mark.parametrize("exactly_once", ["true", "false"])
 STAGES = """
 import asyncio, os
@@ -58,9 +64,19 @@ class Copy:
 def committed(broker: Broker, group: str, topic: str) -> dict[int, int]:
     """Of the group, by partition; 0 for nothing."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
+    places = [TopicPartition(topic, each) for each in range(PARTITIONS)]
+    found: list[TopicPartition] = []
+
+    def is_answered() -> bool:
+        try:
+            found.extend(consumer.committed(places, timeout=PATIENCE_S))
+        except KafkaException as problem:
+            if problem.args[0].code() not in NOT_YET:
+                raise
+        return bool(found)
+
     try:
-        places = [TopicPartition(topic, each) for each in range(PARTITIONS)]
-        found = consumer.committed(places, timeout=PATIENCE_S)
+        until(is_answered, "the group's coordinator")
         return {each.partition: max(0, each.offset) for each in found}
     finally:
         consumer.close()
