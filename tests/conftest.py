@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
+
+from tests.scheduling import Shared, turn
 
 COMMAND = [sys.executable, "-m", "streamproc"]
 ALONE = "TEST_IN_A_PROCESS_OF_ITS_OWN"
@@ -22,24 +23,6 @@ PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
 # why a test was skipped, before what is missing
 NO_BROKER = "for a broker, install "
 NO_BROWSER = "for a browser, install "
-# tests of Kafka mostly wait: so many workers have a broker each, the others do the work meanwhile
-KAFKA = "tests/kafka/"
-BROKERS = 2
-# beginnings of node ids: the tests of a file share what starts slowly, such as a server
-SHARED = (
-    "tests/servers/",
-    "tests/page/",
-    "tests/http/test_tls.py",
-    "tests/e2e/test_demo_server.py",
-)
-# what takes long begins first, or a worker would be busy with it when all others have ended
-LONG = (
-    "tests/kafka/test_memberships.py",
-    KAFKA,
-    "tests/promises/test_torture.py",
-    "tests/simulation/",
-)
-
 ROOT = Path(__file__).parent.parent
 PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
 SCORING = """
@@ -118,25 +101,6 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Shared(LoadScopeScheduling):
-    """One worker runs all tests that share something; others run where there is time.
-
-    `--dist loadgroup` would do, but pytest 9.2 leaves it without effect:
-    https://github.com/pytest-dev/pytest-xdist/issues/1386
-    """
-
-    def __init__(self, config: pytest.Config, log: Any) -> None:
-        super().__init__(config, log)
-        self._kafka_files: dict[str, int] = {}
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if nodeid.startswith(KAFKA):
-            turn = self._kafka_files.setdefault(file, len(self._kafka_files))
-            return f"{KAFKA}{turn % BROKERS}"
-        return file if nodeid.startswith(SHARED) else nodeid
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """`alone`: what is measured depends on nothing that other tests left in the process."""
@@ -155,10 +119,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def turn(item: pytest.Item) -> int:
-        return next((k for k, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG))
-
-    items.sort(key=turn)
+    items.sort(key=lambda item: turn(item.nodeid))
 
 
 def pytest_collection_finish() -> None:
