@@ -57,7 +57,7 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
                     if issubclass(recipe, Policy)]  # fmt: skip
         for key in chain.from_iterable(policies):
             if key in stage:
-                yield f"{where}.{key}: {whats[-1]} has no such policy; http and python stages do"
+                yield f"{where}.{key}: {whats[0]} has no such policy; http and python stages do"
     into = stage.get("into")
     if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
         yield f"{where}: the key _error is reserved: take another name"
