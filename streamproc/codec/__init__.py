@@ -15,6 +15,7 @@ from streamproc.codec.failure import one_line, original_line
 from streamproc.codec.line import line_of
 from streamproc.codec.on_error import Mode, OnError
 from streamproc.codec.outline import Outline
+from streamproc.codec.shape import objects_bytes
 from streamproc.codec.size import decoded_bytes
 from streamproc.codec.stored import restore, retyped, store
 
@@ -33,6 +34,7 @@ __all__ = [
     "encode",
     "encode_quickly",
     "line_of",
+    "objects_bytes",
     "one_line",
     "original_line",
     "restore",

@@ -106,6 +106,12 @@ def decoded_bytes(line: bytes) -> int | None:
     """
     if len(line) * (_DICT_BYTES + _NUMBER_BYTES + _SLOT_BYTES) // 8 <= _SWELLS_BYTES:
         return None
+    size = objects_bytes(line)
+    return size if size > max(_SWELLS_BYTES, _SWELLS_TIMES * len(line)) else None
+
+
+def objects_bytes(line: bytes) -> int:
+    """What the objects made of `line` take, about."""
     strings = line.count(b'"') // 2
     lists = dicts = pairs = commas = others = 0
     for piece in _outside_strings(line, None, _SPACE):
@@ -119,8 +125,7 @@ def decoded_bytes(line: bytes) -> int | None:
     numbers = min(values, max(0, others - 2 * (lists + dicts) - pairs - commas - values))
     size = len(line) + lists * _LIST_BYTES + dicts * _DICT_BYTES + values * _SLOT_BYTES
     size += max(0, pairs - _ROOM * dicts) * _PAIR_BYTES + numbers * _NUMBER_BYTES
-    size += max(0, strings - pairs) * _STRING_BYTES  # keys are made once for many
-    return size if size > max(_SWELLS_BYTES, _SWELLS_TIMES * len(line)) else None
+    return size + max(0, strings - pairs) * _STRING_BYTES  # keys are made once for many
 
 
 def _outside_strings(line: bytes, table: bytes | None, without: bytes) -> Iterator[bytes]:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.executor import Executor
+from streamproc.engines.free_memory import room_bytes
 from streamproc.engines.long_records import LONG_BYTES, LongRecords
 from streamproc.engines.results import apply
 from streamproc.engines.slot import Slot
@@ -55,7 +56,7 @@ class Program:
     ) -> None:
         self.stages = tuple(stages)
         self.on_error = on_error
-        self.long_records = LongRecords()
+        self.long_records = LongRecords(room_bytes())
         self._incoming_errors = incoming_errors
         self.is_inline = all(stage.enricher.mode == "inline" for stage in stages)
         self._steps: list[tuple[Stage, Executor]] = []
@@ -179,11 +180,7 @@ class Program:
         if not line:
             return BLANK_NOTE
         try:
-            opens: Callable[[bytes], Document | Outline] = Document if self.stages else Outline.of
-            if len(line) <= LONG_BYTES:
-                document = opens(line)
-            else:
-                document = self.long_records.opened(line, opens)
+            document = self._opened(line)
         except UnreadableError as error:
             return self._unreadable(error, batch, i)
         except DecodeError as error:
@@ -191,6 +188,11 @@ class Program:
         if document.has_error and self._passes(document):
             return Note(OK, document.line, lines_out=1, had_error=True)
         return document if type(document) is Document else document.line
+
+    def _opened(self, line: bytes) -> Document | Outline:
+        if len(line) <= LONG_BYTES:
+            return Document(line) if self.stages else Outline.of(line)
+        return self.long_records.document(line) if self.stages else self.long_records.outline(line)
 
     def _passes(self, document: Document | Outline) -> bool:
         if self._incoming_errors == "redo":

@@ -34,5 +34,21 @@ def test_a_line_that_does_not_fit(run: Any, folder: Path) -> None:
     arguments = ("-e", "none", "--max-line-bytes", "4GiB", "--max-memory", "4GiB")
     done = run(*arguments, "--summary", "json", "in", preexec_fn=limit)
     assert (done.returncode, records(done.stdout)) == (1, [{"n": 1}])
-    assert done.stderr.startswith(b"streamproc: out of memory: ")
-    assert (done.stderr.count(b"\n"), summary(done.stderr)["ok"]) == (2, 1)
+    lowered, told, _ = done.stderr.splitlines()
+    assert lowered.startswith(b"streamproc: memory is limited (ulimit -v): ")
+    assert lowered.endswith(b" MiB at most instead of 4096")
+    assert told.startswith(b"streamproc: out of memory: ")
+    assert summary(done.stderr)["ok"] == 1
+
+
+def test_a_record_that_swells(run: Any, folder: Path) -> None:
+    """What its objects take is seen before they are made: it fails, and nothing else does."""
+    (folder / "count.py").write_text("def count(record): return {'n': len(record['a'])}\n")
+    item = b'{"id":123456,"name":"abcdefgh","city":"Berlin"}'
+    long = b'{"a":[%b]}' % b",".join([item] * 300_000)
+    lines = b'{"a":[1]}\n%b\n{"a":[%b]}\n' % (long, b",".join([item] * 20_000))
+    done = run("-e", "count.py:count", stdin=lines, preexec_fn=limit)
+    first, bad, last = records(done.stdout)
+    assert (done.returncode, first["n"], last["n"]) == (3, 1, 20_000)
+    assert (bad["_error"]["kind"], len(bad["a"])) == ("too_long", 300_000)
+    assert "(ulimit -v)" in bad["_error"]["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,10 +27,10 @@ def test_decoding_a_long_record_is_no_fault_of_a_stage(
     """The record is named, once; a stage that is slow later is named still."""
     now_s = iter([0.0, 0.3, 1.0, 1.3])
     monkeypatch.setattr(long_records, "perf_counter", lambda: next(now_s))
-    records = LongRecords()
+    records = LongRecords(inf)
     loop = BusyLoop([stage("score", mode)], records)
     for _ in range(2):
-        assert records.opened(b"x" * (3 << 20), len) == 3 << 20
+        records.document(b'{"a":"%b"}' % (b"x" * (3 << 20)))
         loop.late(0.4)
     assert [each.getMessage()[:56] for each in caplog.records] == [
         "a record of 3.0 MiB kept the event loop busy for 400 ms,"
@@ -45,9 +46,9 @@ def test_what_a_record_took_before_is_no_excuse(
     """Only the time since the loop was on time last."""
     now_s = iter([0.0, 0.09])
     monkeypatch.setattr(long_records, "perf_counter", lambda: next(now_s))
-    records = LongRecords()
+    records = LongRecords(inf)
     loop = BusyLoop([stage("score", "inline")], records)
-    records.opened(b"x", len)
+    records.outline(b"{}")
     loop.late(0.09)
     loop.late(0.15)
     (told,) = caplog.records
