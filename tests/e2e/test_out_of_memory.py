@@ -34,6 +34,7 @@ def test_a_line_that_does_not_fit(run: Any, folder: Path) -> None:
     arguments = ("-e", "none", "--max-line-bytes", "4GiB", "--max-memory", "4GiB")
     done = run(*arguments, "--summary", "json", "in", preexec_fn=limit)
     assert (done.returncode, records(done.stdout)) == (1, [{"n": 1}])
+    assert done.stderr.count(b"\n") == 3, done.stderr
     lowered, told, _ = done.stderr.splitlines()
     assert lowered.startswith(b"streamproc: memory is limited (ulimit -v): ")
     assert lowered.endswith(b" MiB at most instead of 4096")
