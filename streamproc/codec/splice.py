@@ -44,7 +44,7 @@ class Members(NamedTuple):
 
     names: list[str]
     parts: list[Part]
-    end: bytes  # what follows them
+    end: bytes  # what follows them; of an object without members all of it
 
 
 def append(record: bytes, has_members: bool, added: bytes) -> bytes:
@@ -57,6 +57,8 @@ def append(record: bytes, has_members: bool, added: bytes) -> bytes:
 def members(record: bytes) -> Members:
     """Those of the object `record`."""
     body = record[:-1].rstrip(WHITESPACE)
+    if body == b"{":
+        return Members([], [], record)
     end = record[len(body) :]
     if body.find(b"[") < 0 and body.find(b"{", 1) < 0:
         parts = _each_member(body)
