@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from functools import lru_cache
 from heapq import heappush, heappushpop
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ BOUNDS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
 _SLOWEST = 10  # records that are remembered
+_REMEMBERED = 1000  # labels: to make one for each attempt would be most of what a monitor costs
 RECORDS = "(record)"  # all targets that records name: who writes records writes no labels
 OTHER = "other"
 _KINDS = frozenset(
@@ -26,6 +28,7 @@ _KINDS = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(_REMEMBERED)
 def label_of(target: Hashable) -> str:
     """What metrics call it."""
     return RECORDS if getattr(target, "is_from_record", False) else str(target)
@@ -36,6 +39,7 @@ def kind_of(kind: str) -> str:
     return kind if kind in _KINDS else OTHER
 
 
+@lru_cache(_REMEMBERED)
 def class_of(status: int | None) -> str:
     """Of a status: `5xx`; nothing where nobody answered in HTTP."""
     return "" if status is None else f"{status // 100}xx"

@@ -103,9 +103,12 @@ def test_who_sees_records(
     process = start("-e", "s=failing.py:failing", "--monitor", address, *more)
     ask = Asked(process)
     process.stdin.write(b'{"secret":"of-a-record"}\n')
-    with Followed(ask, **({"Authorization": f"Bearer {token}"} if token else {})) as follow:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with Followed(ask, **headers) as follow:
         while (figures := follow.until("figures"))["ended"]["failed"] == 0:
             pass
+    stats = ask("/stats", **headers).json
+    assert stats.get("last_failures") == figures["examples"]
     if shows:
         (example,) = figures["examples"]
         assert (example["line"], example["kind"]) == (1, "exception")
@@ -113,7 +116,7 @@ def test_who_sees_records(
         assert example["record"] == '{"secret":"of-a-record"}'
     else:
         assert figures["examples"] is None
-        assert "of-a-record" not in json.dumps(figures)
+        assert "of-a-record" not in json.dumps([figures, stats])
 
 
 def test_those_who_never_read(start: Any) -> None:
