@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.waiting import Turns, Waiter, WaitQueue
@@ -25,7 +25,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@settings(max_examples=200)
 @given(actions=ACTIONS)
 def test_it_is_a_stable_queue_by_age(
     loop: asyncio.AbstractEventLoop, actions: list[tuple[str, int]]
@@ -75,7 +74,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200)
 @given(steps=STEPS)
 def test_no_wake_up_is_lost_and_the_first_comes_first(
     steps: list[tuple[int, list[tuple[str, int]]]],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.errors import InputError
@@ -171,7 +171,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
 @given(
     st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4),
     st.booleans(), st.sampled_from([None, 0, 2]), st.integers(1, 9),

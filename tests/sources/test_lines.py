@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.record import Batch, Failed
@@ -97,7 +97,6 @@ def test_every_chunking_gives_the_same_lines(data: bytes, limit: int) -> None:
         assert sum(batch.n_bytes for batch, _ in batches) == len(data) - begins, chunks
 
 
-@settings(max_examples=200)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"\r", b"a", b"bc", b"defgh", BOM, b"\xe2\x80\xa8"])),
     bounds=st.lists(st.integers(0, 60)),
