@@ -54,7 +54,6 @@ torture: install  ## kill, disturb, feed and simulate it for hours, and compare 
 	$(BIN)/python tests/disturbances.py --rounds 200
 	$(BIN)/python tests/fuzz.py --minutes 60
 	$(BIN)/python tests/torture_kafka.py --rounds 30
-	STREAMPROC_SEQUENCES=50000 $(BIN)/python -m pytest -q tests/kafka/test_exactly_once_model.py
 	STREAMPROC_SCENARIOS=200000 $(BIN)/python -m pytest -q tests/simulation
 	STREAMPROC_NAMES=100000 STREAMPROC_PHONES=200000 $(BIN)/python -m pytest -q tests/enrichers/test_lead_answers.py
 

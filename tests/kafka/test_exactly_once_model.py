@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +16,8 @@ from streamproc.kafka.exactly_once import TABLE, KafkaCall, Row, Then, row_of
 
 pytestmark = pytest.mark.mock_will_do
 ALL = list(range(PARTITIONS))
-SEQUENCES = int(os.environ.get("STREAMPROC_SEQUENCES", "1000"))
+SEQUENCES = 5000
+PARTS = 5
 
 
 def play(main: Callable[[], Any]) -> None:
@@ -262,14 +262,15 @@ def test_every_row_is_reached_and_every_call_has_a_last_one() -> None:
         assert row_of(call, failure("UNKNOWN")).calls
 
 
-def test_random_sequences() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_5000_random_sequences(part: int) -> None:
     """Whatever fails in whatever order: what is committed is whole, and in the end that is all.
 
     `World.commit` compares each time. After three fences in five minutes it may have given up.
     """
 
     async def all_of_them() -> None:
-        for seed in range(SEQUENCES):
+        for seed in range(part, SEQUENCES, PARTS):
             try:
                 await sequence(random.Random(seed))
             except BaseException as error:
