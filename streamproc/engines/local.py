@@ -226,14 +226,10 @@ class LocalEngine(Stacked):
                 slot.release()
 
     def _ways(self, finished: Finished) -> tuple[following.Awaited, OneStage | None]:
-        """How one line is finished, and if calls may be begun in a row, how some are at once.
-
-        They may not if somebody follows each of them, or the next failure may be the last.
-        """
+        """How a line is finished, and how some at once: not if the next failure may be the last."""
         one, follow = self._one, self._audience.follow
-        awaited = following.awaited((one or self._program).awaited, follow)
-        is_alone = follow is None and not finished.counts_failures
-        return awaited, one if is_alone and one is not None and one.is_eager else None
+        is_eager = one and one.is_eager and follow is None and not finished.counts_failures
+        return following.awaited((one or self._program).awaited, follow), one if is_eager else None
 
     async def _end_turn(self, records: int) -> None:
         """So many have been finished in it."""
@@ -254,11 +250,8 @@ class LocalEngine(Stacked):
         if not self._finished.unseen:
             self._turn_began_s = self._now()
         slot.i, rest = one.begin(batch, start, stop, slot, self._finished)
-        if rest is None:
-            self._work.give_back(stop - slot.i)
-            return slot.i, None
-        self._work.give_back(stop - slot.i - 1)
-        return slot.i, await rest
+        self._work.give_back(stop - slot.i - (rest is not None))
+        return slot.i, None if rest is None else await rest
 
     async def _enter(self, slot: Slot) -> None:
         slot.state = IDLE
