@@ -118,7 +118,7 @@ def test_nothing_of_a_record_is_in_a_trace(trace: Trace, receiver: Receiver) -> 
 
 
 def test_a_list_is_sent_under_one_trace(trace: Trace, receiver: Receiver) -> None:
-    text = 'http = { url = "SERVER/bulk", json = "{n}" }\nbatch = 3\n'
+    text = 'http = { url = "SERVER/bulk", json = "{n}" }\nbatch = { size = 3, wait = "1m" }\n'
     trace(text, {"n": 1}, {"n": 2}, {"n": 3})
     assert len(receiver.traces) == 3
     (call,) = [each for each in receiver.spans if each.kind == CLIENT]
