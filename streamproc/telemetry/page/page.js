@@ -26,7 +26,7 @@ function callsPerSecond(name) {
 }
 
 function doneByWorker(number) {
-  return perSecond(({ workers }) => workers.find((each) => each.number === number)?.done ?? 0);
+  return perSecond(({ by_worker: workers }) => workers.find((each) => each.number === number)?.done ?? 0);
 }
 
 function take(figures) {
@@ -54,16 +54,16 @@ function draw() {
     ["in a call", whole(where.calling), figures.oldest_s >= 1 ? `oldest ${seconds(figures.oldest_s)}` : ""],
     ["finished, not written", whole(where.finished), ""],
     ...(figures.lag === null ? [] : [["behind", whole(figures.lag), "messages"]]),
-    ...(figures.workers.length ? [["workers", whole(figures.workers.length), `${figures.restarts} restarts`]] : []),
+    ...(figures.workers > 1 ? [["workers", whole(figures.workers), `${figures.restarts} restarts`]] : []),
   ]);
   pipeline(byId("pipeline"), figures, (name) => rate(callsPerSecond(name)));
   const says = holds(figures);
   if (byId("narrowest").textContent !== says) byId("narrowest").textContent = says;
   swap("stages", stageTable(figures.stages, ({ name }) => rate(callsPerSecond(name))));
   swap("targets", targetTable(figures.targets));
-  swap("workers", workerTable(figures.workers, ({ number }) => rate(doneByWorker(number))));
+  swap("workers", workerTable(figures.by_worker, ({ number }) => rate(doneByWorker(number))));
   swap("partitions", partitionTable(figures.partitions));
-  byId("of-workers").parentElement.hidden = !figures.workers.length;
+  byId("of-workers").parentElement.hidden = !figures.by_worker.length;
   byId("of-partitions").parentElement.hidden = !figures.partitions.length;
   swap("slowest", slowTable(figures.slowest));
   swap("failures", exampleTable(figures.examples));
