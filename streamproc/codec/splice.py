@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import marshal
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -163,21 +164,24 @@ def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
     Duplicates of a kept key stay, beside it, as they came.
     """
     names, parts, _ = members(record)
-    came = dict(zip(names, parts, strict=True))
-    several: dict[str, list[Part]] = {}
-    if len(came) < len(names):
-        for name, part in zip(names, parts, strict=True):
-            several.setdefault(name, []).append(part)
-    out: list[Part] = []
-    for name, item in value.items():
-        if name in changed or name not in came:
-            first = several[name][0] if name in several else came.get(name)
-            out.append((first[0] if first else encode(name), encode(item)))
-        elif several:
-            out += several[name]
-        else:
-            out.append(came[name])
-    return _compact(out)
+    kept = dict(zip(names[::-1], parts[::-1], strict=True))  # of equal names the first one
+    several = _duplicates(names, parts) if len(kept) < len(names) else {}
+    for name, item in changed.items():
+        several.pop(name, None)
+        head = kept[name][0] if name in kept else encode(name)
+        kept[name] = head, encode(item)
+    if several:
+        return _compact([part for name in value for part in several.get(name) or [kept[name]]])
+    return _compact([kept[name] for name in value])
+
+
+def _duplicates(names: list[str], parts: list[Part]) -> dict[str, list[Part]]:
+    counts = Counter(names)
+    found: dict[str, list[Part]] = {}
+    for name, part in zip(names, parts, strict=True):
+        if counts[name] > 1:
+            found.setdefault(name, []).append(part)
+    return found
 
 
 def selected(record: bytes, value: Selected) -> bytes:
