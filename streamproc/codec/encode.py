@@ -6,15 +6,20 @@ orjson writes the usual value; what it refuses although it is JSON (integers bey
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
+from typing import TypeAlias
 
 import orjson
 
 from streamproc.codec.integers import digits
+from streamproc.codec.shape import MAX_DEPTH
 
 # For loops that cannot afford a call per record: what `encode` does first. TypeError and
 # a `null` in the result want `encode` itself.
 encode_quickly = orjson.dumps
+
+_Parts: TypeAlias = "Iterator[str | _Parts]"
 
 
 def encode(value: object) -> bytes:
@@ -22,47 +27,70 @@ def encode(value: object) -> bytes:
 
     Raises TypeError for a type that JSON has no word for (set, bytes, Decimal, a dict
     key that is no string) and ValueError for NaN and infinities: `null` instead would
-    be a silent change.
+    be a silent change; also for what nests deeper than records may, or contains itself.
     """
     try:
         out = orjson.dumps(value)
     except TypeError:
-        return _encode_exact(value, "").encode()
+        return _encode_exact(value).encode()
     if out.find(b"null") >= 0:  # also what orjson makes of NaN; half the time of `in`
         _refuse_nan(value, "")
     return out
 
 
-def _encode_exact(value: object, path: str) -> str:
+def _encode_exact(value: object) -> str:
+    """Without recursion: records may nest deeper than Python calls."""
+    out: list[str] = []
+    inside: list[_Parts] = [_parts(value, "")]
+    while inside:
+        for part in inside[-1]:
+            if not isinstance(part, str):
+                if len(inside) > MAX_DEPTH:
+                    raise ValueError(f"nested deeper than {MAX_DEPTH} levels, or inside itself")
+                inside.append(part)
+                break
+            out.append(part)
+        else:
+            inside.pop()
+    return "".join(out)
+
+
+def _parts(value: object, path: str) -> _Parts:
+    """The text of `value`, with iterators in it where its members come."""
     match value:
         case None:
-            return "null"
+            yield "null"
         case True:
-            return "true"
+            yield "true"
         case False:
-            return "false"
+            yield "false"
         case str():
-            return encode_basestring_ascii(value)
+            yield encode_basestring_ascii(value)
         case int():
-            return digits(value)
+            yield digits(value)
         case dict():
-            return "{" + ",".join(_member(k, v, path) for k, v in value.items()) + "}"
+            lead = "{"
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    name = type(key).__name__
+                    raise TypeError(f"{_at(path)}a key is {name}, JSON keys are strings")
+                yield f"{lead}{encode_basestring_ascii(key)}:"
+                yield _parts(item, f"{path}.{key}" if path else key)
+                lead = ","
+            yield "}" if value else "{}"
         case list() | tuple():
-            items = (_encode_exact(v, f"{path}[{i}]") for i, v in enumerate(value))
-            return "[" + ",".join(items) + "]"
+            lead = "["
+            for i, item in enumerate(value):
+                yield lead
+                yield _parts(item, f"{path}[{i}]")
+                lead = ","
+            yield "]" if value else "[]"
         case _:
             _refuse_nan(value, path)
             try:
-                return orjson.dumps(value).decode()
+                yield orjson.dumps(value).decode()
             except TypeError:
                 raise TypeError(f"{_at(path)}{type(value).__name__} is not JSON") from None
-
-
-def _member(key: object, value: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"{_at(path)}a key is {type(key).__name__}, JSON keys are strings")
-    where = f"{path}.{key}" if path else key
-    return f"{encode_basestring_ascii(key)}:{_encode_exact(value, where)}"
 
 
 def _refuse_nan(value: object, path: str) -> None:

@@ -84,10 +84,12 @@ def test_lone_surrogates_are_escaped() -> None:
 
 def test_deeply_nested_values() -> None:
     """What can be read can be written: orjson alone writes 254 levels."""
-    value: Any = 1
-    for _ in range(300):
-        value = [value]
-    assert encode(value) == b"[" * 300 + b"1" + b"]" * 300
+    arrays: Any = 1
+    objects: Any = {}
+    for _ in range(511):
+        arrays, objects = [arrays], {"a": objects}
+    assert encode([arrays]) == b"[" * 512 + b"1" + b"]" * 512
+    assert encode(objects) == b'{"a":' * 511 + b"{}" + b"}" * 511
 
 
 @dataclasses.dataclass
@@ -98,3 +100,10 @@ class Point:
 def test_dataclasses_are_objects() -> None:
     """A dataclass is written as its fields."""
     assert encode({"p": Point(1.5), "q": None}) == b'{"p":{"x":1.5},"q":null}'
+
+
+def test_what_contains_itself_is_refused() -> None:
+    inside: dict[str, Any] = {}
+    inside["again"] = [inside]
+    with pytest.raises(ValueError, match="deeper than 512 levels, or inside itself"):
+        encode(inside)
