@@ -51,13 +51,15 @@ class Standing(Struct):
     failed; `failed_as`: which of the calls that ever failed there it is. `is_first`: nothing
     came of it yet. `refusals`: how often the target asked it to come later, last when
     `refused_at` calls had begun. `probes`: starts through a circuit that was not closed.
-    `epoch`, `cuts`: of the circuit, and of the adaptive limit, when it started. `is_patient`:
+    `epoch`, `cuts`, `doubt`: of the circuit, of the adaptive limit, of the doubt whether the target
+    is down, when it started. `is_patient`:
     it waits for an open circuit. `visit`: whose call it is.
     """
 
     serial: int = 0
     epoch: int = 0
     cuts: int = 0
+    doubt: int = 0
     is_first: bool = True
     failures: int = 0
     failed_as: int = 0

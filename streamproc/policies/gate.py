@@ -155,7 +155,8 @@ class Gate:
             else:
                 self._is_wanting = True
         is_closed, are_waiting = self._conditions.is_closed, len(self._line) > 0
-        self.is_easy = is_closed and not are_waiting and now >= self._conditions.pause.lasts_until
+        is_sure = not (are_waiting or self._conditions.health.doubt.exists)
+        self.is_easy = is_closed and is_sure and now >= self._conditions.pause.lasts_until
         self._outage.waiting(are_waiting=are_waiting and not is_closed)
         self._set_timer(now, are_waiting=are_waiting)
 
@@ -165,7 +166,8 @@ class Gate:
             return None
         circuit = self._conditions.circuit
         if circuit is None or circuit.is_closed:
-            return self._line.head()
+            head = self._line.head()
+            return head if head and self._conditions.health.doubt.admits(head.what[0]) else None
         if circuit.can_admit:
             return min(self._line, key=lambda waiter: self._suspects.rank(waiter.what[0]))
         if now >= self._arrived_at + _QUIET_S and self._is_nobodys_news():

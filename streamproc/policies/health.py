@@ -12,6 +12,7 @@ from collections.abc import Callable
 from streamproc.errors import CallError
 from streamproc.interfaces import Standing
 from streamproc.policies.circuit import PROBES, Circuit, CircuitState
+from streamproc.policies.doubt import Doubt
 from streamproc.policies.outage import Outage
 from streamproc.policies.suspects import Suspects
 
@@ -24,7 +25,7 @@ _FRESH_S = 5.0  # who answered so lately is not down, if it has too much to do
 class Health:
     """Numbers the calls to a target and tells its circuit, if there is one, what is evidence."""
 
-    __slots__ = ("_good_at", "_now", "circuit", "outage", "serial", "suspects")
+    __slots__ = ("_good_at", "_now", "circuit", "doubt", "outage", "serial", "suspects")
 
     def __init__(self, circuit: Circuit | None, outage: Outage, now: Callable[[], float]) -> None:
         self.circuit = circuit
@@ -32,6 +33,7 @@ class Health:
         self._now = now
         self.serial = 0  # calls begun, second attempts not counted
         self.suspects = Suspects()
+        self.doubt = Doubt(0 if circuit is None else circuit.consecutive)
         self._good_at = -_FRESH_S
 
     def began(self, standing: Standing) -> None:
@@ -44,6 +46,8 @@ class Health:
         standing.serial = self.serial
         if circuit is not None:
             standing.epoch = circuit.epoch
+        if self.doubt.exists:
+            self.doubt.began(standing)
 
     def succeeded(self, standing: Standing) -> None:
         """The attempt was answered well."""
@@ -59,6 +63,7 @@ class Health:
         """With anything but a 5xx: the target is not down."""
         is_first, standing.is_first = standing.is_first, False
         circuit = self.circuit
+        self.doubt.exists = False
         if circuit is not None:
             now = self._good_at = self._now()
             if not circuit.is_closed:
@@ -87,8 +92,10 @@ class Health:
             self.outage.symptom = str(error.status or error.kind)
         if circuit is None:
             return False
+        self.doubt.ended(standing)
         if error.is_failure:
             suspects.failed(standing, self.serial)
+            self.doubt.failed()
         if is_evidence and (is_first or circuit.state is CircuitState.HALF_OPEN):
             has_opened = circuit.failed(
                 standing.epoch, standing.serial, now,
@@ -102,6 +109,7 @@ class Health:
 
     def gave_up(self, standing: Standing) -> None:
         """The attempt ended without saying anything."""
+        self.doubt.ended(standing)
         if self.circuit is not None:
             self.circuit.gave_up(standing.epoch, is_first=standing.is_first)
 
