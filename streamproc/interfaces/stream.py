@@ -85,7 +85,7 @@ class MessageSink(Sink, Protocol):
     async def send(self, spans: Sequence[tuple[Batch, int, int]]) -> asyncio.Future[None]:
         """Take the spans; the receipt is done when all of it is acknowledged."""
 
-    async def bury(self, spans: Sequence[tuple[Batch, int, int]]) -> None:
+    async def send_dead_letters(self, spans: Sequence[tuple[Batch, int, int]]) -> None:
         """Take the dead letters among them, and wait until they are acknowledged."""
 
     async def flush(self) -> None:

@@ -103,13 +103,13 @@ class KafkaSink:
         """Lines of dead letters, of records that are in no output. Raises `StreamprocError`."""
         lines = data.split(b"\n")[:-1]
         batch = Batch(0, Cursor("", 0, 0), lines, len(data))
-        await self._bury([letter_of(batch, i, line) for i, line in enumerate(lines)])
+        await self._send_and_wait([letter_of(batch, i, line) for i, line in enumerate(lines)])
 
-    async def bury(self, spans: Spans) -> None:
+    async def send_dead_letters(self, spans: Spans) -> None:
         """The dead letters among them, where the output is no topic. Raises `StreamprocError`."""
-        await self._bury([letter_of(*each) for each in dead_letters(spans)])
+        await self._send_and_wait([letter_of(*each) for each in dead_letters(spans)])
 
-    async def _bury(self, letters: list[Outgoing]) -> None:
+    async def _send_and_wait(self, letters: list[Outgoing]) -> None:
         group = self._begin([])
         for each in letters:
             await self._send_one(group, each)

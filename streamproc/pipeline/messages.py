@@ -39,7 +39,7 @@ class MessageWriter(Writer):
         """Raises what the sink raises; then `leftovers` tells what is not acknowledged."""
         while spans := await self._reorder.receive():
             self._sending = spans
-            await self._bury(spans)
+            await self._write_dead_letters(spans)
             receipt = await self._messages.send(spans)
             self._sent[receipt], self._sending = spans, []
             receipt.add_done_callback(self._acknowledged)
@@ -54,7 +54,7 @@ class MessageWriter(Writer):
             self._room = asyncio.get_running_loop().create_future()
             await asyncio.wait({self._room, self._failed}, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _bury(self, spans: list[Span]) -> None:
+    async def _write_dead_letters(self, spans: list[Span]) -> None:
         """Dead letters into a file; those of a topic go with the messages."""
         if self._dead_letters is None or self._dead_letters.takes_messages:
             return

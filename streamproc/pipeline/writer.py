@@ -111,7 +111,7 @@ class Writer:
         if dead:
             assert self._dead_letters is not None
             if self._dead_letters.takes_messages:
-                await cast("MessageSink", self._dead_letters).bury(self._group)
+                await cast("MessageSink", self._dead_letters).send_dead_letters(self._group)
             else:
                 await self._dead_letters.write(b"\n".join(dead) + b"\n")
         if pieces:

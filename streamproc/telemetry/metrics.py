@@ -74,14 +74,14 @@ def _of_records(reading: Reading, summary: Summary) -> Iterator[Metric]:
     ends = {name: getattr(summary, name) for name in _ENDS}
     yield _counters("records_emitted", "Records by where they ended.", ["status"], ends)
     failed: dict[tuple[str, str], int] = {}
-    buried: dict[tuple[str, str], int] = {}
+    dead_lettered: dict[tuple[str, str], int] = {}
     for (status, stage, kind), count in reading.failed.items():
         failed[stage, kind] = failed.get((stage, kind), 0) + count
         if status == "dead_lettered":
-            buried[stage, kind] = count
+            dead_lettered[stage, kind] = count
     labels = ["stage", "kind"]
     yield _counters("records_failed", "Records that failed, in any way.", labels, failed)
-    yield _counters("records_dead_lettered", "Those among the dead letters.", labels, buried)
+    yield _counters("records_dead_lettered", "Those among the dead letters.", labels, dead_lettered)
     yield _counter("input_bytes", "Bytes that were read.", summary.bytes_in)
     yield _counter("output_bytes", "Bytes that were written.", summary.bytes_out)
     yield _gauge("records_in_flight", "Records that execute a call.", reading.in_flight)
