@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Self, TypeVar
 
 from streamproc.codec import Document, decoded_bytes
@@ -58,12 +57,9 @@ class LocalEngine(Stacked):
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
         self._busy_loop = BusyLoop(program.stages, program.long_records)
         self._sweeper = Sweeper(timeouts_s, self._busy_loop.late)
+        keeps = any(stage.keeps_answers for stage in program.stages)
         self._shop = Workshop(
-            places,
-            self._sweeper,
-            program.on_error.run_id,
-            keeps_answers=any(stage.keeps_answers for stage in program.stages),
-            on_too_many=self._fail,
+            places, self._sweeper, program.on_error.run_id, self._fail, keeps_answers=keeps
         )
         self._consumers = 0
         self._idle = 0  # of them; also those that have not run yet
@@ -72,14 +68,10 @@ class LocalEngine(Stacked):
         self._inline: InlineLoop | None = None
         self._turn_began_s = 0.0
         self._now = time.monotonic
-        self._stack = AsyncExitStack()
         self._done: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for stage in self._program.stages:
-                await stack.enter_async_context(stage.enricher)
-            self._stack = stack.pop_all()
+        await self._enter_all(stage.enricher for stage in self._program.stages)
         self._program.bind()
         self._one = OneStage.of(self._program)
         return self

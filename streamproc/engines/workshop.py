@@ -33,9 +33,9 @@ class Workshop:
         places: CapacityLimiter,
         sweeper: Sweeper,
         run_id: str = "",
+        on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None,
         *,
         keeps_answers: bool = False,
-        on_too_many: Callable[[TooManyAbandonedError], None] = lambda error: None,
     ) -> None:
         self.run_id = run_id
         self.places = places

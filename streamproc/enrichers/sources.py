@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any, ClassVar, Literal, Self
 
@@ -63,13 +62,9 @@ class SourcesEnricher(Stacked):
     def __init__(self, sources: Sequence[SourceOf], observer: StageObserver) -> None:
         self._sources = sources
         self._observer = observer
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as exits:
-            for source in self._sources:
-                await exits.enter_async_context(source.enricher)
-            self._stack = exits.pop_all()
+        await self._enter_all(source.enricher for source in self._sources)
         return self
 
     async def call(self, fields: Record, visit: Visit) -> CallResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -74,13 +74,9 @@ class FallbackChain(Stacked):
         self._mark = fallback.mark
         self._others = [site.answerer(each) for each in fallback.chain]
         self._names = names_of([site.source, *(each.source for each in self._others)])
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as exits:
-            for other in self._others:
-                await exits.enter_async_context(other)
-            self._stack = exits.pop_all()
+        await self._enter_all(self._others)
         return self
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
