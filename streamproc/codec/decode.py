@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder().decode
 # For loops that cannot afford a call per record: what `decode` does first. Records up to
 # QUICK_BYTES cannot nest too deep; whatever raises one of Unusual is for `decode` itself.
 decode_quickly = msgspec.json.Decoder(dict[str, Any]).decode
-QUICK_BYTES = 2 * MAX_DEPTH + 2
+QUICK_BYTES = 2 * MAX_DEPTH + 1
 Unusual = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.codec import decode, verbatim
+from streamproc.codec import decode, decode_any, verbatim
 from streamproc.codec.decode import MAX_DEPTH, is_too_deep
 from streamproc.errors import DecodeError
 
@@ -178,6 +178,13 @@ def test_depth(nested: Any) -> None:
     for depth in (MAX_DEPTH + 1, MAX_DEPTH + 2, 1100, 100_000):
         assert kind_of(nested(depth)) == "too_deep"
         assert verbatim([nested(depth)]) is None
+
+
+def test_depth_of_an_answer() -> None:
+    """It may be an array, which has 512 levels in fewer bytes than any object."""
+    assert decode_any(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+    with pytest.raises(DecodeError, match="deeper than 512 levels"):
+        decode_any(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))
 
 
 @pytest.mark.parametrize("inside", [b"[" * 2000, b"{" * 2000, rb"\"" + b"[" * 2000, b"\\\\"])
