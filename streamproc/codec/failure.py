@@ -149,4 +149,7 @@ def _members(failed: Failed) -> JsonObject:
 
 
 def _text(value: object) -> str:
-    return redact(value if isinstance(value, str) else repr(value))
+    try:
+        return redact(value if isinstance(value, str) else repr(value))
+    except Exception:  # it is user code's, or too deep
+        return type(value).__name__

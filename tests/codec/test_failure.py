@@ -187,6 +187,16 @@ def test_details_that_are_no_json_are_shown(value: Any) -> None:
 SOURCES = b'{"b":{"kind":"timeout","message":"late"}}'
 
 
+def test_details_that_cannot_be_shown() -> None:
+    """Of what has no text either, only the kind of thing is said; the record is not lost."""
+    value: Any = 1
+    for _ in range(3000):
+        value = [value]
+    line = as_annotated(Failed("s", "k", "m", 1, {"bad": value, "good": 1}), b"x", None)
+    error = json.loads(line)["_error"]
+    assert (error["bad"], error["good"], error["raw"]) == ("list", 1, "x")
+
+
 def test_keep_sources() -> None:
     """With `keep_sources` a record remembers which sources of which stage are to be asked again."""
     line = b'{"a": 1.0,"x":2,"_error":{"stage":"s","kind":"timeout","sources":%b,"added":["x"]}}'
