@@ -130,7 +130,10 @@ def _check_records(outcome: Outcome) -> None:
     # the tenth opens the circuit; where memory lets one record go on at a time nobody else comes
     # meanwhile, so that it is asked for again, and fails as well
     most = 9 if scenario.max_memory >= AMPLE_BYTES else 10
-    most *= max(each.most_in_call for each in scenario.asking)
+    most *= max(
+        each.most_in_call * (scenario.alike if "cache" in each.policies else 1)
+        for each in scenario.asking
+    )
     assert unlucky <= most * _outages(scenario), f"{unlucky} good records failed"
 
 
