@@ -7,6 +7,7 @@ from streamproc.codec.decode import (
     decode_any,
     decode_finite,
     decode_quickly,
+    is_infinite_in,
     verbatim,
 )
 from streamproc.codec.document import Document
@@ -33,6 +34,7 @@ __all__ = [
     "decoded_bytes",
     "encode",
     "encode_quickly",
+    "is_infinite_in",
     "line_of",
     "objects_bytes",
     "one_line",

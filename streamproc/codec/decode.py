@@ -101,12 +101,13 @@ def decode_finite(line: bytes) -> JsonValue:
     As they stand they are JSON, but decoded they are infinite, and no JSON any more.
     """
     value = decode_any(line)
-    if shape.may_overflow(line) and _is_infinite_in(value):
+    if shape.may_overflow(line) and is_infinite_in(value):
         raise DecodeError("bad_number", "a number is greater than a double can be (1.8e308)")
     return value
 
 
-def _is_infinite_in(value: object) -> bool:
+def is_infinite_in(value: object) -> bool:
+    """Whether a number is in it that is greater than a double can be."""
     left = [value]
     while left:
         each = left.pop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -11,16 +11,16 @@ from typing import Any, Literal
 
 from streamproc.codec import encode
 from streamproc.enrichers.http_credentials import Credentials
+from streamproc.enrichers.http_json import compiled, fields_of, written
 from streamproc.enrichers.http_settings import HttpSettings
 from streamproc.enrichers.http_shown import asked
 from streamproc.errors import RecordError
 from streamproc.http.contract import Request, Target, Tls
-from streamproc.http.template import MissingFieldError, Template, check_digits
+from streamproc.http.template import MissingFieldError, Template
 from streamproc.http.url import Url
 from streamproc.interfaces import Standing
-from streamproc.paths import value_of
 from streamproc.secrets import hide
-from streamproc.types import JsonValue, Record
+from streamproc.types import Record
 from streamproc.version import __version__
 
 Shares = Literal["credential", "credential-name"]
@@ -47,6 +47,7 @@ class HttpCall(Request):
     is_negative: bool = False
     salt: bytes = b""
     item: Any = None  # what it puts into the list of a bulk request
+    item_json: bytes = b""  # the same, written
     varying: bytes = b""  # header lines that depend on the record, as they count for the key
     status: int | None = None
     has_id: bool = False  # of its record, among the headers
@@ -66,13 +67,13 @@ class HttpCall(Request):
             parameters = query.split(b"&")
             parameters.sort(key=lambda each: each.partition(b"=")[0])
             path += mark + b"&".join(parameters)
-        item = b"" if self.item is None else encode(self.item)
         # no line break is in a line, and what may contain one comes with its length
         return sha256(
             b"%b\n%b\n%b\n%b\n%d %d\n%b%b%b"
             % (
                 self.salt, _name(self.target), self.method, path,
-                len(self.varying), len(self.body), self.varying, self.body, item,
+                len(self.varying), len(self.body), self.varying, self.body,
+                self.item_json,
             )
         ).digest()  # fmt: skip
 
@@ -128,7 +129,7 @@ class RequestBuilder:
         self._credentials = Credentials(settings) if self.url.target is None else None
         if self._credentials is not None:
             self.problems += self._credentials.problems(self.url)
-        self._fill = _compiled(settings.json) if settings.json is not None else None
+        self._fill = compiled(settings.json) if settings.json is not None else None
         self._is_bulk = is_bulk
         self._varies = has_body or bool(self._varying)  # in more than its URL
         self._method = self.method.encode()
@@ -142,20 +143,22 @@ class RequestBuilder:
         templates = [settings.url, *settings.query.values(), *settings.headers.values()]
         templates += [*(settings.form or {}).values(), *filter(None, [settings.body])]
         found = [path for each in templates for path in each.paths]
-        return list(dict.fromkeys(found + _paths(settings.json)))
+        return list(dict.fromkeys(found + fields_of(settings.json)))
 
     def build(self, fields: Record) -> HttpCall | None:
         """The call of a record, None if it lacks fields. Raises `RecordError`."""
         try:
             target, path = self._render(fields)
-            headers, varying, item, body = self._constant, b"", None, b""
+            headers, varying, item, item_json, body = self._constant, b"", None, b"", b""
             if self._varies:
                 varying = _lines(self._varying, fields)
                 headers += varying
                 if self._by_name:
                     varying = _lines(self._named, fields)
-                item = self._fill(fields) if self._fill is not None else None
-                body = b"" if self._is_bulk else self._body(fields, item)
+                if self._fill is not None:
+                    item = self._fill(fields)
+                    item_json = written(item)
+                body = b"" if self._is_bulk else item_json or self._body(fields)
             if self._credentials is not None and not self.url.is_trusted(target):
                 headers = self._credentials.without(headers, target)
         except MissingFieldError:
@@ -164,22 +167,19 @@ class RequestBuilder:
             return None
         return HttpCall(
             target, self._method, path.encode(), headers, body, self._is_idempotent,
-            False, False, Standing(), False, self._salt, item, varying,
+            False, False, Standing(), False, self._salt, item, item_json, varying,
         )  # fmt: skip
 
     def bulk(self, calls: list[HttpCall]) -> Request:
         """One request for all of them."""
         first = calls[0]
-        items = [call.item for call in calls]
+        items = b"[%b]" % b",".join([call.item_json for call in calls])
         return Request(
-            first.target, first.method, first.path, first.headers, encode(items),
-            first.is_idempotent,
-        )  # fmt: skip
+            first.target, first.method, first.path, first.headers, items, first.is_idempotent
+        )
 
-    def _body(self, fields: Record, item: object) -> bytes:
+    def _body(self, fields: Record) -> bytes:
         settings = self.settings
-        if self._fill is not None:
-            return encode(item)
         if settings.form is not None:
             from urllib.parse import urlencode
 
@@ -263,37 +263,3 @@ def _content_of(path: str) -> str:
         return sha256(Path(path).read_bytes()).hexdigest()
     except OSError:  # said when it is opened
         return path
-
-
-def _checked(value: object, path: tuple[str, ...]) -> JsonValue:
-    if type(value) is int:
-        check_digits(value, path)
-    return value
-
-
-def _compiled(template: object) -> Callable[[Record], object]:
-    """`json` as a function of the record. A string that is one whole `{field}` keeps its type."""
-    if isinstance(template, dict):
-        members = [(name, _compiled(value)) for name, value in template.items()]
-        return lambda fields: {name: fill(fields) for name, fill in members}
-    if isinstance(template, list | tuple):
-        items = [_compiled(value) for value in template]
-        return lambda fields: [fill(fields) for fill in items]
-    if not isinstance(template, str):
-        return lambda fields: template
-    parsed = Template.parse(template)
-    path = parsed.field
-    if path is not None:
-        return lambda fields: _checked(value_of(fields, path), path)
-    if parsed.is_literal:
-        return lambda fields: parsed.literal
-    return parsed.fill
-
-
-def _paths(template: object) -> list[tuple[str, ...]]:
-    """The fields in `json`."""
-    if isinstance(template, dict):
-        template = list(template.values())
-    if isinstance(template, list | tuple):
-        return [path for each in template for path in _paths(each)]
-    return Template.parse(template).paths if isinstance(template, str) else []

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from math import isinf
 from typing import Self
 
 from streamproc.codec import encode
@@ -98,17 +99,26 @@ class Template:
         )
 
 
-def check_digits(value: object, path: Path) -> None:
-    """Raises `RecordError` for an integer that is too long to be written."""
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-        message = f"the field {'.'.join(path)} is an integer of more than {_MAX_DIGITS} digits"
-        raise RecordError("bad_number", message)
+def check_number(value: float, path: Path) -> None:
+    """Raises `RecordError` for an integer that is too long to be written, and for infinity.
+
+    As it stands in a record that is JSON: `1e400`.
+    """
+    if isinstance(value, int):
+        if value.bit_length() <= _MAX_BITS:
+            return
+        what = f"an integer of more than {_MAX_DIGITS} digits"
+    elif not isinf(value):
+        return
+    else:
+        what = "a number greater than a double can be (1.8e308)"
+    raise RecordError("bad_number", f"the field {'.'.join(path)} is {what}")
 
 
 def text_of(fields: Record, path: Path) -> str:
     """The value at `path` as text; numbers are written as in JSON.
 
-    Raises `MissingFieldError`, and `RecordError` for what is no text (`bad_number`: too long).
+    Raises `MissingFieldError`, and `RecordError` for what is no text (`bad_number`: see above).
     """
     value = value_of(fields, path) if len(path) > 1 else fields.get(path[0])
     if type(value) is str and value:
@@ -120,7 +130,7 @@ def text_of(fields: Record, path: Path) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        check_digits(value, path)
+        check_number(value, path)
         return encode(value).decode()
     kind = "an object" if isinstance(value, dict) else "an array"
     raise RecordError(
