@@ -160,6 +160,8 @@ class AiohttpClient:
 
     async def _body(self, answer: aiohttp.ClientResponse, request: Request) -> bytes:
         """The body, not more of it than the limit, whatever its headers say."""
+        if answer.status < 100:
+            raise bad_answer(f"not HTTP/1.1: {answer.status:03} is no status")
         if answer.status == 101:
             raise bad_answer("it switched protocols, which nobody asked for")
         limit, share = self._options.max_body_bytes, request.share

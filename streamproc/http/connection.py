@@ -178,7 +178,10 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Whatever comes now is body."""
         self._in_body = True
-        if len(self._head) > MAX_HEADER_BYTES and self._parser.get_status_code() >= 200:
+        status = self._parser.get_status_code()
+        if status < 100:  # or it would pass for an interim one, and its end be waited for
+            raise bad_answer(f"not HTTP/1.1: {status:03} is no status")
+        if len(self._head) > MAX_HEADER_BYTES and status >= 200:
             check_size(Head(self._head))  # a part of the body may be in it
 
     def on_body(self, data: bytes) -> None:
