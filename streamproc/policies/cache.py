@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -121,10 +122,12 @@ class Caching:
 
             try:
                 return _decoded(await flights.join(key, visit, make))
-            except CallError:
-                if kept is not None and is_stale:
-                    return _flagged(_decoded(kept[0]))
-                raise
+            except (CallError, asyncio.CancelledError) as error:  # cancelled by its deadline, too
+                if kept is None or not is_stale:
+                    raise
+                if not isinstance(visit.end_failed(error), CallError):
+                    raise
+                return _flagged(_decoded(kept[0]))
 
         return cached
 

@@ -530,6 +530,17 @@ def test_rather_stale_than_nothing(enrich: Any, server: Server) -> None:
     assert server.stats()["total"] == 2
 
 
+def test_rather_stale_than_late(enrich: Any, server: Server) -> None:
+    """A deadline ends the wait of who asks, and of who would have had the same answer."""
+    text = """http.url = "SERVER/ok?n={n}"
+        cache = { ttl = "1ms", path = "answers.db", stale_if_error = true }\n"""
+    enrich(text, *TEN[:2])
+    outcome = enrich(text + 'rate = "1/min"\ndeadline = "500ms"', *TEN[:2], TEN[1])
+    assert outcome.code == 0
+    assert [result.get("_stale") for result in outcome.results[1:]] == [True, True]
+    assert server.stats()["total"] <= 3
+
+
 def test_a_cache_that_cannot_be(enrich: Any, folder: Path, server: Server) -> None:
     (folder / "answers.db").write_bytes(b"no database" * 1000)
     outcome = enrich('http.url = "SERVER/ok"\ncache = { path = "answers.db" }')
