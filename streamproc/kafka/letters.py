@@ -25,10 +25,10 @@ def as_letter(line: bytes, origin: Message | None) -> Letter:
     error = fields["_error"]
     where = f"{error.get('file')}/{error.get('line')}"  # the offset is the line of a partition
     headers: list[tuple[str, bytes | None]] = [
-        (f"{PREFIX}stage", str(error.get("stage")).encode()),
-        (f"{PREFIX}kind", str(error.get("kind")).encode()),
-        (f"{PREFIX}message", str(error.get("message")).encode()),
-        (f"{PREFIX}origin", where.encode()),
+        (f"{PREFIX}stage", _readable(error.get("stage"))),
+        (f"{PREFIX}kind", _readable(error.get("kind"))),
+        (f"{PREFIX}message", _readable(error.get("message"))),
+        (f"{PREFIX}origin", _readable(where)),
     ]
     if origin is not None:
         return Letter(origin.value(), origin.key(), [*(origin.headers() or []), *headers])
@@ -37,6 +37,11 @@ def as_letter(line: bytes, origin: Message | None) -> Letter:
     if isinstance(fields.get("raw_base64"), str):
         return Letter(b64decode(fields["raw_base64"]), None, headers)
     return Letter(line, None, headers)
+
+
+def _readable(text: object) -> bytes:
+    """As UTF-8, whatever a record, or the name of a file, has brought into it."""
+    return str(text).encode("utf-8", "backslashreplace")
 
 
 def original_headers(headers: Headers | None) -> list[tuple[str, bytes | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -155,6 +156,24 @@ def test_dead_letters_and_back(
     done = run("replay", url(broker, letters))  # one letter is one line, as it was or not at all
     assert (done.returncode, done.stdout) == (3, b'{"n": 1}\n{"n":2}\n')
     assert done.stderr.count(b"the original has newlines") == 3
+
+
+@pytest.mark.mock_will_do
+def test_a_dead_letter_whose_reason_is_no_utf8(
+    broker: Broker, topic: Any, run: Any, consume_all: Any, folder: Path
+) -> None:
+    """A lone surrogate of the record in the message, a name that is no text: shown as escapes."""
+    letters, record = topic(1), b'{"id":"\\ud800"}'
+    Path(folder, "fails.py").write_text("def fail(record): raise ValueError(record['id'])\n")
+    with open(os.fsencode(folder) + b"/\xff.jsonl", "wb") as file:
+        file.write(record)
+    done = run("-e", "fails.py:fail", "--dead-letter", url(broker, letters), "\udcff.jsonl")
+    assert done.returncode == 3
+    (found,) = consume_all(letters)
+    reason = dict(found.headers)
+    assert found.value == record
+    assert reason["streamproc-message"] == rb"ValueError: \ud800"
+    assert reason["streamproc-origin"] == rb"\udcff.jsonl/1"
 
 
 @pytest.mark.mock_will_do
