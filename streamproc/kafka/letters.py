@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from streamproc.codec import decode
 from streamproc.kafka.message import Headers, Message
+from streamproc.shown import short
 
 PREFIX = "streamproc-"
+_MOST = 4096  # characters of a message, which may quote all of a record: both have to fit
 
 
 class Letter(NamedTuple):
@@ -27,7 +29,7 @@ def as_letter(line: bytes, origin: Message | None) -> Letter:
     headers: list[tuple[str, bytes | None]] = [
         (f"{PREFIX}stage", _readable(error.get("stage"))),
         (f"{PREFIX}kind", _readable(error.get("kind"))),
-        (f"{PREFIX}message", _readable(error.get("message"))),
+        (f"{PREFIX}message", _readable(short(str(error.get("message")), _MOST))),
         (f"{PREFIX}origin", _readable(where)),
     ]
     if origin is not None:

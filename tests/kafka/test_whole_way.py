@@ -159,21 +159,24 @@ def test_dead_letters_and_back(
 
 
 @pytest.mark.mock_will_do
-def test_a_dead_letter_whose_reason_is_no_utf8(
+def test_what_a_record_brings_into_its_reason(
     broker: Broker, topic: Any, run: Any, consume_all: Any, folder: Path
 ) -> None:
-    """A lone surrogate of the record in the message, a name that is no text: shown as escapes."""
-    letters, record = topic(1), b'{"id":"\\ud800"}'
+    """Half a character, all of a long value, a name that is no text: the dead letter goes out."""
+    letters = topic(1)
+    records = [b'{"id":"\\ud800"}', b'{"id":"%s"}' % (b"x" * 600_000)]
     Path(folder, "fails.py").write_text("def fail(record): raise ValueError(record['id'])\n")
     with open(os.fsencode(folder) + b"/\xff.jsonl", "wb") as file:
-        file.write(record)
+        file.write(b"\n".join(records))
     done = run("-e", "fails.py:fail", "--dead-letter", url(broker, letters), "\udcff.jsonl")
     assert done.returncode == 3
-    (found,) = consume_all(letters)
-    reason = dict(found.headers)
-    assert found.value == record
-    assert reason["streamproc-message"] == rb"ValueError: \ud800"
-    assert reason["streamproc-origin"] == rb"\udcff.jsonl/1"
+    found = consume_all(letters)
+    assert [each.value for each in found] == records
+    half, long = (dict(each.headers) for each in found)
+    assert half["streamproc-message"] == rb"ValueError: \ud800"
+    assert half["streamproc-origin"] == rb"\udcff.jsonl/1"
+    assert long["streamproc-message"].startswith(b"ValueError: xxx")
+    assert len(long["streamproc-message"]) < 5_000
 
 
 @pytest.mark.mock_will_do
