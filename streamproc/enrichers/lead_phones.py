@@ -43,6 +43,8 @@ def phone(value: object, country: str) -> Facts:
         number = _parse(pn, text, country)
     except pn.NumberParseException as error:
         return _no_phone(str(error))
+    except UnicodeEncodeError:  # the compiled one takes text only
+        return _no_phone("a lone surrogate")
     kind = pn.number_type(number)
     if kind == pn.PhoneNumberType.UNKNOWN:  # just then it is not valid
         return _no_phone(_why_invalid(pn, number))

@@ -28,6 +28,7 @@ _LONGEST_WEBSITE = 2048
 _PLAIN_SITE = re.compile(r"(?:https?://)?([A-Za-z0-9.-]{1,100})(?:[/?#]\S*)?")
 _LONGEST_NAME = 250
 _LONGEST_ADDRESS = 500
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_COUNTRY = 100
 _TWO_LETTERS = re.compile("[A-Z]{2}")
 
@@ -188,7 +189,7 @@ def us_address(line: str) -> Facts:
     """The parts of a one-line US address; empty if they are ambiguous."""
     import usaddress
 
-    if len(line) > _LONGEST_ADDRESS:
+    if len(line) > _LONGEST_ADDRESS or _LONE_SURROGATE.search(line):  # no text for the tagger
         return {}
     try:
         parts, kind = usaddress.tag(line)

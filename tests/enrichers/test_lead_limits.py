@@ -61,3 +61,12 @@ def test_spellings_among_many(key: str, more: int) -> None:
     record = {f"k\0{n}" if n % 2 else f"k{n}": n for n in range(more)} | {key: "ann@example.com"}
     assert facts(record)["email"]["valid"] is True
     assert lead_fields.find(record).email == "ann@example.com"
+
+
+def test_half_a_character_is_no_text() -> None:
+    """JSON may hold a lone surrogate: its field says nothing, and the others are looked at."""
+    record = {"phone": "+1 202 \ud800 555", "address": "a\ud800b", "email": "a@example.com"}
+    told = facts(record)
+    assert (told["phone"]["valid"], told["phone"]["e164"]) == (False, None)
+    assert "address" not in told
+    assert told["email"]["domain"] == "example.com"
