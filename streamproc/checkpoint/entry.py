@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from typing import Any
 
@@ -149,6 +150,8 @@ class CheckpointFile:
                 break
             os.close(fd)  # it was replaced just now
         self._hold(fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # a device or a pipe may never end
+            raise CreateError(f"cannot open checkpoint {self.path}: not a file")
         with open(fd, "rb", closefd=False) as file:
             return file.read()
 

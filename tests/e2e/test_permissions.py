@@ -76,3 +76,11 @@ def test_descriptors_that_the_user_names_are_opened(run: Any, folder: Path) -> N
         )  # fmt: skip
     assert done.returncode == 3
     assert b'"raw":"bad"' in (folder / "letters").read_bytes()
+
+
+def test_a_checkpoint_that_is_no_file_is_refused(run: Any, folder: Path) -> None:
+    """A pipe, or a device that never ends, would be read for ever."""
+    os.mkfifo(folder / "c")
+    done = run("--checkpoint", "c", "-o", "out", stdin=b"{}\n")
+    assert (done.returncode, (folder / "out").exists()) == (73, False)
+    assert b"cannot open checkpoint c: not a file" in done.stderr
