@@ -151,7 +151,9 @@ class CheckpointFile:
             os.close(fd)  # it was replaced just now
         self._hold(fd)
         if not stat.S_ISREG(os.fstat(fd).st_mode):  # a device or a pipe may never end
-            raise CreateError(f"cannot open checkpoint {self.path}: not a file")
+            raise CreateError(
+                f"checkpoint {self.path} is not a file: name one, or none that exists"
+            )
         with open(fd, "rb", closefd=False) as file:
             return file.read()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -12,6 +14,9 @@ from typing import TypeVar
 from streamproc.types import Coro
 
 T = TypeVar("T")
+
+# Before Python 3.12 a thread waits for the end of a child, of which the loop knows nothing.
+_COUNTS_NO_CHILDREN = sys.version_info < (3, 12) and hasattr(os, "pidfd_open")
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -37,7 +42,7 @@ class _Jumping(selectors.DefaultSelector):
 class SimulatedLoop(asyncio.SelectorEventLoop):
     """`now` is its clock. It stands still while callbacks run, and jumps when all of them wait.
 
-    While there are `jobs` in threads, or sockets and pipes that are waited for, time is real.
+    While there are `jobs` in threads, or sockets, pipes and children are waited for, time is real.
     """
 
     def __init__(self) -> None:
@@ -47,6 +52,17 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.jobs = 0
         self._epoch_s = time.time() - self.now
         super().__init__(selector)
+        if _COUNTS_NO_CHILDREN:
+            self._watcher_before = asyncio.get_child_watcher()
+            watcher = asyncio.PidfdChildWatcher()
+            watcher.attach_loop(self)
+            asyncio.set_child_watcher(watcher)
+
+    def close(self) -> None:
+        """See `asyncio`."""
+        super().close()
+        if _COUNTS_NO_CHILDREN:
+            asyncio.set_child_watcher(self._watcher_before)
 
     def time(self) -> float:
         """Seconds."""

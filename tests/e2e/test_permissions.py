@@ -83,4 +83,4 @@ def test_a_checkpoint_that_is_no_file_is_refused(run: Any, folder: Path) -> None
     os.mkfifo(folder / "c")
     done = run("--checkpoint", "c", "-o", "out", stdin=b"{}\n")
     assert (done.returncode, (folder / "out").exists()) == (73, False)
-    assert b"cannot open checkpoint c: not a file" in done.stderr
+    assert b"checkpoint c is not a file" in done.stderr

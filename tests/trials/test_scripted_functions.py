@@ -46,7 +46,9 @@ class Model:
         return {"model": record["n"] * self.factor}
 
 async def child(record):
-    process = await asyncio.create_subprocess_exec("echo", "1", stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", "echo 1; exec >&-; sleep 0.1", stdout=asyncio.subprocess.PIPE
+    )
     out, _ = await process.communicate()
     return {"child": int(out)}
 """
