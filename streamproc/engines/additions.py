@@ -12,6 +12,7 @@ from streamproc.record import NO_RESULT
 from streamproc.types import CallResult, Record
 
 _IS_DISJOINT: Any = type({}.keys()).isdisjoint
+_SPELLED_OUT = [b"\\u00%d" % high for high in range(3, 8)]
 _FEW = 8  # names: what it is worth to look for each of them by itself
 
 
@@ -90,7 +91,7 @@ class Additions:
             return None
         if _is_odd(lines, records):
             return None
-        is_kept = self._may_replace or b"\\" in b"".join(lines)
+        is_kept = self._may_replace or _may_spell_out(b"".join(lines))
         return Slice(lines, records, list(map(dict.copy, records)) if is_kept else None, encoded)
 
     def all_grown(self, some: Slice, values: list[CallResult]) -> list[bytes] | None:
@@ -120,13 +121,23 @@ class Additions:
     def _are_new(self, names: set[str], some: Slice, added: Iterable[Collection[str]]) -> bool:
         """Whether no record had a member of those that are added to it, all of them `names`.
 
-        Where nothing was kept of them, no line has a backslash: names stand there as they are.
+        Where nothing was kept of them, words stand in their lines as they are.
         """
         if some.given is not None:
             return all(map(_IS_DISJOINT, map(dict.keys, some.given), added))
         text = b"".join(some.lines)
-        self._may_replace = len(names) > _FEW or any(encode(name) in text for name in names)
+        are_words = len(names) <= _FEW and all(map(_is_word, names))
+        self._may_replace = not are_words or any(encode(name) in text for name in names)
         return not self._may_replace
+
+
+def _is_word(name: object) -> bool:
+    return isinstance(name, str) and name.isascii() and name.isidentifier()
+
+
+def _may_spell_out(text: bytes) -> bool:
+    """Whether a letter, a digit or an underscore may stand in it escaped, with its number."""
+    return b"\\u00" in text and any(begin in text for begin in _SPELLED_OUT)
 
 
 def _is_odd(lines: list[bytes], records: list[Record]) -> bool:
