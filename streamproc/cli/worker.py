@@ -26,6 +26,7 @@ from streamproc.engines.worker import EventRelay, Inbox, Outbox
 from streamproc.engines.worker_pool import SIGNALS
 from streamproc.enrichers.imports import adopt
 from streamproc.errors import StreamprocError
+from streamproc.interfaces import ExportFailed
 from streamproc.memory import Hold, Memory
 from streamproc.pipeline.channel import Channel
 from streamproc.secrets import hide_all
@@ -61,7 +62,10 @@ class _Worker:
             events = EventRelay(self.wire, wanted)
             pipeline = Pipeline.from_settings(settings, events)
             loop = asyncio.get_running_loop()
-            tell = lambda event: loop.call_soon_threadsafe(events.tell, event)  # noqa: E731
+
+            def tell(event: ExportFailed) -> None:
+                loop.call_soon_threadsafe(events.tell, event)
+
             async with followers_of(settings, tell) as followers:
                 events.follow = followers.follow
                 await self._work(pipeline, events)

@@ -15,6 +15,7 @@ from streamproc.config.settings import StageSettings, stage_settings
 from streamproc.enrichers.conditions import expression
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Policy, Recipe, StageKind
+from streamproc.paths import path_of
 from streamproc.types import Table
 
 Kinds = Mapping[str, type[StageKind]]
@@ -61,8 +62,11 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
     into = stage.get("into")
     if stage.get("name") == "_error" or str(into).split(".")[0] == "_error":
         yield f"{where}: the key _error is reserved: take another name"
-    if isinstance(into, str) and into != "." and "" in into.split("."):
-        yield f"{where}.into: expected a path such as a.b, got {into!r}"
+    if isinstance(into, str) and into != ".":
+        try:
+            path_of(into)
+        except ValueError as error:
+            yield f"{where}.into: {error}"
     for name, recipe in known.items():
         if not {name, *recipe.beside}.isdisjoint(stage):
             yield from (f"{where}.{problem}" for problem in recipe.contradictions(stage))

@@ -17,18 +17,24 @@ _FEW = 8  # names: what it is worth to look for each of them by itself
 
 
 class Slice(NamedTuple):
-    """Some records at once, and what is kept of them from before their calls: None if nothing."""
+    """Some records at once, and what is kept of them from before their calls: None if nothing.
+
+    In `text`, all that was read with them, a word stands as it is where nothing is kept.
+    """
 
     lines: list[bytes]
+    text: bytes
     records: list[dict[str, Any]]
     given: list[dict[str, Any]] | None
     encoded: list[bytes] | None
 
     def first(self, count: int) -> Slice:
         """The first ones of them."""
+        if count == len(self.lines):
+            return self
         given = None if self.given is None else self.given[:count]
         encoded = None if self.encoded is None else self.encoded[:count]
-        return Slice(self.lines[:count], self.records[:count], given, encoded)
+        return Slice(self.lines[:count], self.text, self.records[:count], given, encoded)
 
     def document(self, k: int) -> Document:
         """Record k, as its call left it."""
@@ -91,11 +97,15 @@ class Additions:
             return None
         if _is_odd(lines, records):
             return None
-        is_kept = self._may_replace or _may_spell_out(b"".join(lines))
-        return Slice(lines, records, list(map(dict.copy, records)) if is_kept else None, encoded)
+        text = b"".join(lines)
+        is_kept = self._may_replace or _may_spell_out(text)
+        given = list(map(dict.copy, records)) if is_kept else None
+        return Slice(lines, text, records, given, encoded)
 
     def all_grown(self, some: Slice, values: list[CallResult]) -> list[bytes] | None:
         """Their lines with what the calls returned."""
+        if not values:
+            return []
         tails = self._tails(some, values)
         if tails is None or _is_suspect(b"".join(tails)):
             return None
@@ -119,15 +129,11 @@ class Additions:
             return None
 
     def _are_new(self, names: set[str], some: Slice, added: Iterable[Collection[str]]) -> bool:
-        """Whether no record had a member of those that are added to it, all of them `names`.
-
-        Where nothing was kept of them, words stand in their lines as they are.
-        """
+        """Whether no record had a member of those that are added to it, all of them `names`."""
         if some.given is not None:
             return all(map(_IS_DISJOINT, map(dict.keys, some.given), added))
-        text = b"".join(some.lines)
         are_words = len(names) <= _FEW and all(map(_is_word, names))
-        self._may_replace = not are_words or any(encode(name) in text for name in names)
+        self._may_replace = not are_words or any(encode(name) in some.text for name in names)
         return not self._may_replace
 
 

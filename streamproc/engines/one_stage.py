@@ -104,7 +104,10 @@ class OneStage:
         values: list[Any] = []
         end = self._executor.eagerly(some.records.copy(), values)
         done, i = len(values), start + len(values)
-        self._finish_row(some.first(done) if i < stop else some, values, batch, start, finished)
+        ended: list[bytes] = []
+        notes: dict[int, Note] = {}
+        self._end(some, values, batch, range(start, i), ended, notes)
+        finished.finish_run(batch, start, ended, notes)
         if end is None:
             self.row.ended()
             return i, None
@@ -129,17 +132,22 @@ class OneStage:
             failure = slot.end_failed(users(error, awaited=True))
         return self._resumed(some, k, value, batch, i, failure)
 
-    def _finish_row(
-        self, some: Slice, values: list[CallResult], batch: Batch, start: int, finished: Finished
+    def _end(
+        self,
+        some: Slice,
+        values: list[CallResult],
+        batch: Batch,
+        numbers: Sequence[int],
+        lines: list[bytes],
+        notes: dict[int, Note],
     ) -> None:
-        notes: dict[int, Note] = {}
-        lines = self._additions.all_grown(some, values) if values else []
-        if lines is None:
-            lines = []
-            for k, value in enumerate(values):
-                outcome = self._resumed(some, k, value, batch, start + k)
-                keep(outcome, start + k, lines, notes)
-        finished.finish_run(batch, start, lines, notes)
+        """Finish the first records of `some`, the lines with these numbers, by their `values`."""
+        grown = self._additions.all_grown(some.first(len(values)), values)
+        if grown is not None:
+            lines += grown
+            return
+        for k, (i, value) in enumerate(zip(numbers, values, strict=False)):
+            keep(self._resumed(some, k, value, batch, i), i, lines, notes)
 
     def inline(
         self, batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
@@ -178,16 +186,12 @@ class OneStage:
             return
         values: list[Any] = []
         error = self._executor.some(some.records, values)  # of record number len(values)
-        if error is None and (grown := self._additions.all_grown(some, values)) is not None:
-            lines += grown
-            return
-        done = len(values)
-        for k, i in enumerate(numbers):
-            value = values[k] if k < done else NO_RESULT
-            if k > done:
+        self._end(some, values, batch, numbers, lines, notes)
+        value = NO_RESULT
+        for k in range(len(values), len(numbers)):
+            if k > len(values):
                 value, error = self._called(some.records[k])
-            failure = error if k >= done else None
-            keep(self._resumed(some, k, value, batch, i, failure), i, lines, notes)
+            keep(self._resumed(some, k, value, batch, numbers[k], error), numbers[k], lines, notes)
 
     def _called(self, record: Record) -> tuple[CallResult, BaseException | None]:
         try:

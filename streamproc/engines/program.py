@@ -87,7 +87,7 @@ class Program:
         error: BaseException | None,
         attempts: int = 1,
     ) -> Outcome:
-        """Go on after the only stage's call returned `value` (or NOTHING), or raised `error`."""
+        """Go on after the only stage's call returned `value` (or NO_RESULT), or raised `error`."""
         stage = self.stages[0]
         if isinstance(error, StreamprocError):
             raise error

@@ -95,7 +95,7 @@ class AskedFunction:
         return FunctionCall(fields, self._stage, salt=self._salt)
 
     async def call(self, call: FunctionCall | Many, visit: Visit) -> CallResult:
-        """What the function returns; NOTHING for None."""
+        """What the function returns; `NO_RESULT` for None."""
         if isinstance(call, Many):
             return await self._call_many(call)
         value = self._function.call(self._given(call))

@@ -72,7 +72,7 @@ class HttpEnricher:
         await self._client.__aexit__(kind, error, traceback)
 
     async def call(self, call: HttpCall, visit: Visit) -> CallResult:
-        """The answer to a record's request, NOTHING if there is none to add. Raises `CallError`."""
+        """What answers a record, `NO_RESULT` if there is nothing to add. Raises `CallError`."""
         if self._with_id and not call.has_id:
             call.headers += header(ID_HEADER, visit.record_id)
             call.has_id = True

@@ -20,7 +20,7 @@ class Enricher(Opens, Protocol):
 
     `inline` calls return at once, `awaited` ones return a coroutine; None is nothing to
     add. `layered` ones have policies around them: they take a `Visit` too, keep their own
-    time limits, and return `NOTHING` when there is nothing to add. `replaces`: the result is
+    time limits, and return `NO_RESULT` when there is nothing to add. `replaces`: the result is
     the record from then on.
     """
 

@@ -57,7 +57,7 @@ class StageScope(Protocol):
 
     def client(
         self, kind: Literal["auto", "lean", "aiohttp"], options: Any, target: Any
-    ) -> Any:  # a `Client` of `http.contract`, and what it says of it
+    ) -> Any:  # a `Client` of `http.contract`
         """The HTTP client of that kind; `target` is None where records name it."""
 
     def function(
