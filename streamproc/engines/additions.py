@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -51,7 +50,6 @@ class Additions:
     def __init__(self, name: str | None) -> None:
         self._name = name
         self._key = b",%b:" % encode(name)
-        self._names = {name} if name is not None else set[str]()
         self._returns_argument = False
         self._may_replace = False  # members that are there already: those are to be known
 
@@ -106,32 +104,30 @@ class Additions:
         """Their lines with what the calls returned."""
         if not values:
             return []
-        tails = self._tails(some, values)
-        if tails is None or _is_suspect(b"".join(tails)):
+        try:
+            tails = self._tails(some, values)
+        except TypeError:
             return None
-        return [line[:-1] + tail for line, tail in zip(some.lines, tails, strict=True)]
+        return tails and list(map(operator.add, [line[:-1] for line in some.lines], tails))
 
     def _tails(self, some: Slice, values: list[CallResult]) -> list[bytes] | None:
-        try:
-            if self._name is not None:
-                if None in values or not self._are_new(self._names, some, repeat(self._names)):
-                    return None
-                return [b"%b%b}" % (self._key, new) for new in map(encode_quickly, values)]
-            if set(map(type, values)) != {dict} or not all(values):
+        if self._name is not None:
+            if None in values:
                 return None
+            values = [{self._name: value} for value in values]
+        elif set(map(type, values)) != {dict} or not all(values):
+            return None
+        else:
             self._returns_argument = all(map(operator.is_, values, some.records))
             if self._returns_argument:
                 return some.encoded and _appended(some.encoded, list(map(encode_quickly, values)))
-            if not self._are_new(set().union(*values), some, values):
-                return None
-            return [b"," + new[1:] for new in map(encode_quickly, values)]
-        except TypeError:
-            return None
+        return _tails_of(values) if self._are_new(some, values) else None
 
-    def _are_new(self, names: set[str], some: Slice, added: Iterable[Collection[str]]) -> bool:
-        """Whether no record had a member of those that are added to it, all of them `names`."""
+    def _are_new(self, some: Slice, added: list[Record]) -> bool:
+        """Whether no record had a member of those that are added to it."""
         if some.given is not None:
             return all(map(_IS_DISJOINT, map(dict.keys, some.given), added))
+        names = set().union(*added)
         are_words = len(names) <= _FEW and all(map(_is_word, names))
         self._may_replace = not are_words or any(encode(name) in some.text for name in names)
         return not self._may_replace
@@ -143,7 +139,8 @@ def _is_word(name: object) -> bool:
 
 def _may_spell_out(text: bytes) -> bool:
     """Whether a letter, a digit or an underscore may stand in it escaped, with its number."""
-    return b"\\u00" in text and any(begin in text for begin in _SPELLED_OUT)
+    # a single byte is found faster than several are
+    return b"\\" in text and b"\\u00" in text and any(begin in text for begin in _SPELLED_OUT)
 
 
 def _is_odd(lines: list[bytes], records: list[Record]) -> bool:
@@ -160,6 +157,20 @@ def _is_suspect(tail: bytes) -> bool:
     return tail.find(b"null") >= 0 or tail.find(b"_error") >= 0
 
 
+def _tails_of(values: list[Record]) -> list[bytes] | None:
+    """Each as it is written, with a comma for its opening brace.
+
+    They are written in one go: no text of JSON has a line end in it.
+    """
+    text = encode_quickly(values)
+    if _is_suspect(text):
+        return None
+    tails = (b"," + text[2:-1]).replace(b"},{", b"}\n,").split(b"\n")
+    if len(tails) == len(values):
+        return tails
+    return [b"," + new[1:] for new in map(encode_quickly, values)]
+
+
 def _appended(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
     """What was added to records that a function changed and returned.
 
@@ -172,4 +183,4 @@ def _appended(before: list[bytes], after: list[bytes]) -> list[bytes] | None:
         if new[:end] != old[:end] or new[end] not in b",}":
             return None
         tails.append(new[end:])
-    return tails
+    return None if _is_suspect(b"".join(tails)) else tails

@@ -15,9 +15,8 @@ from streamproc import Pipeline
 NAMES = ["a", "b", "length", "naïve", 'quo"te', "back\\slash", "line\n", *"cdefghij"]
 
 records = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, "a", "length", None]))
-results = st.one_of(
-    st.none(), st.dictionaries(st.sampled_from([*NAMES, 1]), st.integers(0, 3), max_size=12)
-)
+values = st.sampled_from([0, 1, "},{", [{"a": 1}, {}], {"a": {}}, None])
+results = st.one_of(st.none(), st.dictionaries(st.sampled_from([*NAMES, 1]), values, max_size=12))
 cases = st.tuples(records, results, st.sampled_from(["leaves", "clears", "changes", "returns"]))
 
 
