@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from streamproc.kafka import client
+from streamproc.kafka.brokers import BrokerMonitor
 from streamproc.kafka.exactly_once import (
     FailedCallError,
     KafkaCall,
@@ -176,7 +177,7 @@ class TransactionCalls:
 class _Silence:
     """How long there has been no answer, the time apart in which there were no brokers."""
 
-    def __init__(self, broker_monitor: client.BrokerMonitor) -> None:
+    def __init__(self, broker_monitor: BrokerMonitor) -> None:
         self._broker_monitor = broker_monitor
         self._seconds, self._looked_s = 0.0, asyncio.get_running_loop().time()
 

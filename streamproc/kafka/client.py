@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from streamproc.errors import (
     ConfigError,
@@ -19,13 +17,14 @@ from streamproc.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.codes import is_fence, is_refusal
 from streamproc.kafka.message import Properties
 from streamproc.kafka.settings import is_secret
 from streamproc.secrets import hide
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Producer
+    from confluent_kafka import Consumer, KafkaError
 
 log = logging.getLogger("streamproc")
 
@@ -52,7 +51,6 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",  # as in Java; librdkafka's own is CRC32
     "allow.auto.create.topics": False,
 }
-_ASK_S, _ANSWER_S = 1.0, 1.0
 _FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
 _PAUSE_S = 0.1
 
@@ -68,75 +66,6 @@ def load() -> ModuleType:
             "kafka:// needs confluent-kafka: pip install 'streamproc[kafka]'"
         ) from None
     return confluent_kafka
-
-
-class BrokerMonitor:
-    """What librdkafka says: its log lines at debug, and one line when brokers go or are back.
-
-    One for all clients of a list of brokers, each with its threads, in which `on_change` is called.
-    """
-
-    def __init__(self, brokers: str) -> None:
-        self._brokers = brokers
-        self.on_change: Callable[[str, bool], None] = lambda brokers, are_there: None
-        self.is_doubted = self._is_down = False
-        self.outages = 0  # so often all of them were away
-        self._lock = threading.Lock()
-        self._asked_s = 0.0
-        self.refusal: KafkaError | None = None  # of our credentials
-
-    def log(self, level: int, text: str, *arguments: object) -> None:
-        """As `logging.Logger.log`, which confluent_kafka calls."""
-        log.debug(text, *arguments)
-
-    def on_error(self, error: KafkaError) -> None:
-        """`error_cb`."""
-        from confluent_kafka import KafkaError as Code
-
-        if error.code() in (Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED):
-            self.refusal = error
-        elif error.code() == Code._ALL_BROKERS_DOWN:
-            self.is_doubted = True
-        else:
-            log.debug("kafka: %s", error.str())
-
-    def listen(self, client: Consumer | Producer, topic: str) -> None:
-        """Ask for a broker now and then, once one of the clients saw none.
-
-        Each client says so in its own time, and none says that they are back.
-        """
-        if not self.is_doubted or time.monotonic() < self._asked_s + _ASK_S:
-            return
-        with self._lock:
-            if not self.is_doubted:
-                return
-            try:
-                client.list_topics(topic, timeout=_ANSWER_S)
-            except Exception as error:
-                log.debug("kafka: %s", error)
-                if not self._is_down and self.refusal is None:
-                    text = "kafka: no broker of %s can be reached; waiting for them"
-                    log.warning(text, self._brokers)
-                    self.on_change(self._brokers, False)
-                self.outages += not self._is_down
-                self._is_down = True
-            else:
-                if self._is_down:
-                    log.warning("kafka: brokers of %s are back", self._brokers)
-                    self.on_change(self._brokers, True)
-                self._is_down = self.is_doubted = False
-            self._asked_s = time.monotonic()
-
-
-def broker_monitor(brokers: str) -> BrokerMonitor:
-    """The one of these brokers, as long as somebody holds it."""
-    found = _voices.get(brokers)
-    if found is None:
-        found = _voices[brokers] = BrokerMonitor(brokers)
-    return found
-
-
-_voices: WeakValueDictionary[str, BrokerMonitor] = WeakValueDictionary()
 
 
 def settings(brokers: str, properties: Mapping[str, object]) -> Properties:

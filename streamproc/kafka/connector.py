@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from streamproc.interfaces import RunObserver, SinkScope, SourceScope, Stream
-from streamproc.kafka.client import BrokerMonitor, broker_monitor
+from streamproc.kafka.brokers import BrokerMonitor, broker_monitor
 from streamproc.kafka.committer import OffsetCommitter
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 from streamproc.kafka.sink import KafkaSink

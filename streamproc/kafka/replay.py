@@ -8,6 +8,7 @@ from typing import IO, Any
 from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, OutputError
 from streamproc.kafka import client, positions
+from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.letters import PREFIX, Letter, original_headers
 from streamproc.kafka.message import Message
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
@@ -28,7 +29,7 @@ class Replay:
         self._kafka = client.load()
         self._source = source
         self._complain = complain
-        self._broker_monitor = client.broker_monitor(source.brokers)
+        self._broker_monitor = broker_monitor(source.brokers)
         group = {"group.id": source.group or "streamproc-replay"}
         config = client.CONSUMER | group | dict(source.properties)
         self._consumer = client.create_client(self._kafka.Consumer, source.brokers, config)

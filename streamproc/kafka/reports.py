@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from streamproc.kafka import client
+from streamproc.kafka.brokers import BrokerMonitor
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -21,7 +22,7 @@ class Reports:
     def __init__(
         self,
         producer: Callable[[], Producer],
-        broker_monitor: client.BrokerMonitor | None,
+        broker_monitor: BrokerMonitor | None,
         topic: str,
     ) -> None:
         """`broker_monitor`: None when somebody else asks whether there are brokers."""

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from streamproc.errors import CreateError, StreamprocError, UnavailableError
 from streamproc.kafka import client
+from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
 from streamproc.kafka.message import Headers, Message, Properties
 from streamproc.kafka.outgoing import (
@@ -63,15 +64,14 @@ class KafkaSink:
         self._config = config or {}
         self._groups: set[Group] = set()
         self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
-        self._key = settings.key
         self.is_shared = False  # the producer is that of the sink whose letters these are
         self.producer: Any = None
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
-        self._broker_monitor = client.broker_monitor(self.settings.brokers)
-        broker_monitor = self._broker_monitor if self._asks_for_brokers else None
-        self._reports = Reports(lambda: self.producer, broker_monitor, self.settings.topic)
+        self._broker_monitor = broker_monitor(self.settings.brokers)
+        monitor = self._broker_monitor if self._asks_for_brokers else None
+        self._reports = Reports(lambda: self.producer, monitor, self.settings.topic)
         await self.topic.connect()
         if not self.is_shared:
             self.producer = self._new_producer()
@@ -144,10 +144,10 @@ class KafkaSink:
             await self.letters._produce(group, *message.letter, origin, message, is_same_key=True)
             return
         key, headers = (None, None) if origin is None else (origin.key(), origin.headers())
-        value = message.value or b""
-        is_same_key = self._key is None or not value.strip()  # what deletes a key, keeps it
-        if self._key is not None and not is_same_key:
-            key = key_of(self._key, value)
+        template, value = self.settings.key, message.value or b""
+        is_same_key = template is None or not value.strip()  # what deletes a key, keeps it
+        if template is not None and not is_same_key:
+            key = key_of(template, value)
         await self._produce(
             group, message.value, key, headers, origin, message, is_same_key=is_same_key
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, codes, positions
 from streamproc.kafka.assignment import Assignment
+from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.hearing import Hearing
 from streamproc.kafka.host import Drained, Place
 from streamproc.kafka.jobs import Jobs
@@ -77,7 +78,7 @@ class KafkaThread(threading.Thread):
         self.is_closing = False
         self._failure: StreamprocError | None = None
         self._full_since: float | None = None
-        self.broker_monitor = client.broker_monitor(settings.brokers)
+        self.broker_monitor = broker_monitor(settings.brokers)
         self._passing: tuple[str, ...] = (
             *codes.AWAY,
             *codes.COORDINATOR_MOVED,
