@@ -23,6 +23,8 @@ PATIENCE_S = 60  # a hang fails; nothing is expected to take a share of this
 # why a test was skipped, before what is missing
 NO_BROKER = "for a broker, install "
 NO_BROWSER = "for a browser, install "
+NO_PROMTOOL = "for promtool, install "
+NO_TMUX = "for tmux, install "
 ROOT = Path(__file__).parent.parent
 PROGRAM = f'#!/bin/sh\nexec {sys.executable} -m streamproc "$@"\n'
 SCORING = """
@@ -139,6 +141,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for title, what, why in (
         ("Kafka", "a real broker", NO_BROKER),
         ("The page", "a browser", NO_BROWSER),
+        ("Prometheus", "promtool", NO_PROMTOOL),
+        ("The terminal", "tmux", NO_TMUX),
     ):
         skipped: dict[str, list[str]] = {}
         for report in terminalreporter.getreports("skipped"):

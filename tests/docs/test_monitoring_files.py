@@ -14,6 +14,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 
 from streamproc.telemetry.metrics import Exposition, families
+from tests.conftest import NO_PROMTOOL
 from tests.docs.pages import DOCS, as_tree
 from tests.docs.test_watching import reading
 
@@ -92,7 +93,7 @@ def promtool() -> Callable[..., str]:
     """Ask Prometheus' own tool about a text; YAML is a superset of JSON."""
     tool = shutil.which("promtool")
     if tool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+        pytest.skip(f"{NO_PROMTOOL}Prometheus, which has it (Debian: prometheus)")
 
     def ask(*command: str, text: str) -> str:
         done = subprocess.run(
