@@ -18,7 +18,7 @@ from streamproc.telemetry.progress_state import (
     line_of,
     line_of_stage,
 )
-from streamproc.telemetry.terminal import ERASE, Beside, size_of, up
+from streamproc.telemetry.terminal import Beside, drawn, size_of
 from streamproc.waits import Wait
 
 Form = Literal["line", "full", "json"]
@@ -95,8 +95,7 @@ class ProgressLine:
         columns, lines = size_of(self._stream)
         # the last column stays empty: to write there makes some terminals begin a new line
         shown = [one_line(text)[: columns - 1] for text in texts[: max(1, lines - 1)]]
-        # whoever writes next erases what is below the cursor
-        self._write(ERASE + "\n".join(shown) + up(len(shown) - 1))
+        self._write(drawn(shown))
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # the terminal is gone: records go on

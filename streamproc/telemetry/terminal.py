@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, TextIO
 
-# ECMA-48 8.3.39, erase in page: the line, and what is drawn below it; it is drawn again soon
-ERASE = "\r\x1b[J"
+# ECMA-48 8.3.39, erase in page: the line, and what is drawn below it; it is drawn again soon. Not
+# from the first column on: in the first line of the window tmux takes that for "clear the window",
+# and keeps what was there in its history, five times a second
+ERASE = "\r \x1b[J\r"
+# DEC's private mode 7, off and on: what is longer than the line does not go on in the next one
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 class Beside:
@@ -31,9 +35,14 @@ class Beside:
         return count
 
 
-def up(lines: int) -> str:
-    """So many lines further up, at the beginning of that one."""
-    return f"\x1b[{lines}A\r" if lines else ""  # ECMA-48 8.3.22, cursor up
+def drawn(lines: list[str]) -> str:
+    """What draws these in place of what was drawn before them.
+
+    The cursor stays where the first begins, and whoever writes next erases what is below it: the
+    end of a line stands elsewhere once a window has got narrower and its terminal broke the line.
+    """
+    back = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""  # ECMA-48 8.3.22, cursor up
+    return "".join((ERASE, _NO_WRAP, "\n".join(lines), _WRAP, back, "\r"))
 
 
 def size_of(stream: TextIO) -> tuple[int, int]:
