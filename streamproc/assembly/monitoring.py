@@ -92,8 +92,7 @@ class Monitoring:
         from streamproc.assembly.background import Background
         from streamproc.assembly.readings import boxes_of
         from streamproc.telemetry.figures import Figures
-        from streamproc.telemetry.metrics import Exposition
-        from streamproc.telemetry.monitor import Monitor, is_loopback
+        from streamproc.telemetry.loopback import is_loopback
         from streamproc.telemetry.vitals import Vitals
 
         listener = stack.enter_context(listen(settings.place))
@@ -101,14 +100,25 @@ class Monitoring:
         if not settings.place.port:
             log.warning("the monitor is at http://%s", Address.of(host, port))
         about = {"run_id": self._run_id, "pipeline": self._settings.stage_names}
-        exposition = Exposition(__version__, about)
-        self._vitals = Vitals(readings.read)
+        vitals = self._vitals = Vitals(readings.read)
         shown = settings.token is not None or is_loopback(host)
         figures = Figures(readings.course, boxes_of(self._settings), shows_records=shown)
-        monitor = Monitor(listener, self._vitals, exposition, figures, settings.token)
-        stack.enter_context(Background(monitor.serve))
-        self._vitals.start()
-        stack.callback(self._vitals.close)
+
+        async def serve() -> None:
+            # to load these takes longer than a run takes to begin, which does not wait for it: who
+            # asks before it is done is answered then, for the socket listens already
+            try:
+                from streamproc.telemetry.metrics import Exposition
+                from streamproc.telemetry.monitor import Monitor
+
+                exposition = Exposition(__version__, about)
+                await Monitor(listener, vitals, exposition, figures, settings.token).serve()
+            except Exception:
+                log.exception("the monitor has ended, and the run goes on")
+
+        stack.enter_context(Background(serve))
+        vitals.start()
+        stack.callback(vitals.close)
 
     def opened(self, part: str) -> None:
         """One of `vitals.PARTS`."""

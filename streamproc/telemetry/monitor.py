@@ -8,7 +8,6 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
-from ipaddress import ip_address
 
 from aiohttp import web
 from msgspec import structs
@@ -17,6 +16,7 @@ from streamproc.codec import encode
 from streamproc.errors import described
 from streamproc.telemetry.events import Events
 from streamproc.telemetry.figures import Figures
+from streamproc.telemetry.loopback import is_loopback
 from streamproc.telemetry.metrics import Exposition
 from streamproc.telemetry.page import page
 from streamproc.telemetry.reading import Reading
@@ -46,15 +46,6 @@ _HEADERS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether it is a name or an address of this machine, which nobody else can reach."""
-    name = host.strip("[]").rstrip(".").lower()
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-
-
 class Monitor:
     """Answers at `listener`, a socket that listens, until `serve` is cancelled."""
 
@@ -77,7 +68,7 @@ class Monitor:
         self._events = Events(vitals.reading, figures, self._state)
 
     async def serve(self) -> None:
-        """Never raises but when it is cancelled: the run goes on without a monitor."""
+        """Until it is cancelled."""
         app = web.Application(middlewares=[self._guarded])
         app.on_response_prepare.append(_harden)
         for path in ("health", "ready", "metrics", "stats"):
@@ -96,8 +87,6 @@ class Monitor:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(door, sock=self._listener)
             await asyncio.gather(self._events.run(), self._sweep(runner.server))
-        except Exception:
-            log.exception("the monitor has ended, and the run goes on")
         finally:
             if server is not None:
                 server.close()

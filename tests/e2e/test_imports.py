@@ -63,6 +63,7 @@ def command(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedPr
         ["-e", "stages.py:score", "-e", "leads", "--set", "leads.when=email", "-w", "2"],
         ["-e", "stages:score", "-e", "leads", "--cache", "1h", "--set", "score.cache.path=kept"],
         ["-e", "x=http://127.0.0.1:1/{n}", "--retries", "0", "--set", "x.http.client=aiohttp"],
+        ["-e", "stages:score", "--monitor", "127.0.0.1:0"],
     ],
 )
 def test_nothing_is_executed_because_of_its_name(hostile: Path, arguments: list[str]) -> None:

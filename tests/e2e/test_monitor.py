@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import select
 import signal
 import socket
 from contextlib import ExitStack
@@ -16,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streamproc import Pipeline
 from streamproc.telemetry import vitals
-from tests.conftest import records, summary
+from tests.conftest import PATIENCE_S, ROOT, records, summary
 
 TOKEN = "a-token-of-16-or-more"
 PATHS = ("/health", "/ready", "/metrics", "/stats")
@@ -38,6 +40,16 @@ class Opened:
 def loaded(record):
     names = ("prometheus_client", "aiohttp", "http.server", "streamproc.telemetry.monitor")
     return {"loaded": [name for name in names if name in sys.modules]}
+"""
+HELD = """
+import os, sys, time
+
+class Holds:
+    def find_spec(self, name, *rest):
+        while name == "aiohttp" and not os.path.exists("go"):
+            time.sleep(0.01)
+
+sys.meta_path.insert(0, Holds())
 """
 
 
@@ -212,6 +224,23 @@ def test_nothing_is_loaded_without_one(run: Any, monitored: None) -> None:
     """It costs nothing where it is not asked for."""
     done = run("-e", "watched.py:loaded", stdin=b"{}\n")
     assert records(done.stdout) == [{"loaded": []}]
+
+
+def test_records_do_not_wait_until_it_is_loaded(start: Any, folder: Path) -> None:
+    """Who asks does: it listens from the beginning, and answers when it can."""
+    (folder / "sitecustomize.py").write_text(HELD)
+    path = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    process = start("-e", "none", "--monitor", "127.0.0.1:0", env=path)
+    ask = Asked(process)
+    process.stdin.write(b'{"n":1}\n')
+    assert process.stdout.readline() == b'{"n":1}\n'
+    with socket.create_connection((ask.host, ask.port), PATIENCE_S) as client:
+        client.sendall(b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert not select.select([client], [], [], 0)[0]
+        (folder / "go").touch()
+        assert client.recv(12) == b"HTTP/1.1 200"
+    process.stdin.close()
+    assert process.wait() == 0
 
 
 def test_who_connects_and_does_nothing(start: Any) -> None:
