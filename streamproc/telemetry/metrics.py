@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from streamproc.call_metrics import BOUNDS_S, Durations
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.summary import Summary
+from streamproc.types import JsonObject
 
 _ENDS = ("ok", "failed", "dead_lettered", "dropped", "filtered", "skipped", "unprocessed")
 _STATES = ("closed", "half-open", "open")
@@ -99,7 +100,7 @@ def _of_calls(reading: Reading) -> Iterator[Metric]:
     yield _counters(
         "circuit_transitions", "New states of circuits.", ["target", "to"], calls.transitions
     )
-    yield _histogram("record_duration", "Of records, at a stage.", "stage", calls.record_s)
+    yield _record_duration(calls.record_s, reading.summary.stages)
     yield _histogram("request_duration", "Of attempts.", "target", calls.request_s)
     yield _histogram("rate_limit_wait", "Of calls, for the rate.", "target", calls.rate_wait_s)
 
@@ -130,6 +131,17 @@ def _of_shares(reading: Reading) -> Iterator[Metric]:
     yield _gauges("partition_lag", "Messages that wait to be read.", ["partition"], reading.lags)
 
 
+def _record_duration(
+    durations: Mapping[str, Durations], stages: Mapping[str, JsonObject]
+) -> Metric:
+    """Of stages without policies only how many calls there were, and how long all of them took."""
+    family = _histogram("record_duration", "Of records, at a stage.", "stage", durations)
+    for name, counts in stages.items():
+        if "requests" not in counts and counts.get("calls"):
+            family.add_metric([name], [("+Inf", counts["calls"])], counts["total_s"])
+    return family
+
+
 def _counter(name: str, says: str, value: float) -> Metric:
     return CounterMetricFamily(f"streamproc_{name}", says, value)
 
@@ -152,7 +164,9 @@ def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Labelled)
     return family
 
 
-def _histogram(name: str, says: str, label: str, by_label: Mapping[str, Durations]) -> Metric:
+def _histogram(
+    name: str, says: str, label: str, by_label: Mapping[str, Durations]
+) -> HistogramMetricFamily:
     family = HistogramMetricFamily(f"streamproc_{name}_seconds", says, labels=[label])
     for value, durations in by_label.items():
         buckets = list(zip(_BOUNDS, accumulate(durations.counts), strict=True))

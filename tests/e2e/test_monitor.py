@@ -97,6 +97,24 @@ def test_what_it_answers(start: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_stages_without_policies_are_measured(start: Any, workers: str) -> None:
+    """How many calls there were, and how long they took together: a mean, and no buckets."""
+    stages = ("-e", "plain=stages.py:plain", "-e", "slow=stages.py:slow")
+    process = start(*stages, "-w", workers, "--monitor", "127.0.0.1:0")
+    ask = Asked(process)
+    process.stdin.write(b'{"s":0.01}\n' * 50)
+    name = "streamproc_record_duration_seconds"
+    samples = ask.until(
+        "/metrics", lambda answer: answer.samples.get((f"{name}_count", "slow")) == 50
+    ).samples
+    assert samples[f"{name}_count", "plain"] == 50
+    assert samples[f"{name}_sum", "plain"] > 0
+    assert samples[f"{name}_sum", "slow"] >= 0.5
+    buckets = {key[1:]: value for key, value in samples.items() if key[0] == f"{name}_bucket"}
+    assert buckets == {("+Inf", "plain"): 50, ("+Inf", "slow"): 50}
+
+
 def test_openmetrics_for_who_asks_for_it(start: Any) -> None:
     """By `Accept`; what nobody understands is answered as if nothing had been said."""
     ask = Asked(start("-e", "none", "--monitor", "0"))
