@@ -80,6 +80,7 @@ class Failed(Struct, frozen=True):
 class Example(NamedTuple):
     """A record that failed, for people: the beginning of its `record`, and where it stands."""
 
+    id: str
     file: str
     line: int
     stage: str

@@ -39,15 +39,15 @@ class Failures:
         file, line = _place(batch, i)
         record = batch.lines[i][:_RECORD_BYTES]
         why = failed.stage, failed.kind, failed.message[:_WHY]
-        self.latest.append(Example(file, line, *why, record))
+        name = id_of(self._run_id, batch.cursor, i)
+        self.latest.append(Example(name, file, line, *why, record))
         key = failed.stage, failed.kind, failed.group
         if key not in self._told and len(self._told) < _MOST:
             self._told.add(key)
             is_raised = failed.kind == "exception" and failed.group
             is_shown = not is_raised or log.isEnabledFor(logging.DEBUG)
             more = "" if is_shown else "; log level debug has the traceback"
-            place = id_of(self._run_id, batch.cursor, i)
-            log.warning("%s: %s (the first of its kind%s)", place, failed, more)
+            log.warning("%s: %s (the first of its kind%s)", name, failed, more)
 
     @property
     def total(self) -> int:

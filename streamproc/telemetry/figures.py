@@ -120,6 +120,7 @@ class Figures:
             return None
         return [
             {
+                "id": one_line(each.id),
                 "file": one_line(each.file),
                 "line": each.line,
                 "stage": each.stage,

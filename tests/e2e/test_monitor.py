@@ -60,7 +60,8 @@ def monitored(folder: Path) -> None:
 
 def test_what_it_answers(start: Any) -> None:
     """Four pages, for GET and HEAD, for pages of this machine; the figures are those of the run."""
-    process = start("-e", "none", "--monitor", "127.0.0.1:0", "--summary", "json")
+    chosen = ("--run-id", "here", "--summary", "json")
+    process = start("-e", "none", "--monitor", "127.0.0.1:0", *chosen)
     ask = Asked(process)
     process.stdin.write(b'{"n":1}\n{"n":2}\nno JSON <img src=x>\n')
     stats = ask.until("/stats", lambda answer: answer.json["lines_out"] == 3).json
@@ -89,6 +90,7 @@ def test_what_it_answers(start: Any) -> None:
     assert process.wait() == 3
     [failure] = stats.pop("last_failures")
     assert (failure["file"], failure["line"], failure["kind"]) == ("<stdin>", 3, "malformed")
+    assert failure["id"] == "here:<stdin>:3"
     assert failure["record"] == "no JSON <img src=x>"
     counts = summary(process.stderr.read())
     of_time = ("seconds", "records_per_second")

@@ -131,7 +131,7 @@ function exampleTable(examples) {
   if (examples === null) return el("p", { class: "dim" }, "not shown: the monitor has no token");
   const columns = ["where", "stage", "kind", "message", "record"];
   return table("Last failures", columns, [...examples].reverse().map((each) => [
-    `${each.file}:${each.line}`, each.stage, each.kind, each.message, el("code", {}, each.record),
+    each.id, each.stage, each.kind, each.message, el("code", {}, each.record),
   ]));
 }
 
