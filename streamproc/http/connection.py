@@ -15,7 +15,6 @@ import httptools
 from streamproc.errors import CallError
 from streamproc.http.contract import (
     MAX_HEADER_BYTES,
-    Headers,
     Request,
     Response,
     bad_answer,
@@ -24,6 +23,7 @@ from streamproc.http.contract import (
 )
 from streamproc.http.head import BODILESS, Head, announces_body, check_size
 from streamproc.http.intake import Intake
+from streamproc.http.known_heads import END, KnownHeads
 from streamproc.memory import LARGE_BYTES
 
 _SLICE_BYTES = 16 << 10  # how exactly the header limit is kept
@@ -52,12 +52,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_body", "_body_bytes", "_feed", "_head", "_in_body", "_intake", "_keeper",
-        "_max_body_bytes", "_more", "_parser", "_received_bytes", "_request", "_response",
+        "_known", "_max_body_bytes", "_more", "_parser", "_received_bytes", "_request", "_response",
         "_small_bytes", "_transport", "_until_close", "is_open", "uses",
     )  # fmt: skip
 
-    def __init__(self, keeper: ConnectionOwner, max_body_bytes: int) -> None:
+    def __init__(self, keeper: ConnectionOwner, max_body_bytes: int, known: KnownHeads) -> None:
+        """`known`: of connections with the same `max_body_bytes`."""
         self._keeper = keeper
+        self._known = known
         self._max_body_bytes = max_body_bytes
         self._small_bytes = min(max_body_bytes, LARGE_BYTES)
         self._request: Request | None = None
@@ -115,9 +117,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes: usually a whole answer."""
-        if self._answer is None:
+        answer = self._answer
+        if answer is None:
             self.close()  # nobody asked: whoever asks next must not get this
             return
+        if not self._received_bytes:
+            end = data.find(END) + len(END)
+            known = self._known.get(data[:end])
+            if known is not None and len(data) == end + known.body_bytes:
+                self._known.hits += 1
+                self._hand_over(answer, Response(known.status, known.head, data[end:]))
+                return
         self._received_bytes += len(data)
         try:
             if len(data) <= _SLICE_BYTES:
@@ -238,7 +248,7 @@ class Connection(asyncio.Protocol):
         """The answer, still with its `encodings` if that has to wait, or would take too long."""
         from streamproc.http.content import ManyStreamsError, inflate
 
-        encodings = _listed(head, b"content-encoding")
+        encodings = head.listed(b"content-encoding")
         share = self._request.share if self._request is not None else None
         if share is not None and not share.has_room:
             return Response(status, head, body, encodings)
@@ -253,13 +263,20 @@ class Connection(asyncio.Protocol):
     def _finish(self, response: Response) -> None:
         answer = self._answer
         assert answer is not None
-        self._answer = self._response = self._request = None
+        if not self._until_close and len(self._head) == self._received_bytes:  # it came at once
+            self._known.learn(response.status, self._head, self._body_bytes)
+        self._response = None
         self._body_bytes = self._received_bytes = 0
         if self._intake is not None:
             self._intake.end()
             self._intake = None
         self._in_body = False
         self._head = b""
+        self._hand_over(answer, response)
+
+    def _hand_over(self, answer: Answer, response: Response) -> None:
+        """The connection is free, unless it is to be closed, before anybody hears of the answer."""
+        self._answer = self._request = None
         if self._until_close or self._transport.get_write_buffer_size():
             self.close()  # an answer before the request was all sent: the rest would follow
         elif self.is_open:
@@ -278,8 +295,3 @@ class Connection(asyncio.Protocol):
         self.close()
         if not answer.done():
             answer.set_exception(cause if isinstance(cause, CallError) else error)
-
-
-def _listed(headers: Headers, name: bytes) -> str:
-    """All values of the header `name` (lower case) as one list."""
-    return b",".join(value for key, value in headers if key.lower() == name).decode("latin-1")

@@ -30,6 +30,10 @@ class Head(Struct, frozen=True, gc=False):
         """False if there is no header `name` (lower case)."""
         return self.data.lower().find(name) >= 0
 
+    def listed(self, name: bytes) -> str:
+        """All values of the header `name` (lower case) as one list."""
+        return b",".join(value for key, value in self if key.lower() == name).decode("latin-1")
+
 
 def announces_body(headers: Headers) -> bool:
     """Whether they say where a body ends that is not empty; without that its connection ends it."""

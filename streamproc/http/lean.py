@@ -32,6 +32,7 @@ from streamproc.http.contract import (
     reset,
     unreachable,
 )
+from streamproc.http.known_heads import KnownHeads
 from streamproc.http.tls import context
 from streamproc.interfaces import RecheckError
 from streamproc.targets import Targets
@@ -48,6 +49,7 @@ class LeanClient:
         self._options = options
         self._pools: Targets[Target, _Pool] = Targets(self._pool_of, _MAX_POOLS)
         self._resolver = Resolver()
+        self._known = KnownHeads()
         self._tls: ssl.SSLContext | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -108,9 +110,9 @@ class LeanClient:
 
     def _pool_of(self, target: Target) -> _Pool:
         if target.scheme != "https":
-            return _Pool(target, self._options, self._resolver, None)
+            return _Pool(target, self._options, self._resolver, self._known, None)
         self._tls = self._tls or context(self._options.tls)  # costs as much as all imports of http
-        return _Pool(target, self._options, self._resolver, self._tls)
+        return _Pool(target, self._options, self._resolver, self._known, self._tls)
 
 
 class _Pool:
@@ -121,11 +123,13 @@ class _Pool:
         target: Target,
         options: ClientOptions,
         resolver: Resolver,
+        known: KnownHeads,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._target = target
         self._options = options
         self._resolver = resolver
+        self._known = known
         self._tls = tls
         self.idle: list[Connection] = []  # the one that was used last at the end
         self._all: set[Connection] = set()
@@ -216,7 +220,7 @@ class _Pool:
         """A connection to that address. A cancellation gets a note of what it was about."""
         loop = asyncio.get_running_loop()
         address, phase = (host, self._target.port), CONNECTING
-        made = partial(Connection, self, self._options.max_body_bytes)
+        made = partial(Connection, self, self._options.max_body_bytes, self._known)
         try:
             if self._tls is None:
                 _, connection = await loop.create_connection(made, *address, family=family)

@@ -24,6 +24,7 @@ from streamproc.errors import CallError, RecordError
 from streamproc.http.connection import Connection
 from streamproc.http.content import inflate
 from streamproc.http.contract import Request, Response, Target
+from streamproc.http.known_heads import KnownHeads
 from streamproc.http.redirects import next_request
 from streamproc.http.retry_after import retry_after_s
 from streamproc.http.template import Template
@@ -176,7 +177,7 @@ ANSWERS = st.builds(
 def test_heads_and_chunks(data: bytes, piece: int) -> None:
     async def answered() -> None:
         wire = Wire()
-        connection = Connection(wire, 10 * MIB)
+        connection = Connection(wire, 10 * MIB, KnownHeads())
         connection.connection_made(wire)
         answer = asyncio.get_running_loop().create_future()
         connection.ask(Request(Target("http", "h", 80), b"GET", b"/"), b"", answer)
