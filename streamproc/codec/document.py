@@ -9,6 +9,7 @@ from streamproc.codec import splice
 from streamproc.codec.decode import decode, decode_any
 from streamproc.codec.encode import encode
 from streamproc.codec.raw import RAW, from_members
+from streamproc.codec.same import differences
 from streamproc.errors import DecodeError
 from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
@@ -54,7 +55,7 @@ class Document:
         if "_error" not in self.given:
             return False
         own = {"_error": returned["_error"]}
-        return not splice.differences(self.line, self.given, own)
+        return not differences(self.line, self.given, own)
 
     @property
     def failed_sources(self) -> tuple[str, frozenset[str]] | None:
@@ -101,7 +102,7 @@ class Document:
             if returned:
                 self._append(returned)
             return
-        new = splice.differences(self.line, self.given, returned)
+        new = differences(self.line, self.given, returned)
         changed = {name: new.pop(name) for name in self.given.keys() & new.keys()}
         if changed:
             self._rewrite(changed)
@@ -115,7 +116,7 @@ class Document:
                 return self
             line = splice.selected(self.line, value)
         else:
-            changed = splice.differences(self.line, self.given, value)
+            changed = differences(self.line, self.given, value)
             line = splice.rebuild(self.line, changed, value)
         other = self.resumed(line, value.copy(), value.copy())
         other.added, other.replaced, other.original = None, True, self.original

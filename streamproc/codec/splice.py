@@ -6,7 +6,6 @@ A record here is the bytes of one JSON object, without white space around it.
 from __future__ import annotations
 
 import json
-import marshal
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,24 +15,28 @@ from json.decoder import JSONDecoder
 from typing import Any, NamedTuple
 
 import msgspec
-from orjson import dumps
 
-from streamproc.codec.decode import decode
+from streamproc.codec.decode import Unusual
 from streamproc.codec.encode import encode
 from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
-from streamproc.types import JsonObject, JsonValue, Record
+from streamproc.types import JsonObject, Record
 
-_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_write = msgspec.json.Encoder().encode
 _strings = msgspec.json.Decoder(list[str]).decode
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
-_PLAIN = 2  # the version of marshal that writes what is equal as the same bytes
 _AROUND_KEY = b"{,: \t\r\n"
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_before_container = re.compile(rb'(?:[^"\[{]++|%b)*+' % _STRING).match
-# What stands before a value, and the value if it is no container.
+_SHALLOW = rb'[\[{](?:[^][{}"]++|%b)*+[\]}]' % _STRING  # which bracket it is says the parser
+for _ in range(2):
+    _SHALLOW = rb'[\[{](?:[^][{}"]++|%b|%b)*+[\]}]' % (_STRING, _SHALLOW)
+has_spaced_colon = re.compile(rb"[^:]*+:[ \t\r\n]").match  # the usual reason, seen at once
+_before_deep = re.compile(rb'(?:[^"\[{]++|%b|%b)*+' % (_STRING, _SHALLOW)).match
+# What stands before a value, and the value if it is no container of many levels.
 _each_member = re.compile(
-    rb"([{, \t\r\n]*+%b[ \t\r\n]*+:[ \t\r\n]*+)(%b|[^\[{,} \t\r\n]*+)" % (_STRING, _STRING)
+    rb"([{, \t\r\n]*+%b[ \t\r\n]*+:[ \t\r\n]*+)(%b|%b|[^\[{,} \t\r\n]*+)"
+    % (_STRING, _STRING, _SHALLOW)
 ).findall
 
 # One member as it came: brace or comma, key, colon and the white space around them; the value.
@@ -68,7 +71,7 @@ def members(record: bytes) -> Members:
     parts = []
     at = 0
     while at < len(body):
-        match = _before_container(body, at or 1)
+        match = _before_deep(body, at or 1)
         assert match is not None
         parts += _each_member(body, at, at := match.end())
         if at < len(body):
@@ -87,7 +90,7 @@ class _Containers:
         self._text: str | None = None
         self._values: dict[str, Any] = {}  # of equal names the last one
         with suppress(msgspec.MsgspecError, TypeError):
-            self._values = _raw_members(record)
+            self._values = raw_members(record)
 
     def find(self, key: bytes, at: int) -> bytes:
         """The one that begins at `at`, after `key`."""
@@ -115,6 +118,8 @@ def _names(parts: list[Part]) -> list[str]:
 
 def values(record: bytes) -> dict[str, bytes]:
     """The members of `record` by name; of equal names the last one counts."""
+    with suppress(*Unusual):
+        return {name: bytes(value) for name, value in raw_members(record).items()}
     names, parts, _ = members(record)
     return {name: value for name, (_, value) in zip(names, parts, strict=True)}
 
@@ -127,8 +132,25 @@ def _compact(parts: Iterable[Part]) -> bytes:
     return b"{%b}" % b",".join([b"%b:%b" % (head.strip(_AROUND_KEY), v) for head, v in parts])
 
 
+def plain_members(record: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of `record`, if it is written as `compact` writes them: it takes a fraction.
+
+    None if it has a name twice, or in other characters than need be, or spaces between members.
+    """
+    if has_spaced_colon(record):
+        return None
+    try:
+        found = raw_members(record)
+        return found if _write(found) == record else None
+    except Unusual:
+        return None
+
+
 def rewrite(record: bytes, new: dict[str, bytes]) -> bytes:
     """`record` with the values (JSON) of existing keys replaced, each at its first place."""
+    if (plain := plain_members(record)) is not None:
+        plain |= {name: msgspec.Raw(value) for name, value in new.items()}
+        return _write(plain)
     found = members(record)
     return _join(_replaced(found, new), found.end)
 
@@ -146,6 +168,10 @@ def _replaced(found: Members, new: dict[str, bytes]) -> list[Part | tuple[()]]:
 
 def without(record: bytes, names: set[str]) -> bytes:
     """`record` without the members `names`; what is left keeps its bytes if they came last."""
+    if (plain := plain_members(record)) is not None:
+        for name in names & plain.keys():
+            del plain[name]
+        return _write(plain)
     found = members(record)
     kept = [k for k, name in enumerate(found.names) if name not in names]
     if len(kept) == len(found.names):
@@ -163,13 +189,19 @@ def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
 
     Duplicates of a kept key stay, beside it, as they came.
     """
+    new = {name: encode(item) for name, item in changed.items()}
+    if not all(isinstance(name, str) for name in new):
+        encode(changed)  # raises TypeError
+    if (plain := plain_members(record)) is not None:
+        with suppress(UnicodeError):  # a lone surrogate in a name that is new
+            plain |= {name: msgspec.Raw(item) for name, item in new.items()}
+            return _write({name: plain[name] for name in value})
     names, parts, _ = members(record)
     kept = dict(zip(names[::-1], parts[::-1], strict=True))  # of equal names the first one
     several = _duplicates(names, parts) if len(kept) < len(names) else {}
-    for name, item in changed.items():
+    for name, item in new.items():
         several.pop(name, None)
-        head = kept[name][0] if name in kept else encode(name)
-        kept[name] = head, encode(item)
+        kept[name] = kept[name][0] if name in kept else encode(name), item
     if several:
         return _compact([part for name in value for part in several.get(name) or [kept[name]]])
     return _compact([kept[name] for name in value])
@@ -201,7 +233,7 @@ def _dig(record: bytes, path: Path) -> bytes | None:
         if not record.startswith(b"{"):
             return None
         try:
-            record = bytes(_raw_members(record)[name])
+            record = bytes(raw_members(record)[name])
         except KeyError:
             return None
         except (msgspec.MsgspecError, TypeError):
@@ -229,68 +261,3 @@ def graft(record: bytes, path: Sequence[str], value: bytes) -> bytes:
 def graft_into(member: bytes | None, path: Sequence[str], value: bytes) -> bytes:
     """The same, of what may be no object, or not there."""
     return graft(member if member and member.startswith(b"{") else b"{}", path, value)
-
-
-def differences(record: bytes, given: Record, returned: Record) -> JsonObject:
-    """The members of `returned` that `record` does not have already.
-
-    `given` is a shallow copy of what user code got. A container in it may have been
-    changed in place since, so containers are compared with `record` itself.
-    """
-    pristine: dict[str, Any] | None = None
-    out = {}
-    for name, value in returned.items():
-        if name in given:
-            before = given[name]
-            if type(before) is dict or type(before) is list:
-                if pristine is None:
-                    pristine = decode(record)
-                before = pristine[name]
-            elif before is value:
-                continue
-            if same(value, before):
-                continue
-        out[name] = value
-    return out
-
-
-def same(a: JsonValue, b: JsonValue) -> bool:
-    """Equal in value and in type: 1, 1.0 and True are three values. `b` came from JSON."""
-    kind = type(a)
-    if kind is not type(b):
-        return False
-    if kind is dict or kind is list:
-        with suppress(TypeError):  # deep, or with long integers
-            written = dumps(a)
-            if written.find(b"null") < 0 and written == dumps(b):  # NaN is written as null, too
-                return True
-        with suppress(Exception):  # user code may have put in what has no answer to that
-            if a != b:
-                return False
-            if marshal.dumps(a, _PLAIN) == marshal.dumps(b, _PLAIN):
-                return True
-        return _same_members(a, b)
-    if kind is float:
-        return a == b and str(a) == str(b)  # 0.0 and -0.0 are spelled differently
-    return bool(a == b)
-
-
-def _same_members(a: JsonValue, b: JsonValue) -> bool:
-    """The same for containers of one kind, whatever the order of keys, however deep."""
-    pairs = [(a, b)]
-    while pairs:
-        a, b = pairs.pop()
-        kind = type(a)
-        if kind is not type(b):
-            return False
-        if kind is dict:
-            if a.keys() != b.keys():
-                return False
-            pairs += [(value, b[key]) for key, value in a.items()]
-        elif kind is list:
-            if len(a) != len(b):
-                return False
-            pairs += zip(a, b, strict=True)
-        elif not same(a, b):
-            return False
-    return True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamproc.codec import Document, decode, encode, splice
-from streamproc.codec.splice import same
+from streamproc.codec.same import same
 
 # One per row of what a parse and a dump would change.
 LOSSY = [
@@ -151,6 +151,30 @@ def test_duplicate_keys_stay() -> None:
     assert (
         Document(line).replace({"a": 19.9, "b": 5}).line == rb'{"a":1,"a":3,"\u0061":19.90,"b":5}'
     )
+
+
+def test_keys_of_a_transformed_record_are_strings() -> None:
+    """A record with another key is refused, not written as what is no JSON."""
+    for line in (b'{"a":1}', b'{"a": 1}'):
+        for value in ({1: 2}, {"a": 1, None: 2}):
+            with pytest.raises(TypeError, match="JSON keys are strings"):
+                Document(line).replace(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nested", [b"[]", b"[[[[]]]]", b'{"]":["}"]}', b"[" * 300 + b"]" * 300])
+@pytest.mark.parametrize("odd", [b"", rb'"\u0061":1,', b'"z":[1],', b'"b" :1,', rb'"\ud800":[],'])
+def test_all_ways_to_find_members_find_the_same(nested: bytes, odd: bytes) -> None:
+    """Compact or not, with a name twice or not, however deep."""
+    line = b'{%b"z":%b,"x":%b,"y":19.90}' % (odd, nested, nested)
+    document = Document(line)
+    document.put(("x",), 2)
+    assert document.line == b'{%b"z":%b,"x":2,"y":19.90}' % (odd, nested)
+    value = {**Document(line).fields, "x": 2}
+    expected = b'"z":%b,"x":2,"y":19.90}' % nested
+    assert Document(line).replace(value).line.endswith(expected)
+    assert merged(line, lambda record: {**record, "n": 1}) == line[:-1] + b',"n":1}'
+    assert splice.without(line, {"x", "y"}).endswith(b'"z":%b}' % nested)
+    assert splice.values(line)["x"] == nested
 
 
 def test_an_escaped_key_is_that_key() -> None:
