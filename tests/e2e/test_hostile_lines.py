@@ -42,28 +42,34 @@ def decode(record):
         raise streamproc.RecordError("too_long", "no")
     return {"ok": True}
 """
-# name: the line, and what it ends as in a stage; None: as any other record
-LINES: dict[str, tuple[bytes, str | None]] = {
-    "escaped quotes": (b"[" * 513 + b'"' + rb"\"" * (MIB // 2), "too_deep"),
-    "backslashes": (b"[" * 513 + b'"' + b"\\" * MIB, "too_deep"),
-    "up and down": (
-        b'{"a":[' + b",".join([b"[" * 500 + b"]" * 500] * (MIB // 1001)) + b"]}",
-        None,
-    ),
-    "open": (b'{"a":' * (MIB // 5), "too_deep"),
-    "an integer": (b'{"a":' + b"7" * (4 * MIB) + b"}", "bad_number"),
-    "integers": (b'{"a":[' + b",".join([b"-" + b"7" * 50_000] * 4) + b"]}", None),
-    "one more": (b'{"a":[' + b",".join([b"7" * 40_001] * 5) + b"]}", "bad_number"),
-    "many integers": (b'{"a":[' + b",".join([b"7" * 4299] * 47) + b"]}", "bad_number"),
-    "objects": (b'{"a":[' + b",".join([b"{}"] * (3 * MIB)) + b"]}", "too_long"),
-    "a list": (b"[" + b",".join([b"{}"] * (3 * MIB)) + b"]", "not_an_object"),
-    "a torn list": (b'{"a":[' + b",".join([b"{}"] * (3 * MIB)), "malformed"),
-    "keys": (b"{" + b",".join(b'"%x":1' % i for i in range(MIB // 9)) + b"}", None),
-    "a key": (b'{"' + b"kK " * (MIB // 3) + b'":1}', None),
-    "a name": (b'{"name":"' + b"a " * (MIB // 2) + b'"}', None),
-    "an address": (b'{"email":"' + b"a@" * MIB + b'","address":"' + b"1 " * MIB + b'"}', None),
-    "lone surrogates": (rb'{"s":"\ud800","a":[' + b",".join([b"1"] * (MIB // 2)) + b"]}", None),
-}  # fmt: skip
+
+
+def hostile() -> dict[str, tuple[bytes, str | None]]:
+    """Name: the line, and what it ends as in a stage; None: as any other record.
+
+    More than 40 MB, for who needs them: not for each process that collects tests.
+    """
+    return {
+        "escaped quotes": (b"[" * 513 + b'"' + rb"\"" * (MIB // 2), "too_deep"),
+        "backslashes": (b"[" * 513 + b'"' + b"\\" * MIB, "too_deep"),
+        "up and down": (
+            b'{"a":[' + b",".join([b"[" * 500 + b"]" * 500] * (MIB // 1001)) + b"]}",
+            None,
+        ),
+        "open": (b'{"a":' * (MIB // 5), "too_deep"),
+        "an integer": (b'{"a":' + b"7" * (4 * MIB) + b"}", "bad_number"),
+        "integers": (b'{"a":[' + b",".join([b"-" + b"7" * 50_000] * 4) + b"]}", None),
+        "one more": (b'{"a":[' + b",".join([b"7" * 40_001] * 5) + b"]}", "bad_number"),
+        "many integers": (b'{"a":[' + b",".join([b"7" * 4299] * 47) + b"]}", "bad_number"),
+        "objects": (b'{"a":[' + b",".join([b"{}"] * (3 * MIB)) + b"]}", "too_long"),
+        "a list": (b"[" + b",".join([b"{}"] * (3 * MIB)) + b"]", "not_an_object"),
+        "a torn list": (b'{"a":[' + b",".join([b"{}"] * (3 * MIB)), "malformed"),
+        "keys": (b"{" + b",".join(b'"%x":1' % i for i in range(MIB // 9)) + b"}", None),
+        "a key": (b'{"' + b"kK " * (MIB // 3) + b'":1}', None),
+        "a name": (b'{"name":"' + b"a " * (MIB // 2) + b'"}', None),
+        "an address": (b'{"email":"' + b"a@" * MIB + b'","address":"' + b"1 " * MIB + b'"}', None),
+        "lone surrogates": (rb'{"s":"\ud800","a":[' + b",".join([b"1"] * (MIB // 2)) + b"]}", None),
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -75,7 +81,8 @@ def folder(folder: Path) -> Path:
 @pytest.mark.parametrize("stage", ["leads", "none", "stages.py:replaced"])
 def test_every_line_has_its_end(run: Any, folder: Path, stage: str) -> None:
     """Each fails for its own reason, or is a record as any other; memory stays bounded."""
-    lines = [each for line, _ in LINES.values() for each in (line, GOOD)]
+    given = hostile()
+    lines = [each for line, _ in given.values() for each in (line, GOOD)]
     (folder / "in.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     measured = (
         "import os, resource, subprocess, sys\n"
@@ -91,13 +98,13 @@ def test_every_line_has_its_end(run: Any, folder: Path, stage: str) -> None:
     account, kib = done.stderr.splitlines()[-2:]
     assert done.returncode == 3
     assert int(kib) < 300 << 10
-    wanted = [kind for _, kind in LINES.values()]
+    wanted = [kind for _, kind in given.values()]
     if stage == "none":
         wanted = [None if kind in ("bad_number", "too_long") else kind for kind in wanted]
     assert summary(account)["failed"] == len(wanted) - wanted.count(None)
     out = (folder / "out.jsonl").read_bytes().split(b"\n")[:-1]
     assert len(out) == len(lines)
-    for (name, (line, _)), kind, got in zip(LINES.items(), wanted, out[::2], strict=True):
+    for (name, (line, _)), kind, got in zip(given.items(), wanted, out[::2], strict=True):
         if kind is None:
             assert got.startswith(line[:-1]) or stage == "stages.py:replaced", name
         else:
@@ -114,7 +121,7 @@ def test_every_line_has_its_end(run: Any, folder: Path, stage: str) -> None:
 def test_a_signal_among_them(start: Any, workers: str) -> None:
     """SIGTERM ends a run that gets nothing else, cleanly."""
     process = start("-e", "leads", "-w", workers, "--summary", "json", stdout=subprocess.DEVNULL)
-    line = LINES["escaped quotes"][0] + b"\n"
+    line = hostile()["escaped quotes"][0] + b"\n"
     try:
         for k in range(40):
             process.stdin.write(line)
