@@ -15,6 +15,7 @@ from benchmarks.kafka import kafka
 from benchmarks.measure import RunError
 from benchmarks.memory import behind_a_head
 from benchmarks.special import SPECIAL
+from benchmarks.watching import watching
 from benchmarks.workers import workers
 
 # what --only calls them: more than two sides in turns
@@ -23,6 +24,7 @@ SPECIAL = SPECIAL | {
     "http-policies": policies,
     "memory-http": behind_a_head,
     "workers": workers,
+    "watching": watching,
     "durability": durability,
     "kafka": kafka,
 }

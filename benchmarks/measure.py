@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -91,12 +91,15 @@ def run(
     inspect: bool = False,
     stall: Stall | None = None,
     path: str | None = None,
+    variables: Mapping[str, str] = {},
+    code: int = 0,
 ) -> Sample:
     """Run `command` with its output in a pipe that is read at once (or with a `stall`).
 
     `stdin`: a regular file, redirected; or bytes, or files one after another, through a pipe.
     `inspect` counts lines and hashes the output: for warm-ups, for it takes CPU time.
-    `path`: where Python looks for modules first.
+    `path`: where Python looks for modules first. `variables` of its environment are added to ours.
+    `code`: how it has to exit.
 
     The peak is that of the kernel (`ru_maxrss`). It never falls below the size of the
     process that started the command, so this one stays small: no plotting library here.
@@ -105,7 +108,7 @@ def run(
         source, feeder = _source(stdin)
         begin = time.perf_counter()
         pipe = subprocess.PIPE
-        env = None if path is None else os.environ | {"PYTHONPATH": path}
+        env = os.environ | variables | ({} if path is None else {"PYTHONPATH": path})
         process = subprocess.Popen(command, stdin=source, stdout=pipe, stderr=stderr, env=env)
         os.close(source)
         assert process.stdout is not None
@@ -117,7 +120,7 @@ def run(
         process.stdout.close()
         if feeder is not None:
             feeder.wait()
-        if process.returncode:
+        if process.returncode != code:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace")[-2000:].strip()
             raise RunError(f"{' '.join(command)}: exit {process.returncode}: {said}")

@@ -1,6 +1,7 @@
 """The stages of the benchmark, as a user would write them."""
 
 import asyncio
+import time
 
 
 def add(record):
@@ -37,3 +38,14 @@ async def sleep_100ms(record):
     """A coroutine as slow as a call to a service."""
     await asyncio.sleep(0.1)
     return {"has_phone": "phone" in record}
+
+
+def fail_some(record):
+    """A plain function that fails for one record of 1,000."""
+    if record["id"] % 1000 == 0:
+        raise ValueError(f"no use for {record['id']}")
+
+
+def hang(event):
+    """A hook that does not come back."""
+    time.sleep(3600)
