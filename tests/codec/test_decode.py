@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.codec import decode, decode_any, verbatim
+from streamproc.codec import decode, decode_any, decode_finite, verbatim
 from streamproc.codec.decode import MAX_DEPTH, is_too_deep
 from streamproc.errors import DecodeError
 
@@ -64,6 +64,24 @@ def test_other_numbers_are_floats(source: str, expected: float) -> None:
     assert type(value) is float
     assert value == expected
     assert math.copysign(1, value) == math.copysign(1, expected)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e400", "-1e400", "1E400", "1e+400", "1E+0400", "9.9e999", "2e308", "1" + "0" * 309 + ".0",
+     "123456789" * 35 + "e0", "1234567890" * 30 + "e10"],
+)  # fmt: skip
+def test_numbers_beyond_a_double_are_not_finite(number: str) -> None:
+    with pytest.raises(DecodeError) as raised:
+        decode_finite(f'[{{"v":{number}}}]'.encode())
+    assert raised.value.kind == "bad_number"
+
+
+@pytest.mark.parametrize(
+    "value", ["1e307", "1E-400", "1e-999", "1" + "0" * 500, '"1e400"', '"E+999"', '{"e000":1}']
+)
+def test_what_only_looks_so_is_finite(value: str) -> None:
+    assert decode_finite(value.encode()) == decode_any(value.encode())
 
 
 def test_minus_zero_is_zero_for_user_code() -> None:
