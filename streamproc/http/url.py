@@ -14,7 +14,7 @@ from streamproc.errors import RecordError
 from streamproc.http.contract import Target
 from streamproc.http.host import listed, origin, placed, split
 from streamproc.http.template import Template, text_of
-from streamproc.paths import Path
+from streamproc.paths import Path, value_of
 from streamproc.types import Record
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
@@ -22,6 +22,7 @@ _RESERVED = re.compile(r"[^A-Za-z0-9._~-]").findall
 _AUTHORITY = re.compile(r"(https?)://([^/?#@{}\s]+)(?=[/?]|$)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[/\\]")
 _DOTS = (".", "..")
+_LARGE = 1 << 63  # of larger integers `text_of` knows how they are written
 _KEEP = "/?&=%:;,@!$'()*+~[]-._"  # of a URL that a record brings whole
 
 Render = Callable[[Record], tuple[Target, str]]
@@ -89,8 +90,13 @@ class Url:
         if before[-1:] == "." or after[:1] == ".":
             return lambda fields: (target, self._render_path(fields))
 
+        name, is_nested = path[0], len(path) > 1
+
         def render(fields: Record) -> tuple[Target, str]:
-            text = text_of(fields, path)
+            value = value_of(fields, path) if is_nested else fields.get(name)
+            if type(value) is int and -_LARGE < value < _LARGE:  # nothing in it is to be encoded
+                return target, f"{before}{value}{after}"
+            text = value if type(value) is str and value else text_of(fields, path)
             if _UNRESERVED(text) is None:
                 text = _encoded(text, path)
             return target, before + text + after

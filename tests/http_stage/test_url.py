@@ -23,6 +23,7 @@ NASTY = st.lists(
     min_size=1,
 ).map("".join)  # fmt: skip
 VALUES = NICE | NASTY
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SHAPES = [
     "https://api.example.com/v1/{a}",
     "https://api.example.com/v1/{a}/x",
@@ -219,6 +220,14 @@ def test_what_stands_in_the_url_stays() -> None:
     assert url("http://h").render({})[1] == "/"
     assert url("http://h?x=1").render({})[1] == "/?x=1"
     assert at.target == Target("http", "h", 8080, False)
+
+
+@given(value=VALUES | st.integers() | FLOATS | st.none() | st.booleans() | st.just(10**4400))
+def test_one_field_is_written_as_one_of_several(value: object) -> None:
+    for fields, name in (({"a": value}, "a"), ({"a": {"": value, "b": value}}, "a.b")):
+        among = rendered(url(f"http://h/x/{{{name}}}?c={{c}}"), **fields, c="c")
+        alone = rendered(url(f"http://h/x/{{{name}}}"), **fields)
+        assert (alone and f"{alone[1]}?c=c") == (among and among[1])
 
 
 def test_a_variable_is_text_of_the_url_and_a_value_of_the_query() -> None:
