@@ -16,7 +16,7 @@ from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
 from streamproc.http.retry_after import retry_after_s
-from streamproc.interfaces import FOLLOWED, Follower, Visit
+from streamproc.interfaces import FOLLOWED, Visit
 from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NO_RESULT
@@ -56,6 +56,7 @@ class HttpEnricher:
         self._select = expression("http.select", settings.select)
         self._repeat_when = condition("retry.when", repeat_when)
         self._with_id = with_id
+        # the pipeline file says who follows: nobody else does
         self._has_parent = any(name.lower() == "traceparent" for name in settings.headers)
         self.prepare = builder.build
 
@@ -76,12 +77,14 @@ class HttpEnricher:
         if self._with_id and not call.has_id:
             call.headers += header(ID_HEADER, visit.record_id)
             call.has_id = True
-        if (follower := self.follower()) is not None:
+        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
             headers = call.headers.removesuffix(call.followed)
             call.followed = follower.headers
             call.headers = headers + call.followed
         try:
-            response = await self._ask(call, visit)
+            response = await self._client.send(call)
+            if len(response.body) > LARGE_BYTES:
+                await self.make_room(call, response, visit)
             call.status = response.status
             if response.status not in self._ok:
                 if response.status == 404 and self._missing != "fail":
@@ -93,21 +96,17 @@ class HttpEnricher:
             locate(error, call)
             raise
 
-    def follower(self) -> Follower | None:
-        """Who follows the record, and says so to the service unless the pipeline file does."""
-        return None if self._has_parent else FOLLOWED.get()
-
-    async def _ask(self, request: Request, visit: Visit) -> Response:
-        """The answer, and room for what it is decoded to. Raises `CallError`."""
-        response = await self._client.send(request)
-        if len(response.body) > LARGE_BYTES:
-            request.answering(response.status)
-            await visit.share.reserve(decoded_bytes(response.body))
-        return response
+    async def make_room(self, request: Request, response: Response, visit: Visit) -> None:
+        """For what a large answer is decoded to."""
+        request.answering(response.status)
+        await visit.share.reserve(decoded_bytes(response.body))
 
     def read(self, request: Request, response: Response) -> CallResult:
         """The value in a good answer. Raises `CallError`."""
-        value = _parsed(response)
+        try:
+            value = decode_finite(response.body)
+        except RecordError:
+            value = _parsed_closely(response)
         if self._repeat_when is not None and self._repeat_when(
             {"status": response.status, "body": value}
         ):
@@ -150,13 +149,6 @@ def refused(request: Request, response: Response) -> CallError:
         is_outage=status >= 500 and not throttled,
         status=status,
     )
-
-
-def _parsed(response: Response) -> JsonValue:
-    try:
-        return decode_finite(response.body)
-    except RecordError:
-        return _parsed_closely(response)
 
 
 def _parsed_closely(response: Response) -> JsonValue:

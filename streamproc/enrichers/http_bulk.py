@@ -10,7 +10,8 @@ from streamproc.enrichers.http import HttpEnricher, locate, refused
 from streamproc.enrichers.http_request import HttpCall
 from streamproc.errors import CallError, RecordError
 from streamproc.http.contract import Request, Response, bad_answer
-from streamproc.interfaces import Visit
+from streamproc.interfaces import FOLLOWED, Visit
+from streamproc.memory import LARGE_BYTES
 from streamproc.types import CallResult
 
 
@@ -28,10 +29,12 @@ class HttpBulkEnricher(HttpEnricher):
         """One result per call; a `RecordError` where the service gave none."""
         request = self._builder.bulk(many.calls)
         request.standing = many.standing
-        if (follower := self.follower()) is not None:
+        if (follower := FOLLOWED.get()) is not None and not self._has_parent:
             request.headers += follower.headers
         try:
-            response = await self._ask(request, visit)
+            response = await self._client.send(request)
+            if len(response.body) > LARGE_BYTES:
+                await self.make_room(request, response, visit)
             many.status = response.status
             return self._results(response, request, many.calls)
         except (CallError, asyncio.CancelledError) as error:
