@@ -93,10 +93,25 @@ def test_commands_run(shell: Any, url: str, folder: Path, page: Path, script: st
     if "jq" in script and shutil.which("jq") is None:
         pytest.skip("there is no jq")
     write_files(folder, page)
-    shell("gzip -k leads.jsonl; mkdir -p streamproc/data; cp leads.jsonl streamproc/data")
+    shell("gzip -k leads.jsonl")
     done = shell(STRICT + SERVICE.sub(url, script).replace(PORT, ":0"))
     assert done.returncode in (0, 3), done.stderr
     assert b"Error" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq")
+def test_the_readme_from_its_top_to_its_end(shell: Any, url: str, folder: Path) -> None:
+    """Block after block in one folder, with nothing in it but what the page itself makes."""
+    page = ROOT / "README.md"
+    for given in ("leads.jsonl", "scoring.py", "stages.py"):
+        (folder / given).unlink()
+    write_files(folder, page)
+    lines = [
+        line for block in blocks_of(page) if block.language == "sh" for line in commands(block)
+    ]
+    script = "\n".join(line for line in lines if not any(part in line for part in NOT_RUN))
+    done = shell(STRICT + SERVICE.sub(url, script))
+    assert done.returncode in (0, 3), done.stderr
 
 
 def is_of_tests(block: Block) -> bool:
