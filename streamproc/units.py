@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from msgspec import Meta
 
 from streamproc.types import JsonObject, JsonValue, Kind
 
@@ -25,6 +27,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
 _SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?")
 _ADDRESS = re.compile(r"(?:(?:\[([\w:.%]+)\]|([^\s:/@\[\]]+)):)?(\d{1,5})")
 _RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+FileName = Annotated[str, Meta(min_length=1)]  # none at all is a variable that is not set
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 

@@ -44,8 +44,8 @@ def commands() -> Iterator[str]:
         yield paragraphs(command.help or "")
         options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
         records = [each.get_help_record(context) for each in options]
-        # -h and --help are those of each command
-        rows = [(f"`{each[0]}`", prose(each[1])) for each in records[:-1] if each is not None]
+        # the last two, -V and -h, are those of each command
+        rows = [(f"`{each[0]}`", prose(each[1])) for each in records[:-2] if each is not None]
         if rows:
             yield table(("option", "meaning"), rows)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.leave import say
 from streamproc.secrets import HIDDEN
 from streamproc.shown import as_json, one_line
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _VARIABLE = "${"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 @click.argument("file", required=False)
 @click.option("-c", "--config", metavar="FILE", help="The same, as in run.")
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="As in run.")

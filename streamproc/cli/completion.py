@@ -6,12 +6,14 @@ import click
 from click import Context, Parameter
 from click.shell_completion import CompletionItem, get_completion_class
 
+from streamproc.cli.command import streamproc_command
+
 _VARIABLE = "_STREAMPROC_COMPLETE"
 _OF_FILES = ("FILE", "FILE...", "[INPUT]...")
 _SPECS = ("leads", "none", "select:", "filter:")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print what makes a SHELL complete streamproc's options.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import streamproc
+from streamproc.cli.command import streamproc_command
 from streamproc.nearest import nearest
 
 
@@ -14,7 +15,7 @@ def _begin_so(_context: click.Context, _param: click.Parameter, incomplete: str)
     return [topic for topic in topics() if topic.startswith(incomplete)]
 
 
-@click.command("help", context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command("help")
 @click.argument("topic", required=False, shell_complete=_begin_so)
 def help_(topic: str | None) -> int:
     """Print what the documentation says about a TOPIC, or the options of a command.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import streamproc
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.leave import say
 from streamproc.errors import CreateError
 from streamproc.nearest import not_created
@@ -14,7 +15,7 @@ from streamproc.nearest import not_created
 _PIPELINE, _TEST = "pipeline.toml", "pipeline_test.toml"  # in the folder of our data
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 @click.argument("file", default=_PIPELINE)
 def init(file: str) -> int:
     """Write a commented pipeline FILE to begin with, and a test that passes.

@@ -6,12 +6,13 @@ import re
 
 import click
 
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.first_screen import EXAMPLES
 from streamproc.errors import EXIT_CODES
 from streamproc.version import __version__
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 def man() -> int:
     """Print the manual page; see it with: streamproc man | man -l /dev/stdin."""
     from streamproc.cli.main import COMMANDS, command_of, title_of

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from streamproc import __version__
 from streamproc.nearest import nearest
 from streamproc.types import Function, JsonValue
 from streamproc.units import Address, ByteSize, PositiveSeconds, Rate, RunId, Sample, Seconds
@@ -39,11 +38,21 @@ class _Parsed(_ParamType):
             self.fail(f"{error}, got {value!r}", param, ctx)
 
 
+class _Option(click.Option):
+    """One that says which variable is wrong, if the value comes from there."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """What a message calls it."""
+        source = None if ctx is None or self.name is None else ctx.get_parameter_source(self.name)
+        is_of_environment = source is click.core.ParameterSource.ENVIRONMENT
+        return str(self.envvar) if is_of_environment else super().get_error_hint(ctx)
+
+
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:  # those of `click.option`
     """An option that can also be set in the environment: STREAMPROC_ and its long name."""
     long = next(name for name in names if name.startswith("--"))
     variable = _PREFIX + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()
-    return click.option(*names, envvar=variable, **attributes)
+    return click.option(*names, cls=_Option, envvar=variable, **attributes)
 
 
 def _workers(value: str) -> int | str:
@@ -52,6 +61,12 @@ def _workers(value: str) -> int | str:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise ValueError("expected a number from 1 on, or auto")
     return int(value)
+
+
+def _file(value: str) -> str:
+    if not value:
+        raise ValueError("expected the name of a file")  # of a variable that is not set
+    return value
 
 
 def _rate(value: str) -> str:
@@ -74,6 +89,7 @@ def _whole(at_least: int) -> click.IntRange:
     return kind
 
 
+_FILE = _Parsed("file", _file)
 _COUNT, _FROM_0 = _whole(1), _whole(0)
 _SECONDS = _Parsed("seconds", Seconds.parse)
 _POSITIVE_SECONDS = _Parsed("seconds", PositiveSeconds.parse)
@@ -92,10 +108,12 @@ _OPTIONS = [
     _option("--auth", metavar="USER:PASSWORD",
             help="Of the one http stage; or bearer:TOKEN. In single quotes '${VAR}' is taken "
                  "from the environment, out of sight of other users."),
-    _option("-c", "--config", metavar="FILE", help="Pipeline file (TOML); flags win over it."),
+    _option("-c", "--config", metavar="FILE", type=_FILE,
+            help="Pipeline file (TOML); flags win over it."),
     _option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE",
             help="A setting of a stage; wins over all. Repeat it."),
-    _option("-o", "--output", metavar="FILE", help="Write here, not to stdout; or an address."),
+    _option("-o", "--output", metavar="FILE", type=_FILE,
+            help="Write here, not to stdout; or an address."),
     _option("--input-format", type=click.Choice(["jsonl", "json"]),
             help="json: arrays of records, and records over several lines. [default: jsonl]"),
     _option("-j", "--concurrency", type=_COUNT, metavar="N",
@@ -120,14 +138,14 @@ _OPTIONS = [
     _option("--incoming-errors", type=click.Choice(["pass", "process", "redo"]),
             help="A record that comes in with an _error passes untouched, is one like any "
                  "other, or has its failed sources asked again. [default: pass]"),
-    _option("--dead-letter", metavar="FILE",
+    _option("--dead-letter", metavar="FILE", type=_FILE,
             help="Failed records with their original lines; always appended to."),
     _option("--max-errors", type=_COUNT, metavar="N", help="Stop at the Nth failed record."),
     _option("--max-line-bytes", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
             help="A longer line is a failed record. [default: 16MiB]"),
     _option("--max-memory", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
             help="What records that are read and not written may take. [default: 192MiB]"),
-    _option("--checkpoint", metavar="FILE",
+    _option("--checkpoint", metavar="FILE", type=_FILE,
             help="Remember here how far the run came, every second and at its end."),
     _option("--resume", is_flag=True, default=None,
             help="Go on where --checkpoint says; from the start if it does not exist yet."),
@@ -173,7 +191,7 @@ _OPTIONS = [
     _option("--trace", is_flag=True, default=None,
             help="Send what becomes of records as OpenTelemetry traces, 1% of them or as "
                  "OTEL_TRACES_SAMPLER says, to where OTEL_EXPORTER_OTLP_ENDPOINT says."),
-    _option("--report", metavar="FILE",
+    _option("--report", metavar="FILE", type=_FILE,
             help="At the end, write what the monitor's page showed into one HTML file."),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
@@ -183,7 +201,6 @@ _OPTIONS = [
             help="Print what would be called for the first records (10, or --limit), and call "
                  "and write nothing."),
     click.option("--demo", is_flag=True, help="INPUT is the bundled sample, a few leads."),
-    click.version_option(__version__, "-V", "--version", prog_name="streamproc"),
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.leave import note, say
 from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, InputError, OutputError, UsageError
@@ -16,7 +17,7 @@ from streamproc.nearest import nearest_file
 from streamproc.shown import counted
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--failed-only",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options, unknown_variables
 from streamproc.errors import UsageError
@@ -41,7 +42,7 @@ class _Run(click.Command):
         super().format_epilog(context, formatter)
 
 
-@click.command(cls=_Run, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@streamproc_command(cls=_Run, epilog=_EPILOG)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @run_options
 def run(
@@ -76,6 +77,7 @@ def run(
     _lay_monitor(table, overrides)
     if isinstance(table.get("trace"), dict):  # it is asked for there already
         overrides.pop("trace", None)
+    _need_dead_letters(table, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
     notes += _without_effect(settings, overrides)
@@ -168,6 +170,12 @@ def _lay_monitor(table: Table, overrides: Table) -> None:
         raise UsageError("--monitor-token is for a monitor: add --monitor ADDR, or leave it out")
     short = {} if written is None else {"address": written}
     overrides["monitor"] = (written if isinstance(written, dict) else short) | given
+
+
+def _need_dead_letters(table: Table, overrides: Table) -> None:
+    letters = overrides.get("dead_letter", table.get("dead_letter"))
+    if overrides.get("on_error") == "dead-letter" and letters is None:
+        raise UsageError("--on-error dead-letter needs a file for them: add --dead-letter FILE")
 
 
 def _refuse_nonsense(settings: Settings) -> None:

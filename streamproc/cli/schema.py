@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from streamproc.cli.command import streamproc_command
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+
+@streamproc_command()
 def schema() -> int:
     """Print the JSON Schema of the pipeline file."""
     from streamproc.codec import encode

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamproc.cli.command import streamproc_command
 from streamproc.cli.first_screen import wants_colours
 from streamproc.errors import ConfigError
 from streamproc.shown import one_line
@@ -23,7 +24,7 @@ _COLOURS = {PASSED: "green", FAILED: "red", UPDATED: "yellow"}
 _SHOWN = 2000  # characters of a line
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@streamproc_command()
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--update", is_flag=True, help="Expect from now on what comes out now.")
 def test(files: tuple[str, ...], update: bool) -> int:

@@ -161,6 +161,8 @@ def convert(kind: object, value: object, path: str, problems: list[str]) -> Any:
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
+        if any(each.startswith(f"{path}: ") for each in problems):
+            return None  # it lacks a variable
         shown = HIDDEN if path in _SECRETS else value
         problems.append(f"{path}: {reworded(str(error), shown, kind)}")
         return None
@@ -243,6 +245,8 @@ def reworded(message: str, value: JsonValue, kind: Kind) -> str:
     if "matching regex" in message and "A-Za-z_" in message:
         near = name_of(str(getattr(value, "written", value)))
         return f"a name has letters, digits, _ and -, got {value!r}: {near!r} is one"
+    if "of length >= 1" in message and value == "":  # a variable that is not set
+        return f"expected the name of a file, got {value!r}"
     known = _literals(kind)
     if message.startswith("invalid enum value") or (known and message.startswith("expected str")):
         near = nearest(str(value), known)

@@ -29,7 +29,7 @@ from streamproc.policies.retry import RetryPolicy
 from streamproc.telemetry.monitor_settings import MonitorSettings
 from streamproc.telemetry.trace_settings import TraceSettings
 from streamproc.types import Table
-from streamproc.units import ByteSize, PositiveSeconds, RunId, Sample, Seconds
+from streamproc.units import ByteSize, FileName, PositiveSeconds, RunId, Sample, Seconds
 
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -216,13 +216,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     incoming_errors: IncomingErrors = "pass"
     source: SourceSettings | None = None
     sink: SinkSettings | None = None
-    dead_letter: str | SinkSettings | None = None
-    output: str | None = None
+    dead_letter: FileName | SinkSettings | None = None
+    output: FileName | None = None
     input_format: Literal["jsonl", "json"] = "jsonl"
     max_errors: Count | None = None
     max_memory: ByteSize = cast("ByteSize", MAX_BYTES)
     max_line_bytes: ByteSize = cast("ByteSize", 16 << 20)
-    checkpoint: str | None = None
+    checkpoint: FileName | None = None
     resume: bool = False
     resume_force: bool = False
     durable: bool = False
@@ -243,7 +243,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     observers: ObserverSettings | None = None
     monitor: MonitorSettings | str | None = None
     trace: TraceSettings | bool | None = None
-    report: str | None = None
+    report: FileName | None = None
     progress: bool | None = None
     progress_format: Literal["line", "full", "json"] = "line"
     summary: Literal["text", "json", "none"] | None = None

@@ -16,7 +16,7 @@ from streamproc.errors import CallError
 from streamproc.interfaces import Call, Inner, Layer, Policy, Site, Visit
 from streamproc.record import NO_RESULT
 from streamproc.types import CallResult
-from streamproc.units import ByteSize, Seconds
+from streamproc.units import ByteSize, FileName, Seconds
 from streamproc.wall_clock import wall_clock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     negative_ttl: Seconds = cast("Seconds", 60.0)
     max_entries: Annotated[int, Meta(ge=1)] | None = None
     max_bytes: ByteSize | None = None
-    path: str | None = None
+    path: FileName | None = None
     stale_if_error: bool = False
     share: Literal["credential", "credential-name"] = "credential"
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from streamproc import __version__
+from streamproc.cli.main import COMMANDS
+
 CODE = """
 import streamproc
 def two(record, model): return {}
@@ -27,6 +30,7 @@ STAGE = '[[stage]]\nname = "a"\nhttp = { url = "http://h/{x}" }\n'
 # what is typed, and what the one line has to say: what, where, what to do next
 SPECS = {
     "lead": ("-e lead", "expected leads", "did you mean leads?"),
+    "code.py:": ("-e code.py:", "which function", "code.py:FUNCTION"),
     "code.py": ("-e code.py", "which function", "code.py:FUNCTION"),
     "my stage=leads": ("-e my stage=leads", "a name has", "-e 'my_stage=leads'"),
     "a.b=http://h/{x}": ("-e a.b=", "a name has", "into ="),
@@ -103,6 +107,11 @@ USAGE = {
     ("-e", "x=http://h/", "-X", "PSOT"): ("-X", "expected GET, POST", "got 'PSOT'"),
     ("--timeout", "0"): ("--timeout", "above 0", "such as 30"),
     ("--connect-timeout", "0s"): ("--connect-timeout", "above 0", "such as 30"),
+    ("--set", "x"): ("--set x", "expected STAGE.KEY=VALUE"),
+    ("--on-error", "dead-letter"): ("--on-error dead-letter", "add --dead-letter FILE"),
+    ("-c", ""): ("--config", "expected the name of a file", "got ''"),
+    ("--checkpoint", ""): ("--checkpoint", "expected the name of a file", "got ''"),
+    ("-o", ""): ("--output", "expected the name of a file", "got ''"),
     ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
 }
 
@@ -198,6 +207,23 @@ def test_a_variable_that_is_misspelt(run: Any) -> None:
     done = run("-e", "none", stdin=b"{}\n", env={"STREAMPROC_CONCURENCY": "3"})
     assert (done.returncode, done.stdout) == (0, b"{}\n")
     assert b"did you mean STREAMPROC_CONCURRENCY?" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("CONCURRENCY", "x"), ("ORDERED", "x"),
+                                             ("RATE", "x"), ("SUMMARY", "x")])  # fmt: skip
+def test_a_variable_with_a_mistake(run: Any, name: str, value: str) -> None:
+    """The message names the variable: nobody typed the option."""
+    done = run("-e", "none", stdin=b"{}\n", env={f"STREAMPROC_{name}": value})
+    expect(done, 2, (f"Invalid value for STREAMPROC_{name}: ", "'x'"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_says_its_version(run: Any, command: str) -> None:
+    """And shows its help, by its short option and by its long one."""
+    long, short = run(command, "--version"), run(command, "-V")
+    assert (long.returncode, long.stdout) == (0, f"streamproc, version {__version__}\n".encode())
+    assert short.stdout == long.stdout
+    assert run(command, "-h").stdout == run(command, "--help").stdout != b""
 
 
 def test_stages_that_are_replaced(run: Any, folder: Path) -> None:
