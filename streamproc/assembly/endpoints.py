@@ -10,6 +10,7 @@ from streamproc.assembly.programs import on_error_of
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 from streamproc.interfaces import (
+    UNOBSERVED,
     EndRecipe,
     ErrorPolicy,
     ProgressTracker,
@@ -20,6 +21,7 @@ from streamproc.interfaces import (
     Source,
     SourceRecipe,
     SourceScope,
+    Stream,
 )
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.selection import Selection
@@ -45,7 +47,8 @@ class Endpoints:
         is_resumable = settings.checkpoint is not None
         self._forms: ErrorPolicy = on_error_of(settings)
         self._recipe = source if isinstance(source, SourceRecipe) else SourceRecipe()
-        scope = source_scope(settings, sink)
+        self._stream = _Stream()
+        scope = source_scope(settings, sink, self._stream)
         self.source = source.opened(scope) if isinstance(source, SourceRecipe) else source
         self.keeper = self._recipe.keeper(self.source, scope)
         self._opened: list[tuple[EndRecipe, object]] = [(self._recipe, self.source)]
@@ -98,37 +101,49 @@ class Endpoints:
         """See `SourceRecipe`."""
         return self._recipe.lags(self.source)
 
+    def has_room(self) -> None:
+        """There is more room in the window."""
+        for hear in self._stream.hearers:
+            hear()
+
     def watch(self, observer: RunObserver) -> list[object]:
         """Let `observer` tell what becomes of brokers and the like, while what returns is held."""
+        self._stream.observer = observer
         return [recipe.watch(end, observer) for recipe, end in self._opened]
 
-    def join(self, run: Run, keeper: ProgressTracker | None) -> None:
-        """Let the source know the run that it feeds, and the sinks its id."""
+    def begin(self, run: Run, keeper: ProgressTracker | None) -> None:
+        """`run` is the one that the source feeds and the sinks are of."""
         self._forms = run.forms
-        self._recipe.join(self.source, _Stream(run, keeper))
+        self._stream.begin(run, keeper)
 
     def _refuse(self, failed: Failed, batch: Batch, i: int) -> Note:
         return self._forms.refuse(failed, batch, i)
 
 
 class _Stream:
-    """See `Stream`."""
+    """See `Stream`. `hearers` hear of room."""
 
-    def __init__(self, run: Run, keeper: ProgressTracker | None) -> None:
-        self._run = run
-        self.keeper = keeper
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self.keeper: ProgressTracker | None = None
+        self.observer = UNOBSERVED
+        self.hearers: list[Callable[[], None]] = []
+
+    def begin(self, run: Run, keeper: ProgressTracker | None) -> None:
+        self._run, self.keeper = run, keeper
 
     def is_open(self, lane: int) -> bool:
-        return self._run.window.is_open(lane)
+        return self._run is not None and self._run.window.is_open(lane)
 
     def on_room(self, call: Callable[[], None]) -> None:
-        self._run.window.on_room = call
+        self.hearers.append(call)
 
     def recall(self, lanes: Sequence[int]) -> Mapping[int, int]:
-        return self._run.lanes.recall(lanes)
+        return {} if self._run is None else self._run.lanes.recall(lanes)
 
     def drop(self, lanes: Sequence[int]) -> None:
-        self._run.lanes.drop(lanes)
+        if self._run is not None:
+            self._run.lanes.drop(lanes)
 
     async def settle(self) -> None:
         if self.keeper is not None:
@@ -143,10 +158,13 @@ def source_of(settings: Settings, inputs: Sequence[str], stdin_fd: int = 0) -> S
     return Files(inputs=tuple(inputs), stdin_fd=stdin_fd, format=settings.input_format)
 
 
-def source_scope(settings: Settings, sink: Sink | SinkRecipe) -> SourceScope:
+def source_scope(
+    settings: Settings, sink: Sink | SinkRecipe, stream: Stream | None = None
+) -> SourceScope:
     """What a source is told of a run that writes to `sink`."""
     return SourceScope(
         sink=sink,
+        stream=stream,
         is_resumable=settings.checkpoint is not None,
         stops_at_end=settings.stop_at_end,
         connect_timeout_s=settings.connect_timeout,

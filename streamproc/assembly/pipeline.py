@@ -31,7 +31,7 @@ from streamproc.assembly.problems import problems_of
 from streamproc.assembly.programs import on_error_of, program_of
 from streamproc.assembly.run_lifecycle import RunLifecycle, run_id_of
 from streamproc.assembly.stages import StageBuilder
-from streamproc.assembly.windows import bounds_of, window_records
+from streamproc.assembly.windows import window_of, window_records
 from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
@@ -40,7 +40,6 @@ from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
 from streamproc.errors import ConfigError, StreamprocError, foremost
 from streamproc.interfaces import Audience, Engine
-from streamproc.pipeline.credits import CreditLimit
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.telemetry.summary import Summary
@@ -171,8 +170,8 @@ class Pipeline:
         settings, run_id = self.settings, run_id_of(self.settings)
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
         begun_s = time.monotonic()
-        window = CreditLimit(*bounds_of(settings, worker_count(settings), ends.least_records))
         observer = self.listeners.begin(ends, run_id, settings.run_id)
+        window = window_of(settings, ends.least_records, ends.has_room)
         engine = engine_of(
             settings, self._stages, self.local_engine(), self._process_engine, window,
             ends.least_records,
@@ -219,7 +218,7 @@ class Pipeline:
                     selection=selection_of(settings),
                     observer=observer,
                 )
-                ends.join(run, keeper)
+                ends.begin(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
                 account = partial(account_of, *parts, begun_s=begun_s)
                 monitoring.begin(run, engine, ends, account)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamproc.config.settings import Settings
+from streamproc.config.shares import worker_count
 from streamproc.memory import COPIES
+from streamproc.pipeline.credits import CreditLimit
 
 WORKER_RECORDS = 8192  # so that no worker waits for the slowest one
 
@@ -19,3 +23,8 @@ def bounds_of(settings: Settings, workers: int, least_records: int) -> tuple[int
     records = max(window_records(settings.concurrency), least_records, ahead)
     max_memory = settings.max_memory if workers == 1 else settings.max_memory // 2
     return records, max_memory // COPIES
+
+
+def window_of(settings: Settings, least_records: int, on_room: Callable[[], None]) -> CreditLimit:
+    """The window that a run begins with."""
+    return CreditLimit(*bounds_of(settings, worker_count(settings), least_records), on_room)

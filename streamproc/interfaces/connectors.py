@@ -20,11 +20,18 @@ from streamproc.types import Table
 
 
 class Stream(Protocol):
-    """A run, as its source sees it. A lane is what has one order."""
+    """A run, as its source sees it. A lane is what has one order.
+
+    It begins before `receive` is called for the first time. Until then it has no lanes.
+    """
 
     @property
     def keeper(self) -> ProgressTracker | None:
         """Who remembers how far it is."""
+
+    @property
+    def observer(self) -> RunObserver:
+        """Who is told what becomes of it."""
 
     def is_open(self, lane: int) -> bool:
         """Whether there is room for more of this lane."""
@@ -45,11 +52,13 @@ class Stream(Protocol):
 class SourceScope(Struct, frozen=True):
     """What a source is told of its run.
 
-    `sink`: where its records go. `is_resumable`: positions are asked for. `stops_at_end`: what
-    never ends by itself ends with what is there now.
+    `sink`: where its records go. `stream`: the run itself, None where nothing is run.
+    `is_resumable`: positions are asked for. `stops_at_end`: what never ends by itself ends with
+    what is there now.
     """
 
     sink: Sink | SinkRecipe
+    stream: Stream | None = None
     is_resumable: bool = False
     stops_at_end: bool = False
     connect_timeout_s: float = 10.0
@@ -116,9 +125,6 @@ class SourceRecipe(EndRecipe, frozen=True, kw_only=True, forbid_unknown_fields=T
     def keeper(self, source: Any, scope: SourceScope) -> ProgressTracker | None:  # what is `opened`
         """Who remembers how far a run came, where that is no checkpoint. Of what is `opened`."""
         return None
-
-    def join(self, source: Any, stream: Stream) -> None:  # what is `opened`
-        """The run of what is `opened` begins."""
 
     def lags(self, source: Any) -> Mapping[str, int]:  # what is `opened`
         """Of each partition of what is `opened`: messages that wait to be read, where known."""

@@ -22,12 +22,12 @@ _ASK_S, _ANSWER_S = 1.0, 1.0
 class BrokerMonitor:
     """What librdkafka says: its log lines at debug, and one line when brokers go or are back.
 
-    One for all clients of a list of brokers, each with its threads, in which `on_change` is called.
+    One for all clients of a list of brokers, each with its threads.
     """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self.on_change: Callable[[str, bool], None] = lambda brokers, are_there: None
+        self._on_change: Callable[[str, bool], None] = lambda brokers, are_there: None
         self.is_doubted = self._is_down = False
         self.outages = 0  # so often all of them were away
         self._lock = threading.Lock()
@@ -36,6 +36,10 @@ class BrokerMonitor:
         self._askers: set[tuple[type, str]] = set()
         self._unanswered: set[tuple[type, str]] = set()
         self.refusal: KafkaError | None = None  # of our credentials
+
+    def report_to(self, on_change: Callable[[str, bool], None]) -> None:
+        """Whom to tell, from any thread, that none of them is there, or one is again."""
+        self._on_change = on_change
 
     def log(self, level: int, text: str, *arguments: object) -> None:
         """As `logging.Logger.log`, which confluent_kafka calls."""
@@ -90,12 +94,12 @@ class BrokerMonitor:
         self.outages += 1
         if self.refusal is None:
             log.warning("kafka: no broker of %s can be reached; waiting for them", self._brokers)
-            self.on_change(self._brokers, False)
+            self._on_change(self._brokers, False)
 
     def _are_there(self) -> None:
         if self._is_down:
             log.warning("kafka: brokers of %s are back", self._brokers)
-            self.on_change(self._brokers, True)
+            self._on_change(self._brokers, True)
         self._is_down = self.is_doubted = False
         self._askers.clear()
         self._unanswered.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -18,12 +18,16 @@ from streamproc.kafka.transactions import TransactionalSink
 
 def source_of(settings: KafkaSourceSettings, scope: SourceScope) -> KafkaSource:
     """What reads topics; newlines inside of values become spaces for sinks of lines."""
-    return KafkaSource(
+    source = KafkaSource(
         settings,
         stop_at_end=scope.stops_at_end,
         connect_timeout_s=scope.connect_timeout_s,
         one_line=not scope.sink.takes_messages,
+        lane_control=None if scope.stream is None else _LaneControl(scope.stream),
     )
+    if scope.stream is not None:
+        scope.stream.on_room(source.room)
+    return source
 
 
 def keeper_of(source: KafkaSource, scope: SourceScope) -> OffsetCommitter:
@@ -35,23 +39,10 @@ def keeper_of(source: KafkaSource, scope: SourceScope) -> OffsetCommitter:
 
 def sink_of(settings: KafkaSinkSettings, scope: SinkScope) -> KafkaSink:
     """What writes a topic, where it can as the source's partitions are."""
-    source = scope.source
-    sink: KafkaSink
     if settings.exactly_once and not scope.takes_dead_letters:
-        assert isinstance(source, KafkaSource)
-        sink = TransactionalSink(settings, source, connect_timeout_s=scope.connect_timeout_s)
-    else:
-        sink = KafkaSink(settings, connect_timeout_s=scope.connect_timeout_s)
-    sink.refuse = scope.refuse
-    if isinstance(source, KafkaSource):
-        sink.topic.partitions_of = source.count_partitions
-    if scope.takes_dead_letters:
-        sink.letters = sink
-    elif isinstance(scope.dead_letters, KafkaSink):
-        sink.letters = scope.dead_letters
-        if settings.exactly_once:
-            sink.letters.is_shared = True
-    return sink
+        assert isinstance(scope.source, KafkaSource)
+        return TransactionalSink(settings, scope, scope.source)
+    return KafkaSink(settings, scope)
 
 
 def watch(brokers: str, observer: RunObserver) -> BrokerMonitor:
@@ -64,33 +55,35 @@ def watch(brokers: str, observer: RunObserver) -> BrokerMonitor:
             loop.call_soon_threadsafe(told)
 
     monitor = broker_monitor(brokers)
-    monitor.on_change = changed
+    monitor.report_to(changed)
     return monitor
 
 
-def join(source: KafkaSource, stream: Stream) -> None:
-    """Partitions come and go while the run goes on."""
-    source.lane_control = _LaneControl(stream)
-    stream.on_room(source.room)
-    source.room()
-
-
 class _LaneControl:
-    """See `source.LaneControl`."""
+    """See `source.LaneControl`. Before the run has begun, nothing is to be waited for."""
 
     def __init__(self, stream: Stream) -> None:
-        assert isinstance(stream.keeper, OffsetCommitter)
         self._stream = stream
-        self._committer = stream.keeper
+
+    @property
+    def _committer(self) -> OffsetCommitter | None:
+        keeper = self._stream.keeper
+        assert keeper is None or isinstance(keeper, OffsetCommitter)
+        return keeper
+
+    def changed(self, partitions: Iterable[tuple[str, int]]) -> None:
+        self._stream.observer.partitions_changed(partitions)
 
     def is_open(self, lane: int) -> bool:
         return self._stream.is_open(lane)
 
     async def drained(self, lanes: Sequence[int]) -> None:
-        for lane, lines in self._stream.recall(lanes).items():
-            self._committer.recalled(lane, lines)
-        await self._committer.drained(list(lanes))
+        if self._committer is not None:
+            for lane, lines in self._stream.recall(lanes).items():
+                self._committer.recalled(lane, lines)
+            await self._committer.drained(list(lanes))
 
     def drop(self, lanes: Sequence[int]) -> None:
         self._stream.drop(lanes)
-        self._committer.forget(list(lanes))
+        if self._committer is not None:
+            self._committer.forget(list(lanes))

@@ -7,14 +7,15 @@ and when a message is refused for want of its partition.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from streamproc.errors import CreateError, StreamprocError
+from streamproc.interfaces import Source
 from streamproc.kafka import client
 from streamproc.kafka.message import Message
 from streamproc.kafka.settings import KafkaSinkSettings
+from streamproc.kafka.source import KafkaSource
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -27,11 +28,10 @@ _ANSWER_S, _PAUSE_S = 5.0, 0.1
 class OutputTopic:
     """Facts are those of the last answer; without an answer the ones before hold."""
 
-    def __init__(self, settings: KafkaSinkSettings, timeout_s: float) -> None:
+    def __init__(self, settings: KafkaSinkSettings, timeout_s: float, source: Source) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        # set by who knows the input: its topics' counts of partitions
-        self.partitions_of: Callable[[str], int] = lambda topic: 0
+        self._source = source if isinstance(source, KafkaSource) else None
         self.count = 0  # partitions
         self.max_bytes = _DEFAULT_MAX_BYTES  # of one message
         self._asking: asyncio.Task[None] | None = None
@@ -92,6 +92,7 @@ class OutputTopic:
             return None
         if partition == "same" or key is None:
             return int(origin.partition()) % self.count
-        if is_same_key and self.partitions_of(origin.topic()) == self.count:
-            return int(origin.partition())
-        return None
+        if not is_same_key or self._source is None:
+            return None
+        is_like_input = self._source.count_partitions(origin.topic()) == self.count
+        return int(origin.partition()) if is_like_input else None

@@ -25,7 +25,6 @@ from streamproc.interfaces import (
     Source,
     SourceRecipe,
     SourceScope,
-    Stream,
 )
 from streamproc.types import Table
 from streamproc.units import Seconds
@@ -107,14 +106,7 @@ class KafkaSourceSettings(
         """See `EndRecipe`."""
         from streamproc.kafka.connector import watch
 
-        end.on_partitions = observer.partitions_changed
         return watch(self.brokers, observer)
-
-    def join(self, source: Any, stream: Stream) -> None:  # of ours
-        """See `SourceRecipe`."""
-        from streamproc.kafka.connector import join
-
-        join(source, stream)
 
     def lags(self, source: Any) -> Mapping[str, int]:  # of ours
         """See `SourceRecipe`."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import structs
 
 from streamproc.errors import CreateError, StreamprocError, UnavailableError
+from streamproc.interfaces import SinkScope
 from streamproc.kafka import client
 from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
@@ -28,53 +28,53 @@ from streamproc.kafka.outgoing import (
 from streamproc.kafka.output_topic import OutputTopic
 from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
-from streamproc.record import Batch, Cursor, Failed, Note, dead_letters
+from streamproc.record import Batch, Cursor, Failed, dead_letters
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-_SHORT_S, _OVERHEAD_BYTES = 0.002, 1000  # the latter of a batch, at most
+_SHORT_S, _MAX_WAIT_S, _OVERHEAD_BYTES = 0.002, 300.0, 1000  # the last of a batch, at most
 
 
 class KafkaSink:
     """Key, headers and timestamp go with the record; a full local queue is backpressure."""
 
-    takes_messages = True
-    blocked_s = 0.0
-    _asks_for_brokers = True
+    takes_messages = _asks_for_brokers = True
+    blocked_s, written_bytes = 0.0, 0
     place: tuple[int, int] | None = None
 
     def __init__(
-        self,
-        settings: KafkaSinkSettings,
-        *,
-        connect_timeout_s: float = 10.0,
-        max_wait_s: float = 300.0,
-        config: Properties | None = None,
+        self, settings: KafkaSinkSettings, scope: SinkScope, config: Properties | None = None
     ) -> None:
         self.settings = settings
         self.name = f"kafka://{settings.brokers}/{settings.topic}"
-        self.letters: KafkaSink | None = None  # where dead letters go, if to a topic: maybe here
-        self.written_bytes = 0
-        self.topic = OutputTopic(settings, connect_timeout_s)
-        self._connect_timeout_s = connect_timeout_s
-        self._max_wait_s = max_wait_s
-        # set by who joins it with a run: what becomes of a record that is refused
-        self.refuse: Callable[[Failed, Batch, int], Note] | None = None
+        letters = self if scope.takes_dead_letters else scope.dead_letters
+        self._letters = letters if isinstance(letters, KafkaSink) else None  # else no topic
+        self.topic = OutputTopic(settings, scope.connect_timeout_s, scope.source)
+        self._refuse = scope.refuse
         self._config = config or {}
         self._groups: set[Group] = set()
         self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
-        self.is_shared = False  # the producer is that of the sink whose letters these are
-        self.producer: Any = None
+        self._own_producer: Any = None
+        self._lender: KafkaSink | None = None
+
+    @property
+    def producer(self) -> Any:  # a Producer
+        """Its own, or that of the sink whose letters these are."""
+        return self._own_producer if self._lender is None else self._lender.producer
+
+    def borrow_from(self, sink: KafkaSink) -> None:
+        """These letters go out by the producer of `sink`, in its transactions."""
+        self._lender = sink
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
         self._broker_monitor = broker_monitor(self.settings.brokers)
-        monitor = self._broker_monitor if self._asks_for_brokers else None
-        self._reports = Reports(lambda: self.producer, monitor, self.settings.topic)
+        asked = self._broker_monitor if self._asks_for_brokers else None
+        self._reports = Reports(lambda: self.producer, asked, self.settings.topic)
         await self.topic.connect()
-        if not self.is_shared:
-            self.producer = self._new_producer()
+        if self._lender is None:
+            self._own_producer = self._new_producer()
             self._reports.start()
         self._watching = asyncio.create_task(self.topic.watch())
         return self
@@ -91,12 +91,12 @@ class KafkaSink:
     def _new_producer(self) -> Any:  # a Producer
         config = client.PRODUCER | self._config | dict(self.settings.properties)
         limits = [self.topic.max_bytes]
-        if self.letters is not None and self.letters.is_shared:
-            limits.append(self.letters.topic.max_bytes)
+        if self._letters is not None and self._letters._lender is not None:
+            limits.append(self._letters.topic.max_bytes)
         config.setdefault("message.max.bytes", max(*limits, 1000))
         config.setdefault("batch.size", max(1, min(1_000_000, min(limits) - _OVERHEAD_BYTES)))
         if "transactional.id" not in config:  # else it is the transaction's
-            config.setdefault("message.timeout.ms", int(self._max_wait_s * 1000))
+            config.setdefault("message.timeout.ms", int(_MAX_WAIT_S * 1000))
         return client.create_client(self._kafka.Producer, self.settings.brokers, config)
 
     async def write(self, data: bytes) -> None:
@@ -125,7 +125,7 @@ class KafkaSink:
 
     async def _produce_all(self, group: Group) -> None:
         for batch, start, stop in group.spans:
-            for message in messages(batch, start, stop, self.letters is not None):
+            for message in messages(batch, start, stop, self._letters is not None):
                 await self._send_one(group, message)
         group.seal()
 
@@ -140,8 +140,8 @@ class KafkaSink:
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         origin = message.batch.messages[message.i] if message.batch.messages else None
         if message.letter is not None:
-            assert self.letters is not None
-            await self.letters._produce(group, *message.letter, origin, message, is_same_key=True)
+            assert self._letters is not None
+            await self._letters._produce(group, *message.letter, origin, message, is_same_key=True)
             return
         key, headers = (None, None) if origin is None else (origin.key(), origin.headers())
         template, value = self.settings.key, message.value or b""
@@ -196,7 +196,7 @@ class KafkaSink:
                 continue
             except self._kafka.KafkaException as raised:
                 error, now = raised.args[0], asyncio.get_running_loop().time()
-                until_s = until_s or now + self._max_wait_s
+                until_s = until_s or now + _MAX_WAIT_S
                 then = row_of(KafkaCall.PRODUCE, error).then
                 if then is Then.STOP:
                     raise self._as_ours(error) from None
@@ -239,7 +239,7 @@ class KafkaSink:
 
     async def _settle(self, message: Outgoing, error: KafkaError | str) -> None:
         """Once more, without others; what is refused again fails."""
-        until_s = asyncio.get_running_loop().time() + self._max_wait_s
+        until_s = asyncio.get_running_loop().time() + _MAX_WAIT_S
         was_alone = isinstance(error, str)
         while True:
             reason = self._reason(error)
@@ -282,11 +282,11 @@ class KafkaSink:
             raise self._unheard(instead, reason)
 
     def _sink_of(self, message: Outgoing) -> KafkaSink:
-        return self if message.letter is None or self.letters is None else self.letters
+        return self if message.letter is None or self._letters is None else self._letters
 
     def _unheard(self, message: Outgoing, reason: str) -> CreateError:
-        where = f"{message.batch.cursor.file}/{message.batch.cursor.line + message.i}"
-        name = self._sink_of(message).name
+        at, name = message.batch.cursor, self._sink_of(message).name
+        where = f"{at.file}/{at.line + message.i}"
         return CreateError(f"{name}: not even the error of {where} is taken: {reason}")
 
     def _instead(self, message: Outgoing, reason: str) -> Outgoing | None:
@@ -295,6 +295,6 @@ class KafkaSink:
             raise self._unheard(message, reason)
         batch, i = message.batch, message.i
         failed = Failed("sink", "sink", f"refused: {reason}", 1)
-        note = self.refuse(failed, batch, i) if self.refuse is not None else Note("failed")
+        note = self._refuse(failed, batch, i)
         batch.notes[i] = structs.replace(note, context=message.context)
-        return last_word(batch, i, failed, letters=self.letters is not None)
+        return last_word(batch, i, failed, letters=self._letters is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -28,7 +28,10 @@ _LEAVE_S = 10.0
 
 
 class LaneControl(Protocol):
-    """What a source of many lanes has to know of the run."""
+    """What a source of many lanes has to know of the run, and tells it."""
+
+    def changed(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """These are read now."""
 
     def is_open(self, lane: int) -> bool:
         """Whether the window has room for more of this lane."""
@@ -52,14 +55,13 @@ class KafkaSource:
         stop_at_end: bool = False,
         connect_timeout_s: float = 10.0,
         one_line: bool = True,
-        config: Properties | None = None,
+        lane_control: LaneControl | None = None,
     ) -> None:
         """`one_line`: newlines inside of values become spaces, for sinks of lines."""
         self.settings = settings
         self._stop_at_end = stop_at_end
         self._connect_timeout_s = connect_timeout_s
         self._one_line = one_line
-        self._config = config or {}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._leaving: dict[tuple[str, int], Lane] = {}
         self.numbered: dict[int, Lane] = {}  # those also that are just being given back
@@ -67,13 +69,12 @@ class KafkaSource:
         self._error: StreamprocError | None = None
         self._ready_lines = 0
         self._wake: asyncio.Future[None] | None = None
-        self.lane_control: LaneControl | None = None
-        self.on_partitions: Callable[[Iterable[tuple[str, int]]], None] = lambda partitions: None
+        self._lane_control = lane_control
         self.thread: KafkaThread | None = None
 
     async def __aenter__(self) -> Self:
         settings = self.settings
-        config = client.CONSUMER | self._config
+        config: Properties = dict(client.CONSUMER)
         group = settings.group
         properties = dict(settings.properties)
         if properties.get("group.protocol") != "consumer":
@@ -169,12 +170,15 @@ class KafkaSource:
         for _ in range(len(self._turn)):
             lane = self._turn[0]
             self._turn.rotate(-1)
-            if lane.ready and (self.lane_control is None or self.lane_control.is_open(lane.number)):
+            if lane.ready and self._is_open(lane):
                 batch, failed = lane.ready.popleft()
                 lane.ready_lines -= len(batch)
                 self._ready_lines -= len(batch)
                 return batch, failed
         return None
+
+    def _is_open(self, lane: Lane) -> bool:
+        return self._lane_control is None or self._lane_control.is_open(lane.number)
 
     def _is_at_end(self) -> bool:
         if not self._stop_at_end or not self._lanes:
@@ -213,7 +217,7 @@ class KafkaSource:
             lane = Lane(number, topic, partition, end)
             self._lanes[topic, partition] = self.numbered[lane.number] = lane
             self._turn.append(lane)
-        self.on_partitions(self._lanes)
+        self._changed()
         self._notify()
 
     def received(self, messages: list[Message], ends: Sequence[tuple[str, int, int]]) -> None:
@@ -260,19 +264,23 @@ class KafkaSource:
                 self._turn.remove(lane)
                 self._ready_lines -= lane.ready_lines
                 lane.ready.clear()
-        self.on_partitions(self._lanes)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._lane_control is not None:
+            self._lane_control.changed(self._lanes)
 
     async def drained(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Until what was begun of them is written; the rest is for the next owner."""
-        if self.lane_control is not None:
+        if self._lane_control is not None:
             numbers = [self._leaving[each].number for each in partitions if each in self._leaving]
-            await self.lane_control.drained(numbers)
+            await self._lane_control.drained(numbers)
 
     def gone(self, partitions: Sequence[tuple[str, int]]) -> None:
         """They are somebody else's."""
         numbers = [self._leaving.pop(each).number for each in partitions if each in self._leaving]
-        if self.lane_control is not None:
-            self.lane_control.drop(numbers)
+        if self._lane_control is not None:
+            self._lane_control.drop(numbers)
         for number in numbers:
             del self.numbered[number]
         self._notify()

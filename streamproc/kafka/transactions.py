@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from streamproc.errors import StreamprocError, UnavailableError
+from streamproc.interfaces import SinkScope
 from streamproc.kafka import client
 from streamproc.kafka.calls import TransactionCalls
 from streamproc.kafka.exactly_once import (
@@ -33,7 +34,7 @@ from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Producer
+    from confluent_kafka import KafkaError
 
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _FLUSH_S, _LEAVE_S = 5.0, 10.0
@@ -47,15 +48,16 @@ class TransactionalSink(KafkaSink):
 
     _asks_for_brokers = False  # the source does, and knows better than a producer that lost them
 
-    def __init__(
-        self, settings: KafkaSinkSettings, source: KafkaSource, *, connect_timeout_s: float
-    ) -> None:
+    def __init__(self, settings: KafkaSinkSettings, scope: SinkScope, source: KafkaSource) -> None:
         group, instance = source.settings.group, source.settings.instance
         name = f"streamproc-{group}-{instance or uuid4()}"
         timeout_ms = TIMEOUT_MS + int(settings.transaction_interval * 1000)
         config = {"transactional.id": name, "transaction.timeout.ms": timeout_ms}
-        super().__init__(settings, connect_timeout_s=connect_timeout_s, config=config)
+        super().__init__(settings, scope, config)
+        if self._letters is not None:
+            self._letters.borrow_from(self)
         self._source = source
+        self._connect_timeout_s = connect_timeout_s = scope.connect_timeout_s
         self._calls = TransactionCalls(source, connect_timeout_s, timeout_ms / 1000)
         self._open: list[Group] = []  # of the transaction
         self._lock = asyncio.Lock()  # nothing is produced while it commits
@@ -70,7 +72,7 @@ class TransactionalSink(KafkaSink):
         await super().__aenter__()
         try:
             until_s = asyncio.get_running_loop().time() + self._connect_timeout_s
-            await self._begin_with(self.producer, until_s=until_s)
+            await self._calls.begin_with(self.producer, until_s=until_s)
         except FailedCallError as failed:
             raise self._as_ours(self._broker_monitor.refusal or failed.error) from None
         self._ticking = asyncio.create_task(self._tick())
@@ -228,13 +230,8 @@ class TransactionalSink(KafkaSink):
                 raise again if instance is None else self._as_ours(failed.error)
             if instance is not None:  # our consumer is told if it has no such name any more
                 await asyncio.sleep(self._source.settings.heartbeat_s * _HEARTBEATS)
-        self.producer = self._new_producer()
-        await self._begin_with(self.producer)
-
-    async def _begin_with(self, producer: Producer, *, until_s: float = math.inf) -> None:
-        if self.letters is not None:
-            self.letters.producer = producer
-        await self._calls.begin_with(producer, until_s=until_s)
+        self._own_producer = self._new_producer()
+        await self._calls.begin_with(self.producer, until_s=math.inf)
 
     async def _was_committed(self, failed: FailedCallError) -> bool:
         """Whether a commit that failed has happened nevertheless."""

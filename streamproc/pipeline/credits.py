@@ -14,10 +14,13 @@ class CreditLimit:
     """Bounds the lines admitted to stages and not yet written.
 
     A reorder buffer behind a stuck head would grow without end if flight were bounded
-    alone; with one window over everything a slow head stalls reading instead.
+    alone; with one window over everything a slow head stalls reading instead. `on_room` hears of
+    credits that came back.
     """
 
-    def __init__(self, records: int, n_bytes: int) -> None:
+    def __init__(
+        self, records: int, n_bytes: int, on_room: Callable[[], None] = lambda: None
+    ) -> None:
         self.limit_records = records
         self.limit_bytes = n_bytes
         self.used_records = 0
@@ -28,7 +31,7 @@ class CreditLimit:
         self._admitted_bytes = 0
         self._room: asyncio.Future[None] | None = None
         self._of_lane: dict[int, int] = {}
-        self.on_room: Callable[[], None] | None = None
+        self._on_room = on_room
 
     def resize(self, records: int, n_bytes: int) -> None:
         """Other bounds; what is admitted stays."""
@@ -80,8 +83,7 @@ class CreditLimit:
         self.used_records -= records
         self.used_bytes -= n_bytes
         self._of_lane[lane] -= records
-        if self.on_room is not None:
-            self.on_room()
+        self._on_room()
         self._wake()
 
     def _wake(self) -> None:

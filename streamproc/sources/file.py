@@ -36,7 +36,6 @@ class LineSource:
     position_type = Bookmark
 
     lag: int | None = None
-    before_tail: Callable[[], Awaitable[None]] | None = None
 
     def __init__(
         self,
@@ -46,12 +45,14 @@ class LineSource:
         max_line_bytes: int = 16 << 20,
         resumable: bool = False,
         cutter_of: type[LineCutter | JsonCutter] = LineCutter,
+        before_tail: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._inputs = list(inputs)
         self._stdin_fd = stdin_fd
         self._max_line_bytes = max_line_bytes
         self._resumable = resumable
         self._cutter_of = cutter_of
+        self._before_tail = before_tail
         self._open: list[int] = []
         self._parts: list[Part] = []
         self._at = -1  # the part that is read
@@ -110,8 +111,8 @@ class LineSource:
             if part.offset == 0 and not part.is_file and self._cutter_of is LineCutter:
                 refuse_others(part.name, chunk)
             if not chunk and self._cutter.has_tail:
-                if self.before_tail is not None and part.is_file and part is self._parts[-1]:
-                    await self.before_tail()
+                if self._before_tail is not None and part.is_file and part is self._parts[-1]:
+                    await self._before_tail()
                 part.is_unended = True
             self._add(self._cutter.feed(chunk) if chunk else self._cutter.finish())
             part.line, part.offset = self._cutter.line, self._cutter.offset

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from streamproc.interfaces import SourceRecipe, SourceScope, Stream
+from streamproc.interfaces import SourceRecipe, SourceScope
 from streamproc.sources.file import LineSource
 from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
@@ -25,8 +25,5 @@ class Files(SourceRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True)
             max_line_bytes=scope.max_line_bytes,
             resumable=scope.is_resumable,
             cutter_of=JsonCutter if self.format == "json" else LineCutter,
+            before_tail=None if scope.stream is None else scope.stream.settle,
         )
-
-    def join(self, source: Any, stream: Stream) -> None:  # a LineSource: what was `opened`
-        """See `SourceRecipe`."""
-        source.before_tail = stream.settle

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
+from msgspec import structs
 from scripted import (
     DEAD,
     GROUP,
@@ -24,6 +25,7 @@ from scripted import (
 )
 
 from streamproc.errors import FencedError, StreamprocError
+from streamproc.interfaces import SinkScope
 from streamproc.kafka import calls, client, reports, transactions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
@@ -64,17 +66,16 @@ class Member:
         self.world, self.dice = world, dice
         where = {"brokers": "b:1", "properties": {"heartbeat.interval.ms": "1000"}}
         source = KafkaSourceSettings(topics=(IN,), group=GROUP, instance=instance, **where)
-        self.source = KafkaSource(source)
-        self.source.lane_control = self
+        self.source = KafkaSource(source, lane_control=self)
         sink = KafkaSinkSettings(
             brokers="b:1", topic=OUT, exactly_once=True, transaction_interval=Seconds(interval_s)
         )
-        self.sink = TransactionalSink(sink, self.source, connect_timeout_s=5.0)
-        self.letters = KafkaSink(KafkaSinkSettings(brokers="b:1", topic=DEAD))
-        self.letters.is_shared = True
-        self.letters.letters = self.sink.letters = self.letters
-        self.sink.topic.partitions_of = lambda _: PARTITIONS
-        self.sink.refuse = lambda *_: Note("failed", b"{}", 1)
+        self.source.count_partitions = lambda _: PARTITIONS  # type: ignore[method-assign]
+        scope = SinkScope(self.source, lambda *_: Note("failed", b"{}", 1), connect_timeout_s=5.0)
+        dead = KafkaSinkSettings(brokers="b:1", topic=DEAD)
+        self.letters = KafkaSink(dead, structs.replace(scope, takes_dead_letters=True))
+        scope = structs.replace(scope, dead_letters=self.letters)
+        self.sink = TransactionalSink(sink, scope, self.source)
         self.sink._new_producer = lambda: ScriptedProducer(world)  # type: ignore[method-assign]
         self.batches: list[Batch] = []
         self.sent: dict[int, list[asyncio.Future[None]]] = {}
@@ -147,6 +148,9 @@ class Member:
     def acknowledged(self, receipt: asyncio.Future[None]) -> None:
         error = None if receipt.cancelled() else receipt.exception()
         self.failed = self.failed or error
+
+    def changed(self, partitions: Iterable[tuple[str, int]]) -> None:
+        pass
 
     def is_open(self, lane: int) -> bool:
         return True

@@ -40,7 +40,7 @@ class Watched:
         monkeypatch.setattr(brokers, "_ASK_S", 0.0)
         self.told: list[bool] = []
         self.monitor = BrokerMonitor("b")
-        self.monitor.on_change = lambda _, are_there: self.told.append(are_there)
+        self.monitor.report_to(lambda _, are_there: self.told.append(are_there))
 
     def ask(self, *clients: Any) -> list[bool]:
         """Somebody saw no broker; each one asks twice."""
