@@ -61,6 +61,10 @@ class Memory:
         """So many more are held."""
         self.held_bytes += n_bytes
 
+    def leave(self, n_bytes: int) -> None:
+        """So many of those that are held are being written."""
+        self.leaving_bytes += n_bytes
+
     def written(self, n_bytes: int) -> None:
         """So many of those that were leaving are held no more."""
         self.leaving_bytes -= n_bytes

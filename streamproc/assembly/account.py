@@ -23,13 +23,13 @@ def account_of(
     begun_s: float,
 ) -> Summary:
     """The summary so far; `begun_s` by the monotonic clock."""
-    run.tally.bytes_out = ends.sink.written_bytes
     return Summary.of(
         run.tally,
         time.monotonic() - begun_s,
         run.exit_code,
         calls,
         records,
+        bytes_out=ends.sink.written_bytes,
         workers=engine.workers,
         restarts=engine.restarts,
         lag=ends.source.lag,

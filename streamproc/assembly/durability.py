@@ -66,7 +66,7 @@ class Durability:
                 "go on with --resume, or delete it to begin again"
             )
         else:
-            file.entries = []  # those of another run
+            file.forget()  # the entries of another run
 
     async def choose(self) -> None:
         """Find where to go on; the source is open. Raises `ResumeError`, `InputError`."""

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
+from msgspec import structs
+
 from streamproc.assembly.account import account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
@@ -36,7 +38,6 @@ from streamproc.codec import decode
 from streamproc.config.load import read_file, resolve
 from streamproc.config.settings import Settings
 from streamproc.config.shares import shares, worker_count
-from streamproc.engines.capacity import CapacityLimiter
 from streamproc.engines.local import LocalEngine
 from streamproc.errors import ConfigError, StreamprocError, foremost
 from streamproc.interfaces import Audience, Engine
@@ -45,6 +46,7 @@ from streamproc.pipeline.shutdown import Shutdown
 from streamproc.telemetry.summary import Summary
 from streamproc.telemetry.verdict import mistakes
 from streamproc.types import EventHandler, Function, Record
+from streamproc.units import ByteSize
 
 _IN_PYTHON = {"workers": 1}  # nobody's program starts processes without having been told to
 
@@ -52,11 +54,10 @@ _IN_PYTHON = {"workers": 1}  # nobody's program starts processes without having 
 class Pipeline:
     """Stages and the settings to run them with.
 
-    A stage is a SPEC as on the command line (`"leads"`, `"pkg.module:function"`), a
-    function or class, a table as in the pipeline file (`{"http": {"url": ...}}`), or a pair
-    of the name under which its result goes and one of these or a URL.
-    Keyword arguments are the keys of the pipeline file: `concurrency`, `ordered`,
-    `timeout` (s), `on_error`, `dead_letter`, `max_errors`, ... Raises `ConfigError`.
+    A stage is a SPEC as on the command line (`"leads"`, `"pkg.module:function"`), a function or
+    class, a table as in the pipeline file (`{"http": {"url": ...}}`), or a pair of the name under
+    which its result goes and one of these or a URL. Keyword arguments are the keys of the pipeline
+    file: `concurrency`, `ordered`, `timeout` (s), `on_error`, ... Raises `ConfigError`.
 
     >>> pipeline = Pipeline([("double", lambda record: record["n"] * 2)], concurrency=8)
     >>> list(pipeline.map([{"n": 1}, {"n": 2}]))
@@ -110,9 +111,8 @@ class Pipeline:
         if problems:
             raise ConfigError(*problems)
         self._stages = [stage for stage in stages if stage is not None]
-        self.calls, self.records = builder.calls, builder.records
+        self.calls, self.records, self.targets = builder.calls, builder.records, builder.targets
         self.notes = builder.notes + shares(settings, worker_count(settings))
-        self.targets = builder.targets
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
         self._told = builder.waits, builder.allowances, audience
 
@@ -134,6 +134,10 @@ class Pipeline:
         """What the person who wrote it did not mean, as far as the records have shown it."""
         return [] if self.settings.allow_empty else mistakes(self.records)
 
+    def limit_memory(self, n_bytes: ByteSize) -> None:
+        """Records of its next run take so much at most."""
+        self.settings = structs.replace(self.settings, max_memory=n_bytes)
+
     def __repr__(self) -> str:
         return f"<Pipeline {self.settings.stage_names}; concurrency={self.settings.concurrency}>"
 
@@ -151,8 +155,7 @@ class Pipeline:
         lines), async ones too; a sink the name of a file, an open file, or a list.
         Returns the account of every record, whatever happened to them. Raises what ends
         a stream early, after everything that was read is accounted for: `InputError`,
-        `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (their
-        `summary` is the account).
+        `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (`summary` is the account).
         """
         settings = self.settings
         ends = Endpoints(settings, source_of(source, settings.input_format), sink_of(sink))
@@ -167,9 +170,8 @@ class Pipeline:
         on_start: Callable[[Run, Engine], None] = lambda run, engine: None,
     ) -> Summary:
         """The same, with source, sink and dead letters as `ends`."""
-        settings, run_id = self.settings, run_id_of(self.settings)
+        settings, run_id, begun_s = self.settings, run_id_of(self.settings), time.monotonic()
         source, sink, dead_letters = ends.source, ends.sink, ends.dead_letters
-        begun_s = time.monotonic()
         observer = self.listeners.begin(ends, run_id, settings.run_id)
         window = window_of(settings, ends.least_records, ends.has_room)
         engine = engine_of(
@@ -217,12 +219,13 @@ class Pipeline:
                     progress=progress,
                     selection=selection_of(settings),
                     observer=observer,
+                    is_mistaken=lambda: bool(self.mistakes),
                 )
                 ends.begin(run, keeper)
                 parts = run, engine, ends, self.calls, self.records
                 account = partial(account_of, *parts, begun_s=begun_s)
                 monitoring.begin(run, engine, ends, account)
-                lifecycle.begin(run, account, lambda: self.mistakes)
+                lifecycle.begin(run, account)
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:
@@ -242,8 +245,7 @@ class Pipeline:
     def local_engine(self) -> LocalEngine:
         """The engine of this process."""
         program, most = program_of(self._stages, self.settings), self.settings.concurrency
-        places, records = CapacityLimiter(most), window_records(most)
-        return LocalEngine(program, places, records, *self._told)
+        return LocalEngine(program, most, window_records(most), *self._told)
 
     def _process_engine(self, count: int) -> Engine:
         from streamproc.assembly.worker_pools import process_engine

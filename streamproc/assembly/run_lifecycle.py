@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -29,16 +29,13 @@ class RunLifecycle:
         self._shutdown = shutdown
         self._run: Run | None = None
         self._account: Callable[[], Summary] = Summary.nothing
-        self._mistakes: Callable[[], Sequence[str]] = list
 
     def __enter__(self) -> Self:
         return self
 
-    def begin(
-        self, run: Run, account: Callable[[], Summary], mistakes: Callable[[], Sequence[str]]
-    ) -> None:
-        """All is open. `account` is the summary so far, `mistakes` what was not meant so."""
-        self._run, self._account, self._mistakes = run, account, mistakes
+    def begin(self, run: Run, account: Callable[[], Summary]) -> None:
+        """All is open. `account` is the summary so far."""
+        self._run, self._account = run, account
         if RunStarted in self._audience.wanted:
             self._audience.tell(RunStarted(self._settings.stage_names))
 
@@ -50,7 +47,6 @@ class RunLifecycle:
     ) -> None:
         errors: list[BaseException] = []
         if self._run is not None:
-            self._run.is_mistaken = bool(self._mistakes())
             errors += self._run.errors
         if RunEnded not in self._audience.wanted:
             return

@@ -103,6 +103,10 @@ class CheckpointFile:
                 os.unlink(self.path)
         self._release()
 
+    def forget(self, last: Entry | None = None) -> None:
+        """What comes behind `last`, or everything: it is not saved again."""
+        self.entries = [] if last is None else self.entries[: self.entries.index(last) + 1]
+
     def save(self, entry: Entry) -> None:
         """Add `entry`; on the disk when this returns. Raises `OutputError`."""
         if self.entries and self.entries[-1].stands_where(entry):

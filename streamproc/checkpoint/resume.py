@@ -81,8 +81,7 @@ class Resumption:
             return
         await self._source.rewind(_typed(self._source, entry.input))
         # a later run must not go back further: it would cut off what others have added
-        entries = self._file.entries
-        self._file.entries = [] if foreign else entries[: entries.index(entry) + 1]
+        self._file.forget(None if foreign else entry)
 
     async def _foreign(self, entry: Entry) -> list[Sink]:
         """The sinks to which something was added after the run that `entry` ends."""

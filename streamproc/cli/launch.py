@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from streamproc.assembly import Endpoints, Pipeline
-from streamproc.cli.address_space import within_memory
+from streamproc.cli.address_space import limit_memory
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
 from streamproc.cli.signals import Signals
@@ -62,7 +62,7 @@ def _open_and_run(
     look_in_working_directory()
     settings = within_limit(settings)
     pipeline = Pipeline.from_settings(settings)
-    pipeline.settings = within_memory(pipeline.settings)  # less what the stages' modules take
+    limit_memory(pipeline)  # less what the stages' modules take
     if "NOTIFY_SOCKET" in os.environ:
         from streamproc.telemetry.systemd import SystemdUnit
 

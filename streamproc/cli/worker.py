@@ -41,7 +41,7 @@ class _Worker:
     """Frames in, engine, frames out."""
 
     def __init__(self) -> None:
-        self.wire = FrameProtocol(self._framed, self._lost)
+        self.wire = FrameProtocol(self._framed, self._lost, self._full)
         self._setup: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._channel = Channel(0)
         self._inbox: Inbox | None = None
@@ -59,15 +59,15 @@ class _Worker:
             write_beside_progress()
         configure(settings.log_level, settings.log_format, sys.stderr)
         try:
-            events = EventRelay(self.wire, wanted)
-            pipeline = Pipeline.from_settings(settings, events)
             loop = asyncio.get_running_loop()
 
             def tell(event: ExportFailed) -> None:
                 loop.call_soon_threadsafe(events.tell, event)
 
-            async with followers_of(settings, tell) as followers:
-                events.follow = followers.follow
+            followers = followers_of(settings, tell)
+            events = EventRelay(self.wire, wanted, followers)
+            pipeline = Pipeline.from_settings(settings, events)
+            async with followers:
                 await self._work(pipeline, events)
             events.flush()
         except StreamprocError as error:
@@ -143,6 +143,14 @@ class _Worker:
     def _stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def _full(self, is_full: bool) -> None:
+        """Nobody takes in more until the parent has taken what was sent."""
+        if is_full:
+            self._memory.charge(self._memory.limit_bytes)
+            self._memory.leave(self._memory.limit_bytes)
+        else:
+            self._memory.written(self._memory.limit_bytes)
 
     def _lost(self) -> None:
         os._exit(0)  # the parent is gone: nobody wants to know

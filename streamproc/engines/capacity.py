@@ -23,10 +23,10 @@ class CapacityLimiter:
     `on_free` hears of a place that nobody waits for.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, on_free: Callable[[], None] = lambda: None) -> None:
         self.count = count
         self.free = count
-        self.on_free: Callable[[], None] = lambda: None
+        self._on_free = on_free
         self.wanting: list[tuple[int, int, Door]] = []  # doors with a call that lacks a place only
         self.is_closed = False
         self._asked = 0  # orders doors whose calls are of one age
@@ -42,7 +42,7 @@ class CapacityLimiter:
         self.free += 1
         self.fill()
         if self.free:
-            self.on_free()
+            self._on_free()
 
     def close(self) -> None:
         """No call starts any more."""

@@ -52,19 +52,23 @@ class Kind(IntEnum):
 class FrameProtocol(asyncio.BufferedProtocol):
     """One end. `on_frame` gets each frame, `on_lost` hears when the other end is gone.
 
+    `on_full` hears that the other end does not keep up with what is sent, and that it does again.
     A frame's body is a view that is good until `on_frame` returns: lines are copied once.
     """
 
     def __init__(
-        self, on_frame: Callable[[Kind, memoryview], None], on_lost: Callable[[], None]
+        self,
+        on_frame: Callable[[Kind, memoryview], None],
+        on_lost: Callable[[], None],
+        on_full: Callable[[bool], None] = lambda is_full: None,
     ) -> None:
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._on_full = on_full
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._begin = self._end = 0  # of what is received and not handled
         self.received_bytes = 0
         self.transport: asyncio.Transport | None = None
-        self.on_full: Callable[[bool], None] = lambda is_full: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BufferedProtocol`."""
@@ -73,11 +77,11 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See `asyncio.BufferedProtocol`."""
-        self.on_full(True)
+        self._on_full(True)
 
     def resume_writing(self) -> None:
         """See `asyncio.BufferedProtocol`."""
-        self.on_full(False)
+        self._on_full(False)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See `asyncio.BufferedProtocol`."""

@@ -160,11 +160,6 @@ class _Shift:
         """See `Work`."""
         return self._work.is_dry
 
-    @property
-    def on_dry(self) -> Callable[[], None]:
+    def on_dry(self, call: Callable[[], None]) -> None:
         """See `Work`."""
-        return self._work.on_dry
-
-    @on_dry.setter
-    def on_dry(self, heard: Callable[[], None]) -> None:
-        self._work.on_dry = heard
+        self._work.on_dry(call)

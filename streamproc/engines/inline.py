@@ -36,7 +36,11 @@ class InlineLoop:
         self._some = following.inline_some(some, program.inline, follow)
         self._one = following.inline(program.inline, follow)
         self._looks_at_none = not program.stages and follow is None  # of the records
-        self.is_over = False  # no call is begun any more
+        self._is_over = False
+
+    def wind_down(self) -> None:
+        """No call is begun any more."""
+        self._is_over = True
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input."""
@@ -46,13 +50,13 @@ class InlineLoop:
             self._delay.close()
 
     async def _run(self, work: Work, finished: Finished) -> None:
-        while not self.is_over and (batch := await work.receive()) is not None:
+        while not self._is_over and (batch := await work.receive()) is not None:
             if self._looks_at_none and self._pass_on(batch, finished):
                 await asyncio.sleep(0)
                 continue
             done = 0
             try:
-                while done < len(batch) and not self.is_over:
+                while done < len(batch) and not self._is_over:
                     done = self._turn(batch, done, finished)
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
                     await _written(finished.memory)
@@ -106,7 +110,7 @@ class InlineLoop:
                 finished.finish(batch, i, outcome.line, outcome)
             else:
                 finished.finish(batch, i, outcome)
-            if self.is_over or time.monotonic() > until_s:
+            if self._is_over or time.monotonic() > until_s:
                 return i + 1
         return stop
 

@@ -33,8 +33,9 @@ _T = TypeVar("_T")
 class LocalEngine(Stacked):
     """Runs a program with N consumers; a program that never waits runs inline, batch by batch.
 
-    `most_consumers` bounds the consumers when waiting records lend their places. `waits` and
-    `allowances` are those of `Engine`. Of the `audience` only followers are told here.
+    `concurrency` bounds the calls, `most_consumers` the consumers when waiting records lend their
+    places. `waits` and `allowances` are those of `Engine`. Of the `audience` only followers are
+    told here.
     """
 
     workers, restarts = 1, 0
@@ -42,7 +43,7 @@ class LocalEngine(Stacked):
     def __init__(
         self,
         program: Program,
-        places: CapacityLimiter,
+        concurrency: int,
         most_consumers: int,
         waits: Callable[[], list[Wait]],
         allowances: Callable[[], list[Allowance]],
@@ -52,7 +53,7 @@ class LocalEngine(Stacked):
         self.waits = waits
         self.allowances = allowances
         self._audience = audience
-        self._places = places
+        self._places = places = CapacityLimiter(concurrency, self._spawn_if_useful)
         self._most = most_consumers
         timeouts_s = [limit for stage in program.stages for limit in stage.limits_s]
         self._busy_loop = BusyLoop(program.stages, program.long_records)
@@ -110,8 +111,7 @@ class LocalEngine(Stacked):
         self._done = asyncio.get_running_loop().create_future()
         self._now = asyncio.get_running_loop().time
         self._shop.begin(finished.memory, lambda: work.is_dry or finished.memory.is_short)
-        work.on_dry = self._shop.look_at_lists
-        self._places.on_free = self._spawn_if_useful
+        work.on_dry(self._shop.look_at_lists)
         self._sweeper.start()
         try:
             self._spawn()
@@ -124,13 +124,12 @@ class LocalEngine(Stacked):
         """Start nothing new and cut waits short; `run` then ends with lines left open."""
         self._shop.wind_down()
         if self._inline is not None:
-            self._inline.is_over = True
+            self._inline.wind_down()
         if self._consumers == self._idle:
             resolve(self._done)
 
     async def abort(self) -> None:
         """Cancel what is in flight and await its cleanup, 2 s at most."""
-        self._places.on_free = lambda: None
         await self._shop.abort()
 
     def thaw(self) -> None:
@@ -148,7 +147,8 @@ class LocalEngine(Stacked):
 
     def _spawn_if_useful(self) -> None:
         """There is a free place: somebody has to use it, now or when a record comes."""
-        if not self._idle and self._consumers < self._most and not self._shop.is_winding_down:
+        is_over = self._shop.is_winding_down or self._shop.is_aborted
+        if not self._idle and self._consumers < self._most and not is_over:
             self._spawn()
 
     def _left(self, task: asyncio.Task[None], slot: Slot) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from streamproc.engines.framing import FrameProtocol, Kind, WorkBatch, pack_run, pack_scattered
-from streamproc.interfaces import Follow, Work
+from streamproc.interfaces import NOBODY, Audience, Follow, Work
 from streamproc.memory import LARGE_BYTES, Memory
 from streamproc.record import Batch, Note
 
@@ -69,14 +69,9 @@ class Inbox:
         """See `Work`."""
         return self._queue.is_dry
 
-    @property
-    def on_dry(self) -> Callable[[], None]:
+    def on_dry(self, call: Callable[[], None]) -> None:
         """See `Work`."""
-        return self._queue.on_dry
-
-    @on_dry.setter
-    def on_dry(self, heard: Callable[[], None]) -> None:
-        self._queue.on_dry = heard
+        self._queue.on_dry(call)
 
     async def wait(self) -> bool:
         """See `Work`."""
@@ -95,11 +90,22 @@ class Inbox:
 class EventRelay:
     """The audience in a worker: what is `wanted` is told in the parent, before the answers."""
 
-    def __init__(self, wire: FrameProtocol, wanted: frozenset[type[Struct]]) -> None:
+    def __init__(
+        self,
+        wire: FrameProtocol,
+        wanted: frozenset[type[Struct]],
+        followers: Audience = NOBODY,
+    ) -> None:
+        """`followers` follow records, and do that here."""
         self._wire = wire
         self.wanted = wanted
-        self.follow: Follow | None = None  # who does that does it here
+        self._followers = followers
         self._events: list[Struct] = []
+
+    @property
+    def follow(self) -> Follow | None:
+        """See `Audience`."""
+        return self._followers.follow
 
     def tell(self, event: Struct) -> None:
         """See `Audience`."""
@@ -124,7 +130,6 @@ class Outbox:
         self.memory = memory
         self._single: dict[WorkBatch, list[tuple[int, bytes, Note | None]]] = {}
         self._is_scheduled = False
-        wire.on_full = self._full
         self.unseen = 0
         self.counts_failures = False  # the parent does
 
@@ -153,14 +158,6 @@ class Outbox:
             self.unseen += len(lines)
             self._wire.send(Kind.RUN, *pack_run(batch, start, lines, notes))
             self._flush_soon()
-
-    def _full(self, is_full: bool) -> None:
-        """Nobody takes in more until the parent has taken what was sent."""
-        if is_full:
-            self.memory.charge(self.memory.limit_bytes)
-            self.memory.leaving_bytes += self.memory.limit_bytes
-        else:
-            self.memory.written(self.memory.limit_bytes)
 
     def flush(self) -> None:
         """Send what single lines turned into."""

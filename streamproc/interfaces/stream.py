@@ -157,13 +157,14 @@ class Work(Protocol):
     """Where engines take their work from.
 
     `is_dry`: no line can come before some of those that came are done: the input has ended, or
-    the window is full. `on_dry` is called when that begins.
+    the window is full.
     """
-
-    on_dry: Callable[[], None]
 
     @property
     def is_dry(self) -> bool: ...
+
+    def on_dry(self, call: Callable[[], None]) -> None:
+        """`call` when it becomes dry."""
 
     def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
         """The next lines of a batch, from and to; None if there is none right now."""

@@ -26,7 +26,7 @@ class Channel:
         self._turns = Turns()
         self._closed = False
         self._is_held_up = False
-        self.on_dry: Callable[[], None] = lambda: None
+        self._hear_dry: Callable[[], None] = lambda: None
 
     @property
     def is_dry(self) -> bool:
@@ -34,11 +34,15 @@ class Channel:
         is_empty = self._next == self._size and self._queue.empty()
         return is_empty and (self._closed or self._is_held_up)
 
+    def on_dry(self, call: Callable[[], None]) -> None:
+        """See `Work`."""
+        self._hear_dry = call
+
     def hold_up(self, is_held_up: bool) -> None:
         """Whether nothing can be sent before lines that were taken are done."""
         self._is_held_up = is_held_up
         if self.is_dry:
-            self.on_dry()
+            self._hear_dry()
 
     async def send(self, batch: Batch) -> None:
         """Queue a batch; waits while the queue is full."""
@@ -55,7 +59,7 @@ class Channel:
         self._closed = True
         self._turns.wake(len(self._turns))
         if self.is_dry:
-            self.on_dry()
+            self._hear_dry()
 
     def take(self, most: int = 1) -> tuple[Batch, int, int] | None:
         """See `Work`."""

@@ -102,7 +102,7 @@ class ReorderBuffer:
                 for i in range(start, stop):
                     if n_bytes := batch.large.pop(i, 0):
                         batch.leaving[i] = n_bytes
-                        self.memory.leaving_bytes += n_bytes
+                        self.memory.leave(n_bytes)
 
     def _failed(self, batch: Batch, i: int, note: Note) -> None:
         if note.failed is not None:

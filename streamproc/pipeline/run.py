@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -74,8 +74,12 @@ class Run:
         progress: Progress | None = None,
         selection: Selection | None = None,
         observer: RunObserver = UNOBSERVED,
+        is_mistaken: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`progress`: what an earlier run has done, behind which the source goes on."""
+        """`progress`: what an earlier run has done, behind which the source goes on.
+
+        `is_mistaken`: whether it did what nobody meant, whatever the records did; asked at its end.
+        """
         before = progress or Progress()
         records = before.lines - before.blank
         chosen = records if selection is None else selection.advance(records)
@@ -93,7 +97,7 @@ class Run:
         self._shutdown = shutdown
         self._keeper = keeper
         self._stopped = False
-        self.is_mistaken = False  # it did not do what was meant, whatever the records did
+        self._is_mistaken = is_mistaken
         self._letters = DeadLetterWriter(dead_letters, self.errors)
         self._channel = Channel(QUEUE_BATCHES)
         self._observer = observer
@@ -104,10 +108,9 @@ class Run:
             source, window, self._channel, self.reorder, self.tally, forms.refuse, keeper,
             before.done, selection, observer,
         )  # fmt: skip
+        ends = sink, dead_letters
         kind: Any = MessageWriter if sink.takes_messages else Writer
-        self._writer: Writer = kind(
-            self.reorder, window, sink, dead_letters, self.tally, keeper, observer
-        )
+        self._writer: Writer = kind(self.reorder, window, *ends, self.tally, keeper, observer)
         if max_errors is not None:
             self.reorder.count_failures(max_errors, self._last_failure)
         self.lanes = Lanes(
@@ -154,7 +157,7 @@ class Run:
             codes.add(128 + self._shutdown.signal)
         if self._stopped:
             codes.add(4)
-        if self.tally.errors or self.is_mistaken:
+        if self.tally.errors or (self._shutdown.is_over and self._is_mistaken()):
             codes.add(3)
         return worst_of(codes)
 
@@ -238,11 +241,8 @@ class Run:
                 self.errors.append(error)
 
     def _finish_unfinished(self) -> None:
-        if self._keeps_rest:
-            self.reorder.close()
-            return
         failed = Failed("shutdown", "shutdown", "not finished when the run ended early", 0)
-        for batch, i in list(self.reorder.leftovers()):
+        for batch, i in () if self._keeps_rest else list(self.reorder.leftovers()):
             if batch.results[i] is None:
                 note = self._abandon(failed, batch, i, to_stdout=True)
                 self.reorder.finish(batch, i, note.line, note)

@@ -32,6 +32,10 @@ class GuardedFollow:
             return None
         return None if follower is None else _Guarded(follower, self)
 
+    def stop(self) -> None:
+        """It follows no more."""
+        self.is_over = True
+
     def failed(self, error: Exception) -> None:
         """It raised that."""
         self.is_over = True

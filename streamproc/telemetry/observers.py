@@ -87,7 +87,7 @@ class Observers:
 
     def _forget(self, name: str) -> None:
         if name in self._follows:
-            self._follows[name].is_over = True
+            self._follows[name].stop()
         for event in list(self._hear):
             self._hear[event].pop(name, None)
             if not self._hear[event]:

@@ -81,6 +81,7 @@ class Summary(Struct, frozen=True):
         calls: Mapping[str, StageMetrics] | None = None,
         records: Mapping[str, Attendance] | None = None,
         *,
+        bytes_out: int = 0,
         workers: int = 1,
         restarts: int = 0,
         lag: int | None = None,
@@ -96,6 +97,7 @@ class Summary(Struct, frozen=True):
         rate = round(done / seconds, 1) if seconds > 0 else 0.0
         return cls(
             **counts,
+            bytes_out=bytes_out,
             seconds=round(seconds, 3),
             records_per_second=rate,
             exit_code=exit_code,

@@ -66,9 +66,9 @@ def test_a_door_whose_call_has_left_leaves_the_place_to_the_next() -> None:
 
 
 def test_nobody_is_told_of_a_place_that_somebody_wants() -> None:
-    """`on_free` is for a place that is left over."""
-    places, started, told = CapacityLimiter(1), list[str](), list[int]()
-    places.on_free = lambda: told.append(places.free)
+    """A place is told of that is left over."""
+    started, told = list[str](), list[int]()
+    places = CapacityLimiter(1, lambda: told.append(places.free))
     places.enter_nowait()
     places.want(1, Shut(places, "a", started))
     places.leave()
