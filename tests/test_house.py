@@ -40,6 +40,12 @@ IGNORED = re.compile(r"# type: ignore\[[\w-]+\]  # \w")
 NAMED = re.compile(r"streamproc(?:\.\w+)+")
 # what values are made of
 VALUES = {f"msgspec.{name}" for name in ("Struct", "field", "structs", "Meta", "UNSET")}
+# what several files write to, because it is a state and no part: of a line in the stream, of
+# a record in the engine, of an input, of a partition and its messages, of a process, of a target
+STATES = {
+    "Batch", "Slot", "Part", "Lane", "Outgoing", "Group", "WorkItem", "WorkerProcess", "Doubt",
+    "Outage", "Struct", "Exception",
+}  # fmt: skip
 
 
 def name_of(path: Path) -> str:
@@ -215,6 +221,67 @@ def test_modules_are_named_in_registries_only() -> None:
         return modules & set(NAMED.findall(" ".join(map(str, texts))))
 
     assert wrong(named, *REGISTRIES) == {}
+
+
+@cache
+def classes() -> dict[str, list[tuple[Path, ast.ClassDef]]]:
+    found: dict[str, list[tuple[Path, ast.ClassDef]]] = {}
+    for path in FILES:
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append((path, node))
+    return found
+
+
+def is_state(name: str) -> bool:
+    """Whether it is one, or derives from one."""
+    bases = [base.id for _, node in classes().get(name, ()) for base in node.bases
+             if isinstance(base, ast.Name)]  # fmt: skip
+    return name in STATES or any(map(is_state, bases))
+
+
+def stored(node: ast.AST) -> Iterator[ast.Attribute]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store):
+            yield each
+
+
+def is_own(attribute: ast.Attribute) -> bool:
+    return isinstance(attribute.value, ast.Name) and attribute.value.id in ("self", "cls")
+
+
+@cache
+def owners() -> dict[str, set[tuple[str, Path]]]:
+    """By attribute, the classes in which it may be set, and where they stand."""
+    found: dict[str, set[tuple[str, Path]]] = {}
+    for name, places in classes().items():
+        for path, node in places:
+            if any(keyword.arg == "frozen" for keyword in node.keywords):
+                continue
+            declared = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+            names = {each.id for each in declared if isinstance(each, ast.Name)}
+            for attribute in names | {each.attr for each in stored(node) if is_own(each)}:
+                found.setdefault(attribute, set()).add((name, path))
+    return found
+
+
+def test_nothing_is_set_on_a_part_from_outside() -> None:
+    """What a part needs it is given when it is made, so that it is whole from then on.
+
+    States and values are written to where things happen, and a class by its own file. An attribute
+    that no class of the house has is somebody else's.
+    """
+
+    def set_outside(path: Path) -> list[str]:
+        found = []
+        for each in stored(ast.parse(path.read_bytes())):
+            having = owners().get(each.attr, set())
+            is_at_home = any(home == path or is_state(name) for name, home in having)
+            if having and not is_at_home and not is_own(each):
+                found.append(ast.unparse(each))
+        return found
+
+    assert wrong(set_outside) == {}
 
 
 def test_what_is_not_checked_says_why() -> None:
