@@ -1,7 +1,9 @@
-"""Adaptive concurrency: additive increase, multiplicative decrease. Time is an argument.
+"""Adaptive concurrency: additive increase, multiplicative decrease (AIMD; Chiu and Jain, 1989).
 
-TCP's slow start and congestion avoidance (V. Jacobson, 1988), as Vector and the AWS SDKs
-use them for requests.
+TCP's slow start and congestion avoidance (V. Jacobson, 1988; RFC 5681), as Vector and the AWS SDKs
+use them for requests: the limit doubles with each round of successes until the first refusal, then
+grows by a twentieth with each, and by each refusal it falls to 90%. Moments are an argument, in
+seconds by any clock that runs evenly; nothing here waits.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ _TIMEOUTS = 0.2  # of a round: the target is overloaded, too
 
 
 class Aimd:
-    """The limit of one target.
+    """How many calls one target gets at once.
 
     A call keeps the number of `cuts` when it began: what began before the last cut says
     nothing, for it met a target with more to do. Report its end with that number.
@@ -68,19 +70,19 @@ class Aimd:
             self._set(self._exact + max(1.0, self._exact * _STEP))
 
     def refused(self, cuts: int, now: float) -> None:
-        """A call was turned away: the target asks for less."""
+        """A call was refused for want of room (429, 503, 529): the limit falls."""
         if cuts == self.cuts:
             self._cut(now)
 
     def timed_out(self, cuts: int, now: float) -> None:
-        """A call took too long; many of them mean that the target is overloaded."""
+        """A call timed out; a fifth of a round of them counts as a refusal."""
         if cuts == self.cuts:
             self._timeouts += 1
             if self._timeouts >= _TIMEOUTS * self._round:
                 self._cut(now)
 
     def erred(self, cuts: int) -> None:
-        """A call failed of something that is neither: the round starts again."""
+        """A call failed of something else, which tells nothing of room: the round starts again."""
         if cuts == self.cuts:
             self._begin_round()
 

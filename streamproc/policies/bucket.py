@@ -1,4 +1,6 @@
-"""Token buckets. Time is an argument; nothing here waits.
+"""Token buckets, as in RFC 2697, and a sliding log for who counts strictly.
+
+Moments are an argument, in seconds by any clock that runs evenly; nothing here waits.
 
 Tokens are taken by whoever begins a call, at the moment when it begins: a token that was
 set aside for a record which then had to wait for its place would be spent late, together
@@ -13,7 +15,9 @@ _ROUNDING = 1e-9
 
 
 class Bucket:
-    """Continuous refill, starts full. Asked for more than it holds it goes into debt.
+    """`per_second` tokens come in, `size` of them are kept. A new one is full.
+
+    Who asks a full one for more than `size` gets it, and leaves a debt that refills first.
 
     Up to one token more than `size` piles up, never a whole one: who looks late, because
     timers are late, misses nothing, and no more than `size` are there at once.
@@ -50,7 +54,7 @@ class Bucket:
         self._tokens += 1.0
 
     def wait_s(self, now: float, cost: float = 1.0) -> float:
-        """How long until `take` succeeds, if nobody else takes."""
+        """Seconds until `take` succeeds, if nobody else takes."""
         tokens = self._tokens
         if self._at is not None:
             tokens += (now - self._at) * self._per_second
@@ -64,7 +68,7 @@ class Bucket:
 
 
 class StrictBucket:
-    """Never more than `size` in any window of `period_s`: a log of the last ones."""
+    """Never more than `size` tokens in any window of `period_s`: it logs when they were taken."""
 
     __slots__ = ("_period_s", "_taken", "size")
 
@@ -87,7 +91,7 @@ class StrictBucket:
             self._taken.pop()
 
     def wait_s(self, now: float, count: int = 1) -> float:
-        """How long until `count` tokens are there, if nobody else takes."""
+        """Seconds until `count` tokens are there, if nobody else takes."""
         lacks = len(self._taken) + min(count, self.size) - self.size
         return max(0.0, self._taken[lacks - 1] + self._period_s - now) if lacks > 0 else 0.0
 

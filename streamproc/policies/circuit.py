@@ -1,6 +1,7 @@
-"""The state machine of a circuit breaker: is the *target* down? Time is an argument.
+"""The state machine of a circuit breaker, which asks whether the *target* is down.
 
-After M. Nygard, "Release It!" (2007), with the sliding window of resilience4j.
+After M. Nygard, "Release It!" (2007), with the sliding window of resilience4j. Moments are an
+argument, in seconds by any clock that runs evenly; nothing here waits.
 
              ten different calls in a row, or half of a window
     CLOSED ────────────────────────────────────────────▶ OPEN ◀──┐
@@ -28,7 +29,7 @@ _CHANCE = 1e-6  # of a row by accident that opens it
 
 
 class CircuitState(Enum):
-    """Whether calls go through."""
+    """Whether calls go through: all, none, or a few probes."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -36,7 +37,7 @@ class CircuitState(Enum):
 
 
 class _Failure(NamedTuple):
-    """Of call `number`, when `begun` ones had begun."""
+    """Call `number` failed, when `begun` calls had begun."""
 
     number: int
     begun: int
@@ -186,7 +187,7 @@ class Circuit:
         return not (self._row or self._failures or any(failed for _, _, failed in self._past))
 
     def half_open(self) -> None:
-        """Its time is over: let some calls through."""
+        """It has been open long enough: let some probes through."""
         self.state = CircuitState.HALF_OPEN
         self.epoch += 1
         self.permits = PROBES

@@ -15,7 +15,7 @@ from streamproc.waits import Allowance, Wait
 
 
 class Conditions:
-    """Those of one target. A part that is None asks for nothing. Nothing here waits."""
+    """What a call to one target needs to start: a part that is None, nothing. Nobody waits here."""
 
     __slots__ = ("_bucket", "_now", "_permits", "circuit", "health", "pause")
 
@@ -68,7 +68,7 @@ class Conditions:
         )
 
     def is_forgettable(self, now: float) -> bool:
-        """Whether fresh ones would be the same."""
+        """Whether new ones would be the same, so that these can be forgotten."""
         bucket, permits = self._bucket, self._permits
         if self.pause.lasts_until > now or not self.health.is_untroubled(now):
             return False
@@ -91,7 +91,7 @@ class Conditions:
         return True
 
     def are_met(self, now: float) -> bool:
-        """Whether all is there, the circuit apart."""
+        """Whether a token and a permit are there, and no pause; the circuit is not asked."""
         if now < self.pause.shut_until:
             return False
         permits, bucket = self._permits, self._bucket
@@ -112,7 +112,7 @@ class Conditions:
         self.health.began(standing)
 
     def take_back(self, standing: Standing) -> None:
-        """It started, and its request was never written."""
+        """The call started, and its request was never written: what it took is given back."""
         if self._bucket is not None:
             self._bucket.give_back()
         self.gave_up(standing)
@@ -154,7 +154,7 @@ class Conditions:
         return self.health.failed(standing, error, is_adaptive=is_adaptive)
 
     def gave_up(self, standing: Standing) -> None:
-        """It ended without saying anything about the target."""
+        """The call ended without evidence about the target: it was cancelled, or never sent."""
         if self._permits is not None:
             self._permits.gave_up()
         self.health.gave_up(standing)

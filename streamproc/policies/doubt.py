@@ -11,7 +11,7 @@ from streamproc.interfaces import Standing
 
 
 class Doubt:
-    """Of one target; it `exists`, or not. What began in an earlier one does not count."""
+    """Whether one target is in doubt (`exists`). Calls of an earlier doubt count for nothing."""
 
     __slots__ = ("_in_flight", "_most", "_number", "exists")
 
@@ -22,7 +22,7 @@ class Doubt:
         self.exists = False
 
     def failed(self) -> None:
-        """A call failed."""
+        """A call failed: from now on there is a doubt."""
         if not self.exists:
             self.exists = True
             self._number += 1
@@ -35,11 +35,11 @@ class Doubt:
             self._in_flight += 1
 
     def ended(self, standing: Standing) -> None:
-        """A call that began in a doubt is over, whatever came of it."""
+        """A call that began in a doubt has ended, and makes room, whatever came of it."""
         if standing.doubt and standing.doubt == self._number:
             self._in_flight -= 1
         standing.doubt = 0
 
     def admits(self, standing: Standing) -> bool:
-        """Whether a call may begin."""
+        """Whether one more call may begin: always, where there is no doubt."""
         return not self.exists or standing.failures > 0 or self._in_flight < self._most

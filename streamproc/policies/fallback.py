@@ -111,7 +111,7 @@ class FallbackChain(Stacked):
 
 
 class Constant(Entered):
-    """The end of a chain that needs nobody."""
+    """A constant, the end of a chain: it asks nobody and cannot fail."""
 
     source = "value"
 

@@ -60,7 +60,7 @@ class Health:
         standing.epoch = _NO_EPOCH
 
     def _answered(self, standing: Standing) -> None:
-        """With anything but a 5xx: the target is not down."""
+        """An answer came that is no 5xx, whatever it says: the target is up."""
         is_first, standing.is_first = standing.is_first, False
         circuit = self.circuit
         self.doubt.exists = False
@@ -108,7 +108,7 @@ class Health:
         return False
 
     def gave_up(self, standing: Standing) -> None:
-        """The attempt ended without saying anything."""
+        """The attempt ended without evidence: it was cancelled, or never sent."""
         self.doubt.ended(standing)
         if self.circuit is not None:
             self.circuit.gave_up(standing.epoch, is_first=standing.is_first)
@@ -149,5 +149,5 @@ class Health:
         log.log(level, "%s: the circuit is %s%s", outage.place, circuit.state.value, more)
 
     def is_untroubled(self, now: float) -> bool:
-        """Whether there is nothing to remember."""
+        """Whether a new one would be the same, so that this one can be forgotten."""
         return self.circuit is None or self.circuit.is_untroubled(now)

@@ -13,7 +13,7 @@ from streamproc.types import CallResult, Record
 
 
 class MeasuredAttempts(Struct, frozen=True):
-    """The layer around an attempt; there is none without a monitor."""
+    """Counts and times attempts for `/metrics`. Without a monitor there is no such layer."""
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
@@ -51,7 +51,7 @@ class MeasuredAttempts(Struct, frozen=True):
 
 
 class MeasuredRecords(Struct, frozen=True):
-    """The layer around all that is done for a record at a stage, waits included."""
+    """Times all that is done for a record at a stage, waits included, in seconds."""
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""

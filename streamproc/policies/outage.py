@@ -12,7 +12,7 @@ _RECORDS_S = 30.0  # a target that a record names is not the run's
 
 
 class Outage:
-    """An outage of `target`, or none.
+    """For how many seconds calls have waited for `target`, while it is away.
 
     One that lasts for `site.max_wait_s` ends the run. Where a record named the target its
     records fail after 30 s, and those that follow at once, until a probe is answered.
@@ -71,7 +71,7 @@ class Outage:
 
     @property
     def ends_at(self) -> float:
-        """When those who wait are to hear of it, if nobody is answered before."""
+        """The moment at which those who wait fail, if nobody is answered before."""
         return inf if self._since is None else self._since + self._limit_s - self._before_s
 
     def ended(self) -> StreamprocError | CallError | None:
@@ -96,7 +96,7 @@ class Outage:
         return CallError("unavailable", f"{self._target} is not available{reason}")
 
     def told_to_wait(self, after_s: float) -> None:
-        """It asks to wait for long. Raises `UnavailableError` if nobody can wait so long."""
+        """It asks for a pause of over 120 s. Raises `UnavailableError` where that is too long."""
         if self.is_records:
             self.reason = f"it asks to wait for {after_s:g} s (Retry-After)"
         elif after_s > self._site.max_wait_s and not self._site.has_fallback:

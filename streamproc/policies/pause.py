@@ -1,6 +1,6 @@
 """The pause that a target asks for: Retry-After (RFC 9110 10.2.3, RFC 6585).
 
-Time is an argument; nothing here waits.
+Moments are an argument, in seconds by any clock that runs evenly; nothing here waits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Pause:
         self.lasts_until = self.shut_until = self._ramp_until = self._length_s = 0.0
 
     def begin(self, now: float, length_s: float) -> None:
-        """Never earlier than the target said; a pause that ends later goes on."""
+        """The target asked for `length_s`. It never ends earlier; one that ends later stays."""
         until = now + length_s + _CLOCK_S
         if until > self.lasts_until:
             jitter_s = min(length_s * _JITTER, _MAX_JITTER_S)
@@ -32,11 +32,11 @@ class Pause:
             self._ramp_until = until + jitter_s
 
     def started(self, now: float, left: int) -> None:
-        """A call starts, and `left` others wait: the next one a little later."""
+        """A call starts, and `left` others wait: they are spread over the rest of the jitter."""
         if now < self._ramp_until:
             step_s = (self._ramp_until - now) / (left + 1)
             self.shut_until = now + random.uniform(0, 2 * step_s)
 
     def is_long(self, now: float) -> bool:
-        """Whether one lasts that means: not available."""
+        """Whether the pause is so long (over 120 s) that the target counts as not available."""
         return now < self.lasts_until and self._length_s > LONG_S

@@ -9,7 +9,7 @@ from streamproc.policies.aimd import Aimd
 
 
 class Permits:
-    """A fixed number. `cuts`, which `began` returns, is for the adaptive kind."""
+    """A target gets a fixed number of calls at once, as a semaphore would give it."""
 
     __slots__ = ("in_flight", "limit")
 
@@ -25,7 +25,7 @@ class Permits:
         return not self.in_flight
 
     def began(self) -> int:
-        """A call has one from here on."""
+        """A call takes one. Returns 0, where the adaptive kind returns its number of cuts."""
         self.in_flight += 1
         return 0
 
@@ -43,7 +43,7 @@ class Permits:
 
 
 class AdaptivePermits(Permits):
-    """Their number is learnt, between `least` and `most`. What was learnt of a target is kept."""
+    """Their number is learnt (`aimd`), between `least` and `most`, and kept for each target."""
 
     __slots__ = ("_aimd", "_first", "_now")
 
@@ -61,7 +61,7 @@ class AdaptivePermits(Permits):
         return not self.in_flight and not self._aimd.cuts and self.limit == self._first
 
     def began(self) -> int:
-        """A call has one from here on; returns the number of cuts so far."""
+        """A call takes one. Returns the number of cuts so far, which its end is told with."""
         self.in_flight += 1
         return self._aimd.began(self.in_flight)
 

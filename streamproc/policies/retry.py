@@ -1,4 +1,4 @@
-"""Retry with full jitter.
+"""Retry with exponential back-off and full jitter.
 
 "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause uniform in
 [0, min(max_delay, base x 2^n)] spreads clients best. A throttled call does not use up
@@ -48,7 +48,7 @@ class RetryPolicy(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     when: str | None = None
 
     def opened(self, site: Site) -> AbstractAsyncContextManager[Layer]:
-        """The layer, which tells the log of its retries."""
+        """The layer around calls, whose retries are logged (`policies.told`)."""
         from streamproc.policies.told import ToldRetries
 
         return ToldRetries(self)

@@ -1,4 +1,4 @@
-"""Equal calls in flight are one call (golang.org/x/sync calls it so).
+"""Equal calls in flight are one call: `singleflight` of golang.org/x/sync.
 
 The call runs in a task of the stage's own, not in the task of who came first: a caller that gives
 up gives up only for itself, and the call ends when nobody waits for it any more.
@@ -47,7 +47,7 @@ class Flights:
 
 
 class _Flight:
-    """One of them: who came first waits for the fork's own answer, each follower in turn."""
+    """One call, and who waits for it: the first for its task, each follower for a future."""
 
     __slots__ = ("_first", "_flights", "_followers", "_key", "_make", "attempts", "fork", "waiting")
 
@@ -62,7 +62,7 @@ class _Flight:
         self.fork = first.fork(self._fly, self._failed)
 
     def follow(self, visit: Visit) -> asyncio.Future[bytes]:
-        """One more, and when it gets the answer."""
+        """One more waits for it. Returns the future that it gets the answer by."""
         turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._followers.append((turn, visit))
         self.fork.serve(visit)
@@ -98,7 +98,7 @@ class _Flight:
         return is_in_flight
 
     def _failed(self, error: BaseException) -> None:
-        """By itself, or it was given up without having said so."""
+        """Its task has ended, by itself or because it was given up."""
         self._end()
         if isinstance(error, CallError):
             error.attempts = self.attempts

@@ -21,7 +21,7 @@ _MOST = 0.9  # where nearly all fail a target that is down must still be noticed
 
 
 class Suspects:
-    """Of one target. Its calls are numbered as they begin, as `Standing.serial`.
+    """The suspects among one target's calls, which are numbered as they begin (`Standing.serial`).
 
     `best` is the latest one that was answered well.
     """
@@ -57,11 +57,11 @@ class Suspects:
         return standing.failures > 0 and standing.failed_as not in self._open
 
     def rank(self, standing: Standing) -> tuple[bool, bool, int]:
-        """The lowest is the next probe: who has not failed yet, different ones in turn."""
+        """Probes go by this, the lowest first: calls that have not failed, then each in turn."""
         return standing in self, standing.failures > 0, standing.probes
 
     def explain(self, waiting: Iterable[Standing], row: int) -> bool:
-        """Whether it may be the fault of all these: of suspects, and of fewer than a row."""
+        """Whether all of these may be at fault themselves: suspects, or fewer than a row of failures."""
         if len(self._open) < row:
             return all(standing.failures for standing in waiting)
         return all(standing in self for standing in waiting)

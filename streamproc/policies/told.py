@@ -23,7 +23,7 @@ _SHOWN = 3  # reasons of a group, the most frequent
 
 
 class ToldAttempts(Struct, frozen=True):
-    """The layer around an attempt; there is none if nobody wants to know."""
+    """Tells observers of each attempt. There is no such layer if nobody wants to know."""
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
@@ -49,7 +49,7 @@ class ToldAttempts(Struct, frozen=True):
 
 
 class ToldRetries:
-    """The layer: `retry`, whose retries are told in groups, per target one line a second."""
+    """`retry` with a log: retries are told in groups, at most one line a second per target."""
 
     def __init__(self, retry: RetryPolicy) -> None:
         self._retry = retry
