@@ -1,12 +1,16 @@
-"""Work in a thread that is not left alone: who is cancelled waits for it, and then goes."""
+"""Work in threads: to its end, whoever is cancelled meanwhile, or what takes the loop too long."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 T = TypeVar("T")
+
+LONG_BYTES = 256 * 1024  # of JSON: what is shorter takes neither much time nor much memory
 
 
 async def to_the_end(job: asyncio.Future[T]) -> T:
@@ -23,3 +27,18 @@ async def in_thread(function: Callable[..., T], *arguments: object) -> T:
     """What `function` returns, called in a thread and to its end."""
     loop = asyncio.get_running_loop()
     return await to_the_end(loop.run_in_executor(None, function, *arguments))
+
+
+async def aside(function: Callable[..., T], *arguments: object) -> T:
+    """What `function` returns, which takes long and waits for nothing; others have the loop.
+
+    What of it is C keeps the interpreter to itself here as well: the loop has its turns between
+    such calls. Who is cancelled does not wait for it.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_busy(), function, *arguments)
+
+
+@cache
+def _busy() -> ThreadPoolExecutor:
+    """One: several would take no less time, and memory all at once."""
+    return ThreadPoolExecutor(1, "busy")

@@ -10,24 +10,36 @@ from streamproc.codec import verbatim
 from streamproc.engines import following
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import TURN_S, Pace
-from streamproc.engines.program import Program, keep, keep_among_empty
+from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
 from streamproc.engines.run_delay import RunDelay
+from streamproc.engines.slot import Slot
+from streamproc.engines.sweeper import Sweeper
 from streamproc.errors import Interrupted
 from streamproc.interfaces import Finished, Follow, Work
 from streamproc.memory import Memory
 from streamproc.record import Batch, Note
+from streamproc.threads import LONG_BYTES
 
 _SHORT_S = 0.02  # while memory is short: how often to look whether results were written
 _SLOW_S = 0.2  # a turn this long was one long call, not many short ones
 
 
 class InlineLoop:
-    """Takes batches and finishes them in turns of the loop; `warn_slow` hears of long calls."""
+    """Takes batches and finishes them in turns of the loop; `warn_slow` hears of long calls.
+
+    A long record has a turn of its own, in `slot`, and others of the loop meanwhile.
+    """
 
     def __init__(
-        self, program: Program, warn_slow: Callable[[float], None], follow: Follow | None = None
+        self,
+        program: Program,
+        slot: Slot,
+        warn_slow: Callable[[float], None],
+        follow: Follow | None = None,
     ) -> None:
         self._program = program
+        self._slot = slot
+        self._sweeper = Sweeper([], warn_slow)
         self._warn_slow = warn_slow
         self._pace = Pace()
         self._delay = RunDelay()
@@ -35,6 +47,7 @@ class InlineLoop:
         some = one_stage.inline if one_stage is not None else self._each
         self._some = following.inline_some(some, program.inline, follow)
         self._one = following.inline(program.inline, follow)
+        self._long = following.awaited(program.awaited, follow)
         self._looks_at_none = not program.stages and follow is None  # of the records
         self._is_over = False
 
@@ -44,6 +57,8 @@ class InlineLoop:
 
     async def run(self, work: Work, finished: Finished) -> None:
         """Until the end of input."""
+        self._slot.task = asyncio.current_task()
+        self._slot.may_start = True
         try:
             await self._run(work, finished)
         finally:
@@ -57,7 +72,12 @@ class InlineLoop:
             done = 0
             try:
                 while done < len(batch) and not self._is_over:
-                    done = self._turn(batch, done, finished)
+                    stop = self._next_long(batch, done)
+                    if done < stop:
+                        done = self._turn(batch, done, stop, finished)
+                    else:
+                        await self._alone(batch, done, finished)
+                        done += 1
                     await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
                     await _written(finished.memory)
             except Interrupted:
@@ -75,11 +95,27 @@ class InlineLoop:
         finished.finish_run(batch, 0, lines or done, notes)
         return True
 
-    def _turn(self, batch: Batch, start: int, finished: Finished) -> int:
-        """As many records as fit a turn of the loop; returns where to go on."""
+    def _next_long(self, batch: Batch, start: int) -> int:
+        """The first line from `start` on that is not done in a turn with others, or the end."""
+        end = len(batch)
+        if batch.n_bytes <= LONG_BYTES or not self._program.stages:
+            return end
+        return next((i for i in range(start, end) if len(batch.lines[i]) > LONG_BYTES), end)
+
+    async def _alone(self, batch: Batch, i: int, finished: Finished) -> None:
+        """Finish line i, a long one."""
+        self._sweeper.start()
+        try:
+            outcome = await self._long(batch, i, self._slot)
+        finally:
+            self._sweeper.stop()
+        _finish(finished, batch, i, outcome)
+
+    def _turn(self, batch: Batch, start: int, end: int, finished: Finished) -> int:
+        """As many records before line `end` as fit a turn of the loop; returns where to go on."""
         self._delay.since_last_s()
         begun_s = time.monotonic()
-        stop = min(len(batch), start + self._pace.size)
+        stop = min(end, start + self._pace.size)
         if finished.counts_failures:
             return self._one_by_one(batch, start, stop, finished)
         lines: list[bytes] = []
@@ -105,14 +141,17 @@ class InlineLoop:
         """So that no call is made after the last failure that is allowed."""
         until_s = time.monotonic() + TURN_S
         for i in range(start, stop):
-            outcome = self._one(batch, i)
-            if isinstance(outcome, Note):
-                finished.finish(batch, i, outcome.line, outcome)
-            else:
-                finished.finish(batch, i, outcome)
+            _finish(finished, batch, i, self._one(batch, i))
             if self._is_over or time.monotonic() > until_s:
                 return i + 1
         return stop
+
+
+def _finish(finished: Finished, batch: Batch, i: int, outcome: Outcome) -> None:
+    if isinstance(outcome, Note):
+        finished.finish(batch, i, outcome.line, outcome)
+    else:
+        finished.finish(batch, i, outcome)
 
 
 async def _written(memory: Memory) -> None:

@@ -105,7 +105,9 @@ class LocalEngine(Stacked):
         """Until the end of input. Raises `TooManyAbandonedError`."""
         self._work, self._finished = work, finished
         if self._program.is_inline:
-            self._inline = InlineLoop(self._program, self._busy_loop.late, self._audience.follow)
+            slot = Slot(self._shop, self._abandon)
+            late, follow = self._busy_loop.late, self._audience.follow
+            self._inline = InlineLoop(self._program, slot, late, follow)
             await self._inline.run(work, finished)
             return
         self._done = asyncio.get_running_loop().create_future()

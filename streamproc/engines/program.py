@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.executor import Executor
 from streamproc.engines.free_memory import room_bytes
-from streamproc.engines.long_records import LONG_BYTES, LongRecords
+from streamproc.engines.long_records import LongRecords
 from streamproc.engines.results import apply
 from streamproc.engines.slot import Slot
 from streamproc.engines.users import failed_of, users
@@ -35,6 +35,7 @@ from streamproc.record import (
     Failed,
     Note,
 )
+from streamproc.threads import LONG_BYTES
 from streamproc.types import CallResult
 
 log = logging.getLogger("streamproc")
@@ -125,8 +126,14 @@ class Program:
         return document.line
 
     async def awaited(self, batch: Batch, i: int, slot: Slot) -> Outcome:
-        """Finish line i of `batch`; `slot` carries the deadline of each call."""
-        document = self._open(batch, i)
+        """Finish line i of `batch`; `slot` carries the deadline of each call.
+
+        Of a long record only the calls are made in the loop's own thread.
+        """
+        if len(batch.lines[i]) > LONG_BYTES:
+            document = await self.long_records.aside(batch.lines[i], self._open, batch, i)
+        else:
+            document = self._open(batch, i)
         if not isinstance(document, Document):
             return document
         first, slot.only = 0, None
@@ -152,10 +159,16 @@ class Program:
                 else:
                     slot.arrive(stage, document)
                     value = await executor.awaited(document.fields, slot)
-                made = apply(stage, document, value)
+                if len(line := document.line) > LONG_BYTES:
+                    made = await self.long_records.aside(line, apply, stage, document, value)
+                else:
+                    made = apply(stage, document, value)
             except BaseException as error:
                 failure = slot.end_failed(users(error, awaited=True))
-                return self._failed(stage, failure, document, batch, i, slot.attempts)
+                failed = stage, failure, document, batch, i, slot.attempts
+                if len(line := document.line) > LONG_BYTES:
+                    return await self.long_records.aside(line, self._failed, *failed)
+                return self._failed(*failed)
             if made is not None:
                 outcomes = [await self._awaited_from(k + 1, each, batch, i, slot) for each in made]
                 return _combined(outcomes)

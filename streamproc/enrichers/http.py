@@ -21,6 +21,7 @@ from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
 from streamproc.record import NO_RESULT
 from streamproc.secrets import excerpt
+from streamproc.threads import LONG_BYTES, aside
 from streamproc.types import CallResult, JsonValue
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
@@ -91,6 +92,8 @@ class HttpEnricher:
                     call.is_negative = True
                     return None if self._missing == "null" else NO_RESULT
                 raise refused(call, response)
+            if len(response.body) > LONG_BYTES:
+                return await aside(self.read, call, response)
             return self.read(call, response)
         except (CallError, asyncio.CancelledError) as error:
             locate(error, call)

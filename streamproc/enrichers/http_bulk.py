@@ -12,6 +12,7 @@ from streamproc.errors import CallError, RecordError
 from streamproc.http.contract import Request, Response, bad_answer
 from streamproc.interfaces import FOLLOWED, Visit
 from streamproc.memory import LARGE_BYTES
+from streamproc.threads import LONG_BYTES, aside
 from streamproc.types import CallResult
 
 
@@ -36,6 +37,8 @@ class HttpBulkEnricher(HttpEnricher):
             if len(response.body) > LARGE_BYTES:
                 await self.make_room(request, response, visit)
             many.status = response.status
+            if len(response.body) > LONG_BYTES:
+                return await aside(self._results, response, request, many.calls)
             return self._results(response, request, many.calls)
         except (CallError, asyncio.CancelledError) as error:
             locate(error, request)
