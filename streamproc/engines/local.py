@@ -142,7 +142,6 @@ class LocalEngine(Stacked):
         slot = Slot(self._shop, self._abandon)
         slot.task = asyncio.create_task(self._consume(slot))
         self._sweeper.slots.add(slot)
-        self._shop.tasks.add(slot.task)
         self._consumers += 1
         self._idle += 1
         slot.task.add_done_callback(lambda task: self._left(task, slot))
@@ -154,7 +153,6 @@ class LocalEngine(Stacked):
             self._spawn()
 
     def _left(self, task: asyncio.Task[None], slot: Slot) -> None:
-        self._shop.tasks.discard(task)
         slot.share.close()
         if slot.state is ABANDONED or self._shop.is_aborted:
             return

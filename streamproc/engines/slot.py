@@ -27,7 +27,7 @@ from streamproc.engines.state import (
 from streamproc.errors import CallError, RecordError
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
 from streamproc.record import Batch, id_of
-from streamproc.types import CallResult
+from streamproc.types import CallResult, Coro
 
 if TYPE_CHECKING:
     from streamproc.engines.workshop import Workshop
@@ -46,12 +46,9 @@ class Slot:
         "on_abandon", "only", "seen", "share", "stage", "state", "task", "timed",
     )  # fmt: skip
 
-    def __init__(
-        self, shop: Workshop, on_abandon: Callable[[Slot], None], age: int | None = None
-    ) -> None:
-        """`age`: of a task that works for a record that another one is at."""
+    def __init__(self, shop: Workshop, on_abandon: Callable[[Slot], None]) -> None:
         self._shop = shop
-        self._age = age
+        self._age: int | None = None  # of the record that another one is at; see `work_for`
         self.on_abandon = on_abandon
         self.state = RUNNING
         self.has_place = False
@@ -100,6 +97,18 @@ class Slot:
         self.held_s = 0.0
         if self.share.n_bytes:
             self.share.keep()
+
+    def work_for(self, age: int, maker: Slot | None) -> None:
+        """A job begins, for a record of that age, which `maker` is at and whose place it gets."""
+        self._age = age
+        self.state = RUNNING
+        self.attempts = 0
+        self.held_s = 0.0
+        self.deadline_s = None
+        if maker is not None:
+            self.batch, self.i = maker.batch, maker.i
+            self.deadline_s = maker.deadline_s
+            maker.hand_over(self)
 
     # Its place
 
@@ -213,9 +222,9 @@ class Slot:
         finally:
             self._shop.waits.discard(turn)
 
-    async def wait_for_call(self, answer: asyncio.Future[T]) -> T:
+    def wait_for_call(self, answer: asyncio.Future[T]) -> Coro[T]:
         """See `Visit`."""
-        return await self._wait(answer, JOINED)
+        return self._wait(answer, JOINED)
 
     async def gather(self, answer: asyncio.Future[T], send: Callable[[], None]) -> T:
         """See `Visit`."""
@@ -239,9 +248,7 @@ class Slot:
         on_lost: Callable[[BaseException], None] | None = None,
     ) -> Fork:
         """See `Visit`."""
-        fork = self._shop.fork(job, self.age, on_lost, self)
-        self.hand_over(fork.slot)
-        return fork
+        return self._shop.fork(job, self.age, on_lost, self)
 
 
 def _wake(turn: asyncio.Future[None]) -> None:

@@ -68,14 +68,10 @@ class HttpCall(Request):
             parameters.sort(key=lambda each: each.partition(b"=")[0])
             path += mark + b"&".join(parameters)
         # no line break is in a line, and what may contain one comes with its length
-        return sha256(
-            b"%b\n%b\n%b\n%b\n%d %d\n%b%b%b"
-            % (
-                self.salt, _name(self.target), self.method, path,
-                len(self.varying), len(self.body), self.varying, self.body,
-                self.item_json,
-            )
-        ).digest()  # fmt: skip
+        rest = self.varying + self.body + self.item_json
+        lengths = b"%d %d" % (len(self.varying), len(self.body)) if rest else b"0 0"
+        lines = (self.salt, _name(self.target), self.method, path, lengths, rest)
+        return sha256(b"\n".join(lines)).digest()
 
 
 class RequestBuilder:

@@ -100,7 +100,14 @@ class Caching:
         from streamproc.policies.single_flight import Flights
 
         observer, store, now_s = site.observer, self._store, wall_clock()
-        flights = Flights()
+
+        def keep(key: bytes, call: Call, value: CallResult) -> bytes:
+            ttl_s = self._cache.negative_ttl if call.is_negative else self._cache.ttl
+            written = b"" if value is NO_RESULT else encode(value)
+            store.put(key, (written, now_s() + _jittered(ttl_s)))
+            return written
+
+        flights = Flights(inner, keep)
 
         async def cached(call: Call, visit: Visit) -> CallResult:
             key = store.key(call.key())
@@ -114,14 +121,8 @@ class Caching:
                 observer.coalesced()
             else:
                 observer.missed()
-
-            async def make(own: Visit) -> bytes:
-                value = await inner(call, own)
-                ttl_s = self._cache.negative_ttl if call.is_negative else self._cache.ttl
-                return self._keep(key, value, until_s=now_s() + _jittered(ttl_s))
-
             try:
-                return _decoded(await flights.join(key, visit, make))
+                return _decoded(await flights.join(key, call, visit))
             except (CallError, asyncio.CancelledError) as error:  # cancelled by its deadline, too
                 if kept is None or not is_stale:
                     raise
@@ -130,11 +131,6 @@ class Caching:
                 return _flagged(_decoded(kept[0]))
 
         return cached
-
-    def _keep(self, key: bytes, value: CallResult, *, until_s: float) -> bytes:
-        written = b"" if value is NO_RESULT else encode(value)
-        self._store.put(key, (written, until_s))
-        return written
 
 
 def _jittered(ttl_s: float) -> float:

@@ -7,31 +7,40 @@ up gives up only for itself, and the call ends when nobody waits for it any more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+
+from msgspec import Struct
 
 from streamproc.errors import CallError
-from streamproc.interfaces import Visit
+from streamproc.interfaces import Call, Fork, Inner, Visit
+from streamproc.types import CallResult
 
-Make = Callable[[Visit], Awaitable[bytes]]
+Keep = Callable[[bytes, Call, CallResult], bytes]
 
 
 class Flights:
-    """The calls in flight, by key. Answers are handed out as the bytes that are kept."""
+    """The calls in flight, by key. Answers are handed out as the bytes that `keep` makes of them.
 
-    def __init__(self) -> None:
-        self._flights: dict[bytes, _Flight] = {}
+    `inner` makes the calls.
+    """
+
+    def __init__(self, inner: Inner, keep: Keep) -> None:
+        self.inner = inner
+        self.keep = keep
+        self.of_key: dict[bytes, _Flight] = {}
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._flights
+        return key in self.of_key
 
-    async def join(self, key: bytes, visit: Visit, make: Make) -> bytes:
-        """The answer to the call `key`, which `make` begins if it is not in flight.
+    async def join(self, key: bytes, call: Call, visit: Visit) -> bytes:
+        """The answer to `call`, which begins if none of that key is in flight.
 
         Raises what the call raises. Its attempts are everybody's.
         """
-        flight = self._flights.get(key)
+        flight = self.of_key.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(self._flights, key, visit, make)
+            flight = self.of_key[key] = _Flight(self, key, call, visit)
+            flight.fork = visit.fork(flight.fly, flight.failed)
             turn = flight.fork.answer  # nobody else waits for that one
         else:
             turn = flight.follow(visit)
@@ -46,45 +55,45 @@ class Flights:
         return written
 
 
-class _Flight:
+class _Flight(Struct, eq=False):
     """One call, and who waits for it: the first for its task, each follower for a future."""
 
-    __slots__ = ("_first", "_flights", "_followers", "_key", "_make", "attempts", "fork", "waiting")
-
-    def __init__(self, flights: dict[bytes, _Flight], key: bytes, first: Visit, make: Make) -> None:
-        self._flights = flights
-        self._key = key
-        self._first = first
-        self._make = make
-        self._followers: list[tuple[asyncio.Future[bytes], Visit]] = []
-        self.attempts = 0
-        self.waiting = 0
-        self.fork = first.fork(self._fly, self._failed)
+    flights: Flights
+    key: bytes
+    call: Call
+    first: Visit
+    fork: Fork | None = None
+    followers: list[tuple[asyncio.Future[bytes], Visit]] = []
+    attempts: int = 0
+    waiting: int = 0
 
     def follow(self, visit: Visit) -> asyncio.Future[bytes]:
         """One more waits for it. Returns the future that it gets the answer by."""
+        assert self.fork is not None
         turn: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._followers.append((turn, visit))
+        self.followers.append((turn, visit))
         self.fork.serve(visit)
         return turn
 
     def give_up(self) -> None:
         """Nobody waits for it any more."""
-        if self._end():
+        if self._end() and self.fork is not None:
             self.fork.cancel()
 
-    async def _fly(self, own: Visit) -> bytes:
+    async def fly(self, own: Visit) -> bytes:
+        """Make the call, for all who wait."""
         try:
-            written = await self._make(own)
+            value = await self.flights.inner(self.call, own)
+            written = self.flights.keep(self.key, self.call, value)
         except BaseException as error:
             self.attempts = own.attempts
-            self._failed(error)
+            self.failed(error)
             raise
         self.attempts = own.attempts
         self._end()
-        if not self.fork.answer.done():
-            own.hand_over(self._first)
-        for turn, waiting in self._followers:
+        if self.fork is not None and not self.fork.answer.done():
+            own.hand_over(self.first)
+        for turn, waiting in self.followers:
             if not turn.done():
                 own.hand_over(waiting)
                 turn.set_result(written)
@@ -92,17 +101,18 @@ class _Flight:
 
     def _end(self) -> bool:
         """Whoever comes from now on begins another one. Whether it had not ended yet."""
-        is_in_flight = self._flights.get(self._key) is self
+        of_key = self.flights.of_key
+        is_in_flight = of_key.get(self.key) is self
         if is_in_flight:
-            del self._flights[self._key]
+            del of_key[self.key]
         return is_in_flight
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """Its task has ended, by itself or because it was given up."""
         self._end()
         if isinstance(error, CallError):
             error.attempts = self.attempts
-        for turn, _ in self._followers:
+        for turn, _ in self.followers:
             if turn.done():
                 continue
             if isinstance(error, asyncio.CancelledError):

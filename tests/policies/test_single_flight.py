@@ -10,7 +10,8 @@ import pytest
 from simulated import OUTAGE, Asked, Named, now, settle, workshop
 
 from streamproc.counters import StageMetrics
-from streamproc.engines.workshop import Forked, Workshop
+from streamproc.engines.hands import Forked
+from streamproc.engines.workshop import Workshop
 from streamproc.interfaces import Site
 from streamproc.policies.admission import Admission
 from streamproc.policies.cache import Cache, Caching
