@@ -61,7 +61,7 @@ class Suspects:
         return standing in self, standing.failures > 0, standing.probes
 
     def explain(self, waiting: Iterable[Standing], row: int) -> bool:
-        """Whether all of these may be at fault themselves: suspects, or fewer failures than a row."""
+        """Whether all of these may be at fault: suspects, or fewer failures than a row."""
         if len(self._open) < row:
             return all(standing.failures for standing in waiting)
         return all(standing in self for standing in waiting)
