@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.forked import Forked, Server
 from tests.scheduling import Shared, turn
 
 COMMAND = [sys.executable, "-m", "streamproc"]
@@ -164,8 +166,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def imported() -> Iterator[Server]:
+    server = Server(environment({}))
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def start(folder: Path) -> Any:
+def process_of(request: pytest.FixtureRequest) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts a command: as its users do, or as a fork where the test is marked `forked`."""
+    if request.node.get_closest_marker("forked") is None or sys.platform != "linux":
+        return subprocess.Popen
+    return partial(Forked, request.getfixturevalue("imported"))
+
+
+@pytest.fixture
+def start(process_of: Callable[..., subprocess.Popen[bytes]], folder: Path) -> Any:
     """Start the command in `folder`; what still runs at the end of the test is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -174,7 +191,7 @@ def start(folder: Path) -> Any:
         settings = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "cwd": folder} | options
         settings["env"] = environment(settings.get("env", {}))
         # unbuffered: communicate() would not see what a buffer has read ahead
-        process = subprocess.Popen([*COMMAND, *arguments], bufsize=0, **settings)
+        process = process_of([*COMMAND, *arguments], bufsize=0, **settings)
         started.append(process)
         return process
 
@@ -191,19 +208,27 @@ def start(folder: Path) -> Any:
 
 
 @pytest.fixture
-def run(folder: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+def run(
+    process_of: Callable[..., subprocess.Popen[bytes]], folder: Path
+) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """Run the command in `folder` to its end."""
 
     def run_command(
         *arguments: str, stdin: bytes = b"", **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
-        settings: dict[str, Any] = {"capture_output": True, "cwd": folder} | options
+        settings: dict[str, Any] = {"cwd": folder} | options
         settings["env"] = environment(settings.get("env", {}))
-        if "stdin_file" in settings:
-            settings["stdin"] = settings.pop("stdin_file")
-        else:
-            settings["input"] = stdin
-        return subprocess.run([*COMMAND, *arguments], timeout=PATIENCE_S, check=False, **settings)
+        if settings.pop("capture_output", True):
+            settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        given = None if "stdin_file" in settings else stdin
+        settings["stdin"] = settings.pop("stdin_file", subprocess.PIPE)
+        with process_of([*COMMAND, *arguments], **settings) as process:
+            try:
+                stdout, stderr = process.communicate(given, PATIENCE_S)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run_command
 

@@ -15,6 +15,8 @@ from streamproc.cli.first_screen import EXAMPLES
 from tests.conftest import records, summary
 from tests.terminal import on_a_terminal
 
+pytestmark = pytest.mark.forked
+
 
 def test_the_first_screen(folder: Path) -> None:
     """Six examples instead of a usage error alone; colours only where somebody wants them."""

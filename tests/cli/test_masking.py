@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 LITERALS = [f"literal-{name}-0xC0FFEE" for name in ("a", "b", "c", "d", "e", "f", "g", "h")]
 A, B, C, D, E, F, G, H = LITERALS
 PIPELINE = f"""

@@ -10,6 +10,7 @@ import pytest
 from streamproc import __version__
 from streamproc.cli.main import COMMANDS
 
+pytestmark = pytest.mark.forked
 CODE = """
 import streamproc
 def two(record, model): return {}

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import environment
 
+pytestmark = pytest.mark.forked
 LETTERS = b"".join(
     json.dumps({"_error": {"stage": "x", "kind": "timeout"}, "raw": '{"id":1}'}).encode() + b"\n"
     for _ in range(10_000)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.forked
 LINES = [
     b'{"id": 1, "price": 19.90}', b'{"id":2,"bad":1,"big":123456789012345678901234}',
     b"not json\r", b'{"id":3,"caf\xe9":1}', b"[1]", rb'{"bad":1,"s":"\ud800\/","s":-0}', b"{ }",

@@ -12,6 +12,7 @@ import pytest
 from streamproc.pipeline.selection import Selection
 from tests.conftest import records, summary
 
+pytestmark = pytest.mark.forked
 COUNT = 1000
 LINES = b"".join(b'{"n":%d}\n' % n for n in range(1, COUNT + 1))
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streamproc.shown import MOST, as_json, one_line
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 NASTY = (
     '\x1b[2J\x1b]0;title\x07\r\n{"received":9}\nstreamproc: all is well\u202etxt\u2066\x9b1m\u2028'
 )

@@ -17,6 +17,7 @@ from tests.conftest import environment
 from tests.docs.pages import DOCS, ROOT
 from tests.terminal import on_a_terminal
 
+pytestmark = pytest.mark.forked
 HELPFUL = sorted(page for room in ("guide", "reference") for page in (DOCS / room).glob("*.md"))
 
 

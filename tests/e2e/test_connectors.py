@@ -16,6 +16,7 @@ import pytest
 from streamproc import Pipeline
 from tests.conftest import PATIENCE_S, install_other, summary
 
+pytestmark = pytest.mark.forked
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 RECORDS = 600

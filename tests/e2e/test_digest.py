@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import records, summary
 
+pytestmark = pytest.mark.forked
 STAGE = """
 import asyncio, streamproc
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import COMMAND, environment
 
+pytestmark = pytest.mark.forked
 STAGE = """
 import asyncio
 from pathlib import Path

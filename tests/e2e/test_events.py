@@ -19,6 +19,7 @@ from streamproc import Pipeline
 from streamproc.telemetry import events, monitor
 from tests.conftest import PATIENCE_S
 
+pytestmark = pytest.mark.forked
 TOKEN = "a-token-of-16-or-more"
 FAILING = """
 def failing(record):

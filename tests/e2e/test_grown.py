@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 TEXT = b'{"n":1}\n\n{"n":22}\nbad\n{"n":333}\n{"n":4444}\n'
 RUN = ("-e", "stages.py:plain", "--summary", "json", "--max-line-bytes", "200")
 CHECKPOINT = ("--checkpoint", "cp", "--resume", "-o", "out")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import records, summary
 
+pytestmark = pytest.mark.forked
 ALERTS = """
 import asyncio, json, os, threading, time
 
@@ -155,7 +156,8 @@ def test_slow_code_dead_workers_and_checkpoints(run: Any, folder: Path, alerts: 
     (folder / "heard").unlink()
     alerts(f'event = {names}\npython = "alerts.py:note"', stage="dies")
     done = run("-c", "p.toml", "-w", "2", stdin=LINES)
-    assert done.returncode == 0, done.stderr
+    # 3: where its worker had no other record, it is known which one it was, and not tried again
+    assert done.returncode in (0, 3), done.stderr
     (died,) = heard(folder)["worker_died"]
     assert "exited with 1" in died["reason"]
     assert [each["worker"] for each in heard(folder)["worker_restarted"]] == [died["worker"]]

@@ -20,6 +20,7 @@ from streamproc import Pipeline
 from streamproc.telemetry import vitals
 from tests.conftest import PATIENCE_S, ROOT, records, summary
 
+pytestmark = pytest.mark.forked
 TOKEN = "a-token-of-16-or-more"
 PATHS = ("/health", "/ready", "/metrics", "/stats")
 STAGES = """

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import install_other
 
+pytestmark = pytest.mark.forked
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 STAGES = """

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import install_other
 
+pytestmark = pytest.mark.forked
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 LEADS = b'{"name":"abc"}\n{"name":"xy"}\n{"name":7}\n{"name":"q"}\n'

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 RAISES = """
 import asyncio
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 LINES = [b'{"n":%d}' % n for n in range(20)]
 INPUT = b"".join(line + b"\n" for line in LINES)
 EXPECTED = b"".join(line[:-1] + b',"ok":true}\n' for line in LINES)

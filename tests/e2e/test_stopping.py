@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 CALLS = """
 import asyncio
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 LEADS = b"".join(
     json.dumps({"id": n, "email": f"a{n}@example.com", "note": None, "at": {"city": "X"}}).encode()
     + b"\n"

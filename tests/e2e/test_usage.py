@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.forked
+
 
 @pytest.mark.parametrize(
     ("spec", "message"),

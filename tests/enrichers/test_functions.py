@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 CODE = """
 from pathlib import Path
 import streamproc

@@ -11,6 +11,7 @@ from streamproc.attendance import Watch
 from streamproc.codec import Document
 from streamproc.enrichers.reshape import FilterEnricher, SelectEnricher
 
+pytestmark = pytest.mark.forked
 LINE = (
     b'{"id": 19.90, "n":1e3, "big":12345678901234567890123, '
     b'"a": {"b": [ 1.0, "\\u00e9" ], "c":null}, "items":[{"x":1.50},{"x":2}], "id2":7, "n": 2.0}'

@@ -11,6 +11,7 @@ from streamproc.config.load import resolve
 from streamproc.enrichers.http_request import RequestBuilder
 from streamproc.errors import RecordError
 
+pytestmark = pytest.mark.forked
 CREDENTIALS = [
     'auth = { bearer = "${KEY}" }',
     'auth = { bearer = "s3cret" }',

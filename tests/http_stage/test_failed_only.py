@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from servers.running import Server
 
+pytestmark = pytest.mark.forked
 REDO = ("--incoming-errors", "redo")
 LETTERS = ("--on-error", "dead-letter", "--dead-letter", "dead")
 # fails once for each key, then answers

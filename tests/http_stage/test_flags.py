@@ -11,6 +11,7 @@ from servers.running import Server
 
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 LINE = b'{"domain":"example.com","n":12345678901234567890123}\n'
 SECRET = "s3cr3t-0xC0FFEE"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from servers.running import Server
 
+pytestmark = pytest.mark.forked
 BAD = 'http = { url = "SERVER/infinite" }'
 
 

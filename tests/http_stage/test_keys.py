@@ -10,6 +10,7 @@ import pytest
 from streamproc.config.load import resolve
 from streamproc.enrichers.http_request import RequestBuilder
 
+pytestmark = pytest.mark.forked
 CREDENTIALS = [
     'auth = { bearer = "${KEY}" }',
     'auth = { basic = "me:${KEY}" }',

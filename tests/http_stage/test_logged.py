@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from servers.running import Server
 
+pytestmark = pytest.mark.forked
 FOUR = [{"n": n} for n in range(4)]
 ONCE_DOWN = "/429?id=a&times=1&status=500&form=none"
 QUICK = 'retry = { base = "1ms" }\nbreaker = { consecutive = 1, open = "0.1s" }\n'

@@ -14,6 +14,7 @@ from servers.running import Server
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
 RECORDS = 300
 STAGE = """
 concurrency = 32

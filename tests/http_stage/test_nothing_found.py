@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
 from servers.running import Server
+
+pytestmark = pytest.mark.forked
 
 
 def test_404s_stand_in_the_summary(enrich: Any, server: Server) -> None:

@@ -12,6 +12,7 @@ from servers.sockets import until
 
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 STAGE = 'http.url = "SERVER/delay?s=0.5&n={n}"\ncache = { path = "answers.db" }'
 INPUT = b"".join(b'{"n":%d}\n' % n for n in range(200))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from servers.running import HOST, Server
 
+pytestmark = pytest.mark.forked
 USER = """
 import asyncio, json, os, time
 import streamproc

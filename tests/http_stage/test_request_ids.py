@@ -16,6 +16,7 @@ from streamproc.http.contract import Response
 from streamproc.http.template import Template
 from tests.http_stage.conftest import Enrich, Outcome
 
+pytestmark = pytest.mark.forked
 ECHO = 'http.url = "SERVER/echo?n={n}"\nrequest_id = true\n'
 
 

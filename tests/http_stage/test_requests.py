@@ -12,6 +12,7 @@ from servers.running import Server
 
 from streamproc import __version__
 
+pytestmark = pytest.mark.forked
 ECHO = 'http.url = "SERVER/echo"\n'
 ASCII = [f"a{chr(code)}b" for code in range(128)]
 ODD = [

@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from servers.running import Server
 
+pytestmark = pytest.mark.forked
 SECRET = 'sécr3t/k=y+with "odd" \\ chars{x}'
 PLAIN = "pl4in-s3cret-0123456789-abcdefghijklmnop"
 IN_URLS = "/?&=%:;,@!$'()*+~[]-._"  # what a URL that is written out keeps as it is

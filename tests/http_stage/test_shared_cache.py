@@ -7,9 +7,12 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import pytest
 from servers.running import Server
 
 from tests.conftest import records
+
+pytestmark = pytest.mark.forked
 
 
 def test_a_wrong_key_gets_no_answers_of_the_right_one(enrich: Any, server: Server) -> None:

@@ -13,6 +13,7 @@ from streamproc.config.origins import expand
 from streamproc.errors import RecordError
 from streamproc.http.template import MissingFieldError, Template
 
+pytestmark = pytest.mark.forked
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 

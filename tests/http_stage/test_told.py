@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from servers.running import Server
 
+pytestmark = pytest.mark.forked
 CLIENTS = pytest.mark.parametrize("client", ["lean", "aiohttp"])
 
 

@@ -13,6 +13,7 @@ from servers.otlp import Receiver, attributes, receiving
 from tests.conftest import ROOT
 from tests.http_stage.conftest import Outcome
 
+pytestmark = pytest.mark.forked
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00"
 INTERNAL, CLIENT, ERROR = 1, 3, 2

@@ -8,6 +8,7 @@ from servers.running import Server
 
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 STAGE = 'http = { url = "SERVER/status/{s}?n={n}" }'
 THIRTY = [{"n": n, "s": 401} for n in range(30)]
 

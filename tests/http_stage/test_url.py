@@ -16,6 +16,7 @@ from streamproc.http.contract import Target
 from streamproc.http.template import Template
 from streamproc.http.url import Url
 
+pytestmark = pytest.mark.forked
 NICE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 NASTY = st.lists(
     st.sampled_from(["/", "\\", "..", ".", "@", ":", "#", "?", "&", "%", "%2e", "%2F", "\r\n", "\0",

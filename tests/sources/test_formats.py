@@ -21,6 +21,7 @@ from streamproc.sources.formats import refuse_others
 from streamproc.sources.json_values import JsonCutter
 from tests.conftest import records
 
+pytestmark = pytest.mark.forked
 LINES = b'{"id":1,"x":19.90}\n{"id":2,"x":1e3}\n'
 RECORDS = [json.loads(line) for line in LINES.splitlines()]
 PRETTY = b"\n".join(json.dumps(record, indent=2).encode() for record in RECORDS)

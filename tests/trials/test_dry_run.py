@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.forked
 PIPELINE = """
 [[stage]]
 name = "contact"

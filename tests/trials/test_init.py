@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.forked
+
 
 def test_what_it_writes_works(run: Any, folder: Path) -> None:
     """The pipeline is good, its test passes, and both say what they are called."""

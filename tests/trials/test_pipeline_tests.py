@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.forked
 PIPELINE = """
 output = "out.jsonl"
 dead_letter = "dead.jsonl"

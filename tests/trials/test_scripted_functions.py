@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.forked
 MINE = """
 import asyncio, threading, time
 import streamproc
