@@ -70,6 +70,8 @@ class Executor:
         error: BaseException | None = None
         try:
             values.extend(map(self.call, records))
+            if len(values) < len(records):  # it was raised, and ends `map` as if that were all
+                error = StopIteration()
         except StreamprocError as raised:
             error = raised
         except BaseException as raised:

@@ -105,3 +105,38 @@ def test_a_cache_knows_options_apart(run: Any, folder: Path) -> None:
             'cache = { ttl = "1h", path = "c.db" }\n'
         )
         assert records(run("-c", "p.toml", stdin=b"{}\n").stdout) == [{"top": top}]
+
+
+FIRST = """
+import streamproc
+
+def first(record):
+    return {"first": next(iter(record["of"]))}
+
+async def later(record):
+    return first(record)
+
+@streamproc.transform
+def instead(record):
+    return first(record)
+
+class Called:
+    def __call__(self, record):
+        return first(record)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    "spec", ["first.py:first", "of=first.py:first", "first.py:later", "first.py:instead",
+             "first.py:Called"],
+)  # fmt: skip
+def test_next_of_nothing_fails_its_record(run: Any, folder: Path, spec: str, workers: str) -> None:
+    """StopIteration is the end for whoever loops; of a stage it is an exception like any other."""
+    (folder / "first.py").write_text(FIRST)
+    lines = [b'{"of":[1]}', b'{"of":[]}', b'{"of":[2]}', b'{"of":[]}', b'{"of":[3]}']
+    done = run("-e", spec, "-w", workers, stdin=b"\n".join(lines))
+    assert done.returncode == 3
+    failures = [record.get("_error", {}) for record in records(done.stdout)]
+    assert [failure.get("kind") for failure in failures] == [None, "exception"] * 2 + [None]
+    assert "StopIteration" in failures[1]["message"]
