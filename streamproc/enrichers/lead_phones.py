@@ -17,6 +17,8 @@ _PLAIN_US = re.compile(
     r"(?:\+?1[ .-]?)?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)[ .-]?)(\d{3})[ .-]?(\d{4})", re.ASCII
 )
 
+_ITS_NUMBER = re.compile(r"^\(\d\) ")  # that of the error, which says nothing to people
+
 
 @cache
 def library() -> ModuleType:
@@ -42,7 +44,7 @@ def phone(value: object, country: str) -> Facts:
     try:
         number = _parse(pn, text, country)
     except pn.NumberParseException as error:
-        return _no_phone(str(error))
+        return _no_phone(_ITS_NUMBER.sub("", str(error)))
     except UnicodeEncodeError:  # the compiled one takes text only
         return _no_phone("a lone surrogate")
     kind = pn.number_type(number)

@@ -161,7 +161,7 @@ def test_invalid_emails_are_facts(value: Any, domain: str | None) -> None:
 def test_invalid_phones_are_facts(value: Any) -> None:
     """What is no phone number is said, with the reason."""
     found = leads({"phone": value})["phone"]
-    assert found.pop("reason")
+    assert found.pop("reason")[0].isalnum()
     assert found == {"e164": None, "country": None, "type": None, "valid": False}
 
 
