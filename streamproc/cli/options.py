@@ -69,6 +69,12 @@ def _file(value: str) -> str:
     return value
 
 
+def _file_beside(value: str) -> str:
+    if value == "-":
+        raise ValueError("expected the name of a file, for stdout has the records (./- is one)")
+    return _file(value)
+
+
 def _rate(value: str) -> str:
     Rate.parse(value)
     return value
@@ -89,7 +95,7 @@ def _whole(at_least: int) -> click.IntRange:
     return kind
 
 
-_FILE = _Parsed("file", _file)
+_FILE, _FILE_BESIDE = _Parsed("file", _file), _Parsed("file", _file_beside)
 _COUNT, _FROM_0 = _whole(1), _whole(0)
 _SECONDS = _Parsed("seconds", Seconds.parse)
 _POSITIVE_SECONDS = _Parsed("seconds", PositiveSeconds.parse)
@@ -138,14 +144,14 @@ _OPTIONS = [
     _option("--incoming-errors", type=click.Choice(["pass", "process", "redo"]),
             help="A record that comes in with an _error passes untouched, is one like any "
                  "other, or has its failed sources asked again. [default: pass]"),
-    _option("--dead-letter", metavar="FILE", type=_FILE,
+    _option("--dead-letter", metavar="FILE", type=_FILE_BESIDE,
             help="Failed records with their original lines; always appended to."),
     _option("--max-errors", type=_COUNT, metavar="N", help="Stop at the Nth failed record."),
     _option("--max-line-bytes", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
             help="A longer line is a failed record. [default: 16MiB]"),
     _option("--max-memory", type=_Parsed("size", ByteSize.parse), metavar="SIZE",
             help="What records that are read and not written may take. [default: 192MiB]"),
-    _option("--checkpoint", metavar="FILE", type=_FILE,
+    _option("--checkpoint", metavar="FILE", type=_FILE_BESIDE,
             help="Remember here how far the run came, every second and at its end."),
     _option("--resume", is_flag=True, default=None,
             help="Go on where --checkpoint says; from the start if it does not exist yet."),
@@ -191,7 +197,7 @@ _OPTIONS = [
     _option("--trace", is_flag=True, default=None,
             help="Send what becomes of records as OpenTelemetry traces, 1% of them or as "
                  "OTEL_TRACES_SAMPLER says, to where OTEL_EXPORTER_OTLP_ENDPOINT says."),
-    _option("--report", metavar="FILE", type=_FILE,
+    _option("--report", metavar="FILE", type=_FILE_BESIDE,
             help="At the end, write what the monitor's page showed into one HTML file."),
     _option("--loop", type=click.Choice(["uvloop", "asyncio"]), help="[default: uvloop]"),
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),

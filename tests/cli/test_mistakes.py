@@ -112,6 +112,8 @@ USAGE = {
     ("--on-error", "dead-letter"): ("--on-error dead-letter", "add --dead-letter FILE"),
     ("-c", ""): ("--config", "expected the name of a file", "got ''"),
     ("--checkpoint", ""): ("--checkpoint", "expected the name of a file", "got ''"),
+    ("--dead-letter", "-"): ("--dead-letter", "stdout has the records", "./-"),
+    ("--report", "-"): ("--report", "stdout has the records", "./-"),
     ("-o", ""): ("--output", "expected the name of a file", "got ''"),
     ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
 }
