@@ -77,7 +77,6 @@ def run(
     _lay_monitor(table, overrides)
     if isinstance(table.get("trace"), dict):  # it is asked for there already
         overrides.pop("trace", None)
-    _need_dead_letters(table, overrides)
     settings = resolve(table, overrides, sets, try_stage=_try if config else None)
     notes = unknown_variables(os.environ, click.get_current_context().command.params)
     notes += _without_effect(settings, overrides)
@@ -170,12 +169,6 @@ def _lay_monitor(table: Table, overrides: Table) -> None:
         raise UsageError("--monitor-token is for a monitor: add --monitor ADDR, or leave it out")
     short = {} if written is None else {"address": written}
     overrides["monitor"] = (written if isinstance(written, dict) else short) | given
-
-
-def _need_dead_letters(table: Table, overrides: Table) -> None:
-    letters = overrides.get("dead_letter", table.get("dead_letter"))
-    if overrides.get("on_error") == "dead-letter" and letters is None:
-        raise UsageError("--on-error dead-letter needs a file for them: add --dead-letter FILE")
 
 
 def _refuse_nonsense(settings: Settings) -> None:

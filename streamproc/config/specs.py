@@ -11,7 +11,7 @@ from streamproc.config.recipes import own_kinds, own_prefixes, recipes
 from streamproc.config.registry import is_kind_of_plugin
 from streamproc.config.settings import OWN_KEYS, observer_settings, stage_settings
 from streamproc.enrichers.builtin import BUILTINS
-from streamproc.errors import ConfigError, UsageError
+from streamproc.errors import ConfigError
 from streamproc.interfaces import Recipe
 from streamproc.nearest import closest
 from streamproc.types import JsonValue, Table
@@ -36,7 +36,7 @@ def stage_of(spec: str) -> Table:
             raise ConfigError(f"-e {spec}: an http stage needs a name: -e NAME={spec}")
         return table | {"http": {"url": what}}
     if kind and colon and not rest:
-        raise ConfigError(f"-e {spec}: which function of it? {what}FUNCTION")
+        raise ConfigError(f"-e {spec}: name the function of it, as {what}FUNCTION")
     _refuse_names(spec, what)
     _refuse_schemes(spec, what)
     _refuse_kinds(spec, kind, rest)
@@ -153,12 +153,12 @@ def _with(table: object, key: str, value: object) -> Table:
 def apply_set(stages: list[Table], tables: dict[str, Table], setting: str) -> str | None:
     """Apply one `--set` to a stage, or to one of `tables`, if no stage is called so.
 
-    Returns the problem, if there is one. Raises `UsageError` for what is no `--set`.
+    Returns the problem, if there is one.
     """
     path, equals, text = setting.partition("=")
     stage_name, dot, key = path.partition(".")
     if not equals or not dot or not key:
-        raise UsageError(f"--set {setting}: expected STAGE.KEY=VALUE")
+        return f"--set {setting}: expected STAGE.KEY=VALUE"
     for stage in stages:
         if isinstance(stage, dict) and stage.get("name") == stage_name:
             _put(stage, key, _value(text), lambda keys: recipes(stage_settings(keys)))

@@ -31,7 +31,7 @@ STAGE = '[[stage]]\nname = "a"\nhttp = { url = "http://h/{x}" }\n'
 # what is typed, and what the one line has to say: what, where, what to do next
 SPECS = {
     "lead": ("-e lead", "expected leads", "did you mean leads?"),
-    "code.py:": ("-e code.py:", "which function", "code.py:FUNCTION"),
+    "code.py:": ("-e code.py:", "name the function", "code.py:FUNCTION"),
     "code.py": ("-e code.py", "which function", "code.py:FUNCTION"),
     "my stage=leads": ("-e my stage=leads", "a name has", "-e 'my_stage=leads'"),
     "a.b=http://h/{x}": ("-e a.b=", "a name has", "into ="),
@@ -108,8 +108,6 @@ USAGE = {
     ("-e", "x=http://h/", "-X", "PSOT"): ("-X", "expected GET, POST", "got 'PSOT'"),
     ("--timeout", "0"): ("--timeout", "above 0", "such as 30"),
     ("--connect-timeout", "0s"): ("--connect-timeout", "above 0", "such as 30"),
-    ("--set", "x"): ("--set x", "expected STAGE.KEY=VALUE"),
-    ("--on-error", "dead-letter"): ("--on-error dead-letter", "add --dead-letter FILE"),
     ("-c", ""): ("--config", "expected the name of a file", "got ''"),
     ("--checkpoint", ""): ("--checkpoint", "expected the name of a file", "got ''"),
     ("--dead-letter", "-"): ("--dead-letter", "stdout has the records", "./-"),

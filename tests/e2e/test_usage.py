@@ -43,7 +43,7 @@ def test_usage_errors(run: Any) -> None:
 def test_dead_letter_needs_a_file(run: Any) -> None:
     """`--on-error dead-letter` without a file is an error before anything is read."""
     done = run("--on-error", "dead-letter", stdin=b"{}\n")
-    assert done.returncode == 2
+    assert done.returncode == 78
     assert b"--dead-letter FILE" in done.stderr
 
 
