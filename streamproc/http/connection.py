@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.close()  # nobody asked: whoever asks next must not get this
             return
-        if not self._received_bytes:
+        if self._known and not self._received_bytes:
             end = data.find(END) + len(END)
             known = self._known.get(data[:end])
             if known is not None and len(data) == end + known.body_bytes:
