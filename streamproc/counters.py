@@ -135,7 +135,6 @@ class RunCounters(Struct):
     had_error: int = 0
     lines_out: int = 0
     bytes_in: int = 0
-    abandoned: int = 0
 
     @property
     def received(self) -> int:

@@ -41,10 +41,11 @@ NAMED = re.compile(r"streamproc(?:\.\w+)+")
 # what values are made of
 VALUES = {f"msgspec.{name}" for name in ("Struct", "field", "structs", "Meta", "UNSET")}
 # what several files write to, because it is a state and no part: of a line in the stream, of
-# a record in the engine, of an input, of a partition and its messages, of a process, of a target
+# a record in the engine, of an input, of a partition and its messages, of a process, of a target;
+# heads that are known count how often for whoever reads them
 STATES = {
     "Batch", "Slot", "Part", "Lane", "Outgoing", "Group", "WorkItem", "WorkerProcess", "Doubt",
-    "Outage", "Struct", "Exception",
+    "Outage", "KnownHeads", "Struct", "Exception",
 }  # fmt: skip
 
 

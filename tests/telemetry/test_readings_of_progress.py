@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from streamproc.telemetry.averages import Averages, Position
 from streamproc.telemetry.bottleneck import Bottleneck
-from streamproc.telemetry.terminal import ERASE, Beside, same_terminal, size_of, up
+from streamproc.telemetry.terminal import ERASE, Beside, drawn, same_terminal, size_of
 from streamproc.waits import Wait
 
 
@@ -85,8 +86,14 @@ def test_the_line_is_erased_before_somebody_elses_begins() -> None:
     assert beside.getvalue() == out.getvalue()  # the rest is that of the stream
 
 
-def test_so_far_up_and_no_further() -> None:
-    assert (up(0), up(3)) == ("", "\x1b[3A\r")
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_after_drawing_the_cursor_stands_where_the_first_line_begins(count: int) -> None:
+    """As many lines up as it came down, or what others write would be erased, or stay below."""
+    text = drawn(["x"] * count)
+    assert text.startswith(ERASE)
+    moved = re.search(r"\x1b\[(\d+)A", text)
+    assert (int(moved[1]) if moved else 0) == text.count("\n") == count - 1
+    assert text.endswith("\r")
 
 
 @pytest.fixture
