@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, groupby
 from json.decoder import JSONDecoder
 from typing import Any, NamedTuple
 
@@ -187,24 +187,30 @@ def without(record: bytes, names: set[str]) -> bytes:
 def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
     """The object `value`; its members that are not `changed` keep their bytes in `record`.
 
-    Duplicates of a kept key stay, beside it, as they came.
+    Duplicates of a kept key stay, beside it, as they came. Members in a row are written at once:
+    there may be many more of them than `record` had.
     """
-    new = {name: encode(item) for name, item in changed.items()}
-    if not all(isinstance(name, str) for name in new):
-        encode(changed)  # raises TypeError
     if (plain := plain_members(record)) is not None:
-        with suppress(UnicodeError):  # a lone surrogate in a name that is new
-            plain |= {name: msgspec.Raw(item) for name, item in new.items()}
-            return _write({name: plain[name] for name in value})
+        rows = [
+            encode({name: changed[name] for name in row})
+            if is_changed
+            else _write({name: plain[name] for name in row})
+            for is_changed, row in groupby(value, changed.__contains__)
+        ]
+        return b"{%b}" % b",".join([row[1:-1] for row in rows])
     names, parts, _ = members(record)
     kept = dict(zip(names[::-1], parts[::-1], strict=True))  # of equal names the first one
     several = _duplicates(names, parts) if len(kept) < len(names) else {}
-    for name, item in new.items():
+    for name in kept.keys() & changed.keys():
         several.pop(name, None)
-        kept[name] = kept[name][0] if name in kept else encode(name), item
-    if several:
-        return _compact([part for name in value for part in several.get(name) or [kept[name]]])
-    return _compact([kept[name] for name in value])
+        kept[name] = kept[name][0], encode(changed[name])
+    rows = [
+        _compact([part for name in row for part in several.get(name) or [kept[name]]])
+        if is_kept
+        else encode({name: changed[name] for name in row})
+        for is_kept, row in groupby(value, kept.__contains__)
+    ]
+    return b"{%b}" % b",".join([row[1:-1] for row in rows])
 
 
 def _duplicates(names: list[str], parts: list[Part]) -> dict[str, list[Part]]:

@@ -177,6 +177,19 @@ def test_all_ways_to_find_members_find_the_same(nested: bytes, odd: bytes) -> No
     assert splice.values(line)["x"] == nested
 
 
+@pytest.mark.parametrize("colon", [b":", b" : "])
+def test_kept_and_new_members_stay_in_the_order_of_a_transform(colon: bytes) -> None:
+    """Also where they take turns."""
+    line = b'{"a":1.0,"b":2.0,"c":[1.0],"d":4}'.replace(b":", colon)
+    given = Document(line).fields
+    value = {"x": 1, "a": given["a"], "y": 2, "z": None, "d": 5, "c": given["c"], "b": 2.0, "w": {}}
+    assert Document(line).replace(value).line == (
+        b'{"x":1,"a":1.0,"y":2,"z":null,"d":5,"c":[1.0],"b":2.0,"w":{}}'
+    )
+    assert Document(line).replace({}).line == b"{}"
+    assert Document(line).replace({"new": "\ud800"}).line == rb'{"new":"\ud800"}'
+
+
 def test_an_escaped_key_is_that_key() -> None:
     """A key is there however it is spelled, and keeps its spelling."""
     document = Document(rb'{"\u0065nrichment":1.0,"x":1.0}')
