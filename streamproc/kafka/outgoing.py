@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 from streamproc.codec import decode, encode
 from streamproc.errors import RecordError
@@ -22,18 +23,20 @@ _OVERHEAD_BYTES = 96  # of a record in its batch, besides key, value and headers
 _CONTEXT = ("traceparent", "tracestate")  # of the W3C: in messages they are lower case
 
 Spans = Sequence[tuple[Batch, int, int]]
+_numbers = count()
 
 
 class Outgoing:
     """One message to be, and where it came from."""
 
-    __slots__ = ("batch", "i", "is_last_word", "letter", "value")
+    __slots__ = ("batch", "i", "is_last_word", "letter", "number", "value")
 
     def __init__(self, batch: Batch, i: int, value: bytes | None, letter: Letter | None) -> None:
         self.batch = batch
         self.i = i
         self.value = value
         self.letter = letter
+        self.number = 0  # in its group, in the order in which they are sent
         self.is_last_word = letter is not None  # nothing goes in its place
 
     @property
@@ -43,22 +46,32 @@ class Outgoing:
         return b"" if note is None else note.context
 
 
+Refused = tuple[Outgoing, "KafkaError | str"]
+
+
 class Group:
     """What was sent together. Counted in two threads, each with a count of its own."""
 
     def __init__(self, spans: Spans, on_done: Callable[[Group], None]) -> None:
         self.spans = spans
+        self.number = next(_numbers)  # in the order in which they are sent
         self.receipt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.refused: list[tuple[Outgoing, Any]] = []
+        self.refused: list[Refused] = []
         self._on_done = on_done
         self._sent = 0
         self._reported = 0
         self._is_sealed = False
         self._loop = asyncio.get_running_loop()
 
-    def sending(self) -> None:
+    @property
+    def errors(self) -> list[tuple[Outgoing, KafkaError]]:
+        """What librdkafka refused, without what was not given to it for its size."""
+        return [(each, why) for each, why in self.refused if not isinstance(why, str)]
+
+    def sending(self, message: Outgoing) -> None:
         """One more message is on its way."""
         self._sent += 1
+        message.number = self._sent
 
     def seal(self) -> None:
         """That was all."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamproc.kafka import client
 from streamproc.kafka.brokers import BrokerMonitor
+from streamproc.kafka.hearing import Hearing
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -23,31 +25,53 @@ class Reports:
         self,
         producer: Callable[[], Producer],
         broker_monitor: BrokerMonitor | None,
-        topic: str,
+        hearing: Hearing[Producer],
+        replace: Callable[[Producer], None],
     ) -> None:
-        """`broker_monitor`: None when somebody else asks whether there are brokers."""
+        """`broker_monitor`: None when somebody else asks whether there are brokers.
+
+        `replace` is called with a better producer where brokers answer only that one.
+        """
         self._producer = producer
         self._broker_monitor = broker_monitor
-        self._topic = topic
+        self._hearing = hearing
+        self._replace = replace
         self._kafka = client.load()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Future[None] | None = None
         self.fatal: Any = None  # why the producer is of no use any more
 
     def start(self) -> None:
         """Look for reports from now on."""
-        self._call(self._producer().poll, 0)
-        loop = asyncio.get_running_loop()
-        broker_monitor = self._broker_monitor
-        if (
-            broker_monitor
-            and broker_monitor.is_doubted
-            and (self._asking is None or self._asking.done())
-        ):
-            self._asking = loop.run_in_executor(
-                None, broker_monitor.listen, self._producer(), self._topic
-            )
-        self._timer = loop.call_later(_LOOK_S if len(self._producer()) else _IDLE_S, self.start)
+        producer = self._producer()
+        self._call(producer.poll, 0)
+        waiting = len(producer)
+        if not waiting:
+            self.heard()
+        self._ask(producer)
+        self._timer = self._loop.call_later(_LOOK_S if waiting else _IDLE_S, self.start)
+
+    def heard(self) -> None:
+        """There was a report, or none is to come: the producer is not deaf."""
+        self._hearing.heard()
+
+    def _ask(self, producer: Producer) -> None:
+        """Whether there are brokers, and whether it is only we who hear of none."""
+        monitor = self._broker_monitor
+        if monitor is None or not (self._asking is None or self._asking.done()):
+            return
+        if self._hearing.is_due:
+            question = partial(self._replace_if_deaf, producer)
+        elif monitor.is_doubted:
+            question = partial(monitor.listen, producer, self._hearing.topic)
+        else:
+            return
+        self._asking = self._loop.run_in_executor(None, question)
+
+    def _replace_if_deaf(self, producer: Producer) -> None:
+        if (better := self._hearing.better_one(producer)) is not None:
+            self._loop.call_soon_threadsafe(self._replace, better)
 
     async def stop(self) -> None:
         """Wait for the last ones."""
@@ -59,8 +83,7 @@ class Reports:
 
     async def flush(self, seconds: float) -> None:
         """Until all is reported, as long as that."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._call, self._producer().flush, seconds)
+        await self._loop.run_in_executor(None, self._call, self._producer().flush, seconds)
 
     def _call(self, function: Callable[[float], int], seconds: float) -> None:
         try:

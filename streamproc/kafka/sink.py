@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import structs
 
-from streamproc.errors import CreateError, StreamprocError, UnavailableError
+from streamproc.errors import CreateError, StreamprocError
 from streamproc.interfaces import SinkScope
 from streamproc.kafka import client
 from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.exactly_once import KafkaCall, Then, row_of
+from streamproc.kafka.hearing import Hearing
 from streamproc.kafka.message import Headers, Message, Properties
 from streamproc.kafka.outgoing import (
     Group,
     Outgoing,
+    Refused,
     Spans,
     headers_within,
     key_of,
@@ -28,12 +31,14 @@ from streamproc.kafka.outgoing import (
 from streamproc.kafka.output_topic import OutputTopic
 from streamproc.kafka.reports import Reports
 from streamproc.kafka.settings import KafkaSinkSettings
+from streamproc.kafka.unsettled import Unsettled
 from streamproc.record import Batch, Cursor, Failed, dead_letters
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
+    from confluent_kafka import KafkaError, Producer
 
-_SHORT_S, _MAX_WAIT_S, _OVERHEAD_BYTES = 0.002, 300.0, 1000  # the last of a batch, at most
+_SHORT_S, _FLUSH_S, _MAX_WAIT_S = 0.002, 5.0, 300.0
+_OVERHEAD_BYTES = 1000  # of a batch, at most
 
 
 class KafkaSink:
@@ -55,6 +60,9 @@ class KafkaSink:
         self._config = config or {}
         self._groups: set[Group] = set()
         self._alone = asyncio.Lock()  # nothing else is produced while something is tried alone
+        self._unsettled = Unsettled(self, _MAX_WAIT_S)
+        self._settling: asyncio.Task[None] | None = None
+        self._is_deferring = False  # the producer was replaced: nothing overtakes what it had
         self._own_producer: Any = None
         self._lender: KafkaSink | None = None
 
@@ -70,8 +78,9 @@ class KafkaSink:
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
         self._broker_monitor = broker_monitor(self.settings.brokers)
-        asked = self._broker_monitor if self._asks_for_brokers else None
-        self._reports = Reports(lambda: self.producer, asked, self.settings.topic)
+        monitor = self._broker_monitor if self._asks_for_brokers else None
+        hearing = Hearing(self._new_producer, self.settings.topic)
+        self._reports = Reports(lambda: self.producer, monitor, hearing, self._go_on_with)
         await self.topic.connect()
         if self._lender is None:
             self._own_producer = self._new_producer()
@@ -119,6 +128,8 @@ class KafkaSink:
     async def send(self, spans: Spans) -> asyncio.Future[None]:
         """Hand all of it to the producer; the receipt is done when it is acknowledged."""
         async with self._alone:
+            if self._is_deferring or self._unsettled:
+                await self._settle_all()
             group = self._begin(spans)
             await self._produce_all(group)
         return group.receipt
@@ -169,7 +180,7 @@ class KafkaSink:
             text = f"{size} bytes, the topic {self.settings.topic} takes {self.topic.max_bytes}"
             if message.is_last_word:
                 group.refused.append((message, text))
-            elif (instead := self._instead(message, text)) is not None:
+            elif (instead := self.instead(message, text)) is not None:
                 await self._send_one(group, instead)
             return
         more: dict[str, Any] = {}
@@ -177,9 +188,12 @@ class KafkaSink:
             more["headers"] = headers
         if origin is not None and origin.timestamp()[0]:  # else it is not available
             more["timestamp"] = origin.timestamp()[1]
-        group.sending()
+        group.sending(message)
         until_s: float | None = None
         while True:
+            if self._is_deferring and group in self._groups:
+                group.reported(self._kafka.KafkaError(self._kafka.KafkaError._PURGE_QUEUE), message)
+                return
             place = self.topic.place(origin, key, is_same_key=is_same_key)
             if place is not None:
                 more["partition"] = place
@@ -212,89 +226,75 @@ class KafkaSink:
 
     def _completed(self, group: Group) -> None:
         """Everything of it is reported."""
+        self._reports.heard()
         self._groups.discard(group)
         if not group.refused:
-            self._accept(group)
+            self.accept(group)
             return
-        task = asyncio.get_running_loop().create_task(self._retry(group))
-        task.add_done_callback(lambda done: done.exception())
+        self._unsettled.add(group)
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle())
 
-    def _accept(self, group: Group) -> None:
+    def accept(self, group: Group) -> None:
+        """All of it is acknowledged."""
         if not group.receipt.done():
             group.receipt.set_result(None)
 
-    async def _retry(self, group: Group) -> None:
-        """A refused message took its neighbours with it: each once more, alone."""
-        refused, group.refused = group.refused, []
-        try:
-            async with self._alone:
-                while self._groups:  # noqa: ASYNC110 - reports come from a thread
-                    await asyncio.sleep(_SHORT_S)
-                for each in refused:
-                    await self._settle(*each)
-            self._accept(group)
-        except StreamprocError as raised:
-            if not group.receipt.done():
-                group.receipt.set_exception(raised)
+    async def _settle(self) -> None:
+        async with self._alone:
+            await self._settle_all()
 
-    async def _settle(self, message: Outgoing, error: KafkaError | str) -> None:
-        """Once more, without others; what is refused again fails."""
-        until_s = asyncio.get_running_loop().time() + _MAX_WAIT_S
-        was_alone = isinstance(error, str)
-        while True:
-            reason = self._reason(error)
-            if not isinstance(error, str) and row_of(KafkaCall.REPORT, error).then is Then.ASK:
-                if asyncio.get_running_loop().time() > until_s:
-                    raise UnavailableError(f"{self.name}: {reason}")
-                sink = self._sink_of(message)
-                await sink.topic.learn(sink.producer)
-            elif was_alone:
-                return await self._fail(message, reason)
-            else:
-                was_alone = True
-            alone = await self._send_alone(message)
-            if not alone.refused:
-                return None
-            error = alone.refused[0][1]
+    async def _settle_all(self) -> None:
+        while self._groups:  # noqa: ASYNC110 - reports come from a thread
+            await asyncio.sleep(_SHORT_S)
+        self._is_deferring = False
+        await self._unsettled.settle()
 
-    async def _send_alone(self, message: Outgoing) -> Group:
-        alone = Group([], lambda each: each.receipt.set_result(None))
-        await KafkaSink._send_one(self, alone, message)
-        alone.seal()
-        await alone.receipt
-        return alone
+    def _go_on_with(self, better: Producer) -> None:
+        """By one that brokers answer: what the other one still has is reported, and sent again."""
+        client.log.debug("kafka: another producer takes over")
+        replaced, self._own_producer = self._own_producer, better
+        self._is_deferring = True
+        threading.Thread(target=_retire, args=(replaced,), daemon=True).start()
+
+    async def send_apart(self, messages: list[Outgoing]) -> list[Refused]:
+        """Without what comes after them: those that are refused, and why."""
+        apart = Group([], lambda each: each.receipt.set_result(None))
+        for each in messages:
+            await KafkaSink._send_one(self, apart, each)
+        apart.seal()
+        await apart.receipt
+        return apart.refused
+
+    def failure(self, error: KafkaError) -> StreamprocError:
+        """What ends the run, of which `error` is a consequence."""
+        return self._as_ours(self._broker_monitor.refusal or self._reports.fatal or error)
 
     def _as_ours(self, error: KafkaError) -> StreamprocError:
         return client.map_error(error, self.name, is_sink=True)
 
-    def _reason(self, error: KafkaError | str) -> str:
-        """Why a record is refused. Raises what is not the record's fault."""
-        if isinstance(error, str):
-            return error
-        if row_of(KafkaCall.REPORT, error).then not in (Then.SETTLE, Then.ASK):
-            raise self._as_ours(self._broker_monitor.refusal or self._reports.fatal or error)
-        return error.str()
-
-    async def _fail(self, message: Outgoing, reason: str) -> None:
-        """The record fails, and what goes out instead goes alone."""
-        instead = self._instead(message, reason)
-        if instead is not None and (await self._send_alone(instead)).refused:
-            raise self._unheard(instead, reason)
-
-    def _sink_of(self, message: Outgoing) -> KafkaSink:
+    def sink_of(self, message: Outgoing) -> KafkaSink:
+        """The one whose topic it goes to."""
         return self if message.letter is None or self._letters is None else self._letters
 
-    def _unheard(self, message: Outgoing, reason: str) -> CreateError:
-        at, name = message.batch.cursor, self._sink_of(message).name
+    def unheard(self, message: Outgoing, reason: str) -> CreateError:
+        """Nothing is left that could be sent instead."""
+        at, name = message.batch.cursor, self.sink_of(message).name
         where = f"{at.file}/{at.line + message.i}"
         return CreateError(f"{name}: not even the error of {where} is taken: {reason}")
 
-    def _instead(self, message: Outgoing, reason: str) -> Outgoing | None:
+    def instead(self, message: Outgoing, reason: str) -> Outgoing | None:
         """A dead letter, or an error that is short enough."""
         if message.is_last_word:
-            raise self._unheard(message, reason)
+            raise self.unheard(message, reason)
         batch, i = message.batch, message.i
         failed = Failed("sink", "sink", f"refused: {reason}", 1)
         note = self._refuse(failed, batch, i)
         batch.notes[i] = structs.replace(note, context=message.context)
         return last_word(batch, i, failed, letters=self._letters is not None)
+
+
+def _retire(producer: Producer) -> None:
+    """In a thread, which also frees it: neither of it may end."""
+    producer.purge()
+    producer.flush(_FLUSH_S)

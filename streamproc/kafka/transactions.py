@@ -124,7 +124,7 @@ class TransactionalSink(KafkaSink):
         """All is reported; what that is worth is known when the transaction ends."""
         self._groups.discard(group)
         if not group.spans:
-            self._accept(group)
+            self.accept(group)
 
     async def _tick(self) -> None:
         """Commit in time, and at once when somebody waits for it."""
@@ -189,7 +189,7 @@ class TransactionalSink(KafkaSink):
         groups, self._open = self._open, []
         self._suspects, self._refused = set(), set()
         for group in groups:
-            self._accept(group)
+            self.accept(group)
 
     def _check_whole(self) -> FailedCallError | None:
         """Raises what keeps the open transaction from being committed; returns what hides it."""
@@ -198,7 +198,7 @@ class TransactionalSink(KafkaSink):
         failures = []
         for message, error in [each for group in self._open for each in group.refused]:
             if isinstance(error, str):  # nothing is left that could be sent instead
-                raise self._unheard(message, error)
+                raise self.unheard(message, error)
             failures.append(FailedCallError(KafkaCall.REPORT, error))
         worst = max(failures, key=lambda each: each.then, default=None)
         if worst is None or all(is_purged(each.error) for each in failures):
@@ -251,7 +251,7 @@ class TransactionalSink(KafkaSink):
     async def _send_one(self, group: Group, message: Outgoing) -> None:
         place = id(message.batch), message.i
         if place in self._refused and not message.is_last_word:
-            instead = self._instead(message, "by the broker")
+            instead = self.instead(message, "by the broker")
             if instead is not None:
                 await self._try_alone(group, instead)
         elif place in self._suspects:
@@ -262,16 +262,16 @@ class TransactionalSink(KafkaSink):
     async def _try_alone(self, group: Group, message: Outgoing) -> None:
         """Without neighbours, which are refused together with it."""
         await self._reports.flush(_FLUSH_S)
-        alone = await self._send_alone(message)
+        refused = await self.send_apart([message])
         place = id(message.batch), message.i
-        if not alone.refused:
+        if not refused:
             self._suspects.discard(place)
             return
-        group.refused += alone.refused
-        error = alone.refused[0][1]
+        group.refused += refused
+        error = refused[0][1]
         if isinstance(error, str) or FailedCallError(KafkaCall.REPORT, error).then is Then.SETTLE:
             if message.is_last_word:
-                raise self._unheard(message, str(error))
+                raise self.unheard(message, str(error))
             self._suspects.discard(place)
             self._refused.add(place)
 
@@ -279,17 +279,17 @@ class TransactionalSink(KafkaSink):
         """The same bytes once more, without those of lanes that are somebody else's now."""
         before, self._open = self._open, []
         grown: set[KafkaSink] = set()
-        for message, error in [each for old in before for each in old.refused]:
+        for message, error in [each for old in before for each in old.errors]:
             then = FailedCallError(KafkaCall.REPORT, error).then
             if then is Then.SETTLE:
                 self._suspects |= {(id(message.batch), message.i)} - self._refused
             elif then is Then.ASK:
-                grown.add(self._sink_of(message))
+                grown.add(self.sink_of(message))
         for sink in grown:
             await sink.topic.learn(sink.producer)
         for old in before:
             if not (spans := self._ours(old.spans)):
-                self._accept(old)
+                self.accept(old)
                 continue
             new = Group(spans, self._completed)
             new.receipt = old.receipt

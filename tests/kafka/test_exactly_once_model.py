@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from member import Loop, Member
+from member import LIMIT, Loop, Member
 from scripted import HANGS, PARTITIONS, World, failure
 
 from streamproc.errors import FencedError, StreamprocError, UnavailableError
@@ -233,6 +233,26 @@ def test_a_producer_that_has_lost_the_brokers(call: KafkaCall, how: str) -> None
             await it.finish()
             assert it.failed is None
             assert world.calls.count(KafkaCall.INIT) > (5 if call is KafkaCall.INIT else 1)
+
+    play(main)
+
+
+def test_what_has_nothing_in_its_place_when_its_partition_goes() -> None:
+    """It is the next owner's: for us it is no reason to end."""
+
+    async def main() -> None:
+        world = World(4)
+        async with Member(world, random.Random(1)) as it:
+            it.sink.topic.max_bytes = 10  # for an error, too
+            await it.join(ALL)
+            while not any(group.refused for group in it.sink._open):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            it.evict()
+            it.lose()
+            it.sink.topic.max_bytes = LIMIT
+            await it.join(ALL)
+            await it.finish()
+            assert it.failed is None
 
     play(main)
 

@@ -58,7 +58,8 @@ def test_topics_that_are_missing(
 def test_a_broker_that_goes_and_comes_back(
     copy: Any, produce: Any, start: Any, consume_all: Any, folder: Path, exactly_once: str
 ) -> None:
-    """Nothing is lost, nothing is doubled, two lines are all that is said, and hooks hear of it."""
+    """Nothing is lost, two lines are all that is said, and hooks hear of it. Exactly once nothing
+    is doubled, and no stage is called twice unless the group has given the partitions away."""
     it, count = copy(exactly_once), 400
     (folder / "alerts.py").write_text(ALERTS)
     (folder / "on.toml").write_text('[[on]]\nevent = "*"\npython = "alerts.py:note"\n')
@@ -84,8 +85,12 @@ def test_a_broker_that_goes_and_comes_back(
     assert {each["brokers"] for each in told} == {it.broker.bootstrap}
     parts = [each["partitions"] for each in events if each["event"] == "partitions_changed"]
     assert ", ".join(f"{it.source}/{k}" for k in range(PARTITIONS)) in parts
-    assert Counter(written(consume_all(it.target))) == Counter(range(count))
-    assert Counter((folder / "calls").read_text().split()) == Counter(map(str, range(count)))
+    found, calls = written(consume_all(it.target)), (folder / "calls").read_text().split()
+    assert set(found) == set(map(int, calls)) == set(range(count))
+    if exactly_once == "true":
+        assert len(found) == count
+    if len(parts) == 1:
+        assert len(calls) == count
 
 
 @both
