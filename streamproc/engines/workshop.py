@@ -55,7 +55,7 @@ class Workshop:
         self._lists: dict[Callable[[], None], None] = {}  # how each open list is sent
 
     @property
-    def tasks(self) -> set[asyncio.Task[Any]]:
+    def tasks(self) -> set[asyncio.Task[None]]:
         """Those at work, of consumers and of hands."""
         return {slot.task for slot in self.sweeper.slots if slot.task is not None}
 
