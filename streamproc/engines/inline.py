@@ -72,8 +72,7 @@ class InlineLoop:
             done = 0
             try:
                 while done < len(batch) and not self._is_over:
-                    stop = self._next_long(batch, done)
-                    if done < stop:
+                    if (stop := self._stop(batch, done)) > done:
                         done = self._turn(batch, done, stop, finished)
                     else:
                         await self._alone(batch, done, finished)
@@ -95,12 +94,12 @@ class InlineLoop:
         finished.finish_run(batch, 0, lines or done, notes)
         return True
 
-    def _next_long(self, batch: Batch, start: int) -> int:
-        """The first line from `start` on that is not done in a turn with others, or the end."""
-        end = len(batch)
+    def _stop(self, batch: Batch, start: int) -> int:
+        """Where a turn of the loop that begins at line `start` ends: a long line is in none."""
+        stop = min(len(batch), start + self._pace.size)
         if batch.n_bytes <= LONG_BYTES or not self._program.stages:
-            return end
-        return next((i for i in range(start, end) if len(batch.lines[i]) > LONG_BYTES), end)
+            return stop
+        return next((i for i in range(start, stop) if len(batch.lines[i]) > LONG_BYTES), stop)
 
     async def _alone(self, batch: Batch, i: int, finished: Finished) -> None:
         """Finish line i, a long one."""
@@ -111,11 +110,10 @@ class InlineLoop:
             self._sweeper.stop()
         _finish(finished, batch, i, outcome)
 
-    def _turn(self, batch: Batch, start: int, end: int, finished: Finished) -> int:
-        """As many records before line `end` as fit a turn of the loop; returns where to go on."""
+    def _turn(self, batch: Batch, start: int, stop: int, finished: Finished) -> int:
+        """The lines `start` to `stop` in one turn of the loop; returns where to go on."""
         self._delay.since_last_s()
         begun_s = time.monotonic()
-        stop = min(end, start + self._pace.size)
         if finished.counts_failures:
             return self._one_by_one(batch, start, stop, finished)
         lines: list[bytes] = []
