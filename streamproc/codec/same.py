@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 from orjson import dumps
 
-from streamproc.codec.decode import Unusual, decode
-from streamproc.codec.splice import has_spaced_colon, raw_members
+from streamproc.codec.decode import decode
+from streamproc.codec.splice import unspaced_members, write
 from streamproc.types import JsonObject, JsonValue, Record
 
 _PLAIN = 2  # the version of marshal that writes what is equal as the same bytes
-_write = msgspec.json.Encoder().encode
 
 
 def differences(record: bytes, given: Record, returned: Record) -> JsonObject:
@@ -33,7 +32,7 @@ def differences(record: bytes, given: Record, returned: Record) -> JsonObject:
             if type(before) is dict or type(before) is list:
                 if type(value) is type(before):
                     if source is None:
-                        source = _members(record)
+                        source = unspaced_members(record) or {}
                     if name in source and _is_written(value, bytes(source[name])):
                         continue
                 if pristine is None:
@@ -47,15 +46,6 @@ def differences(record: bytes, given: Record, returned: Record) -> JsonObject:
     return out
 
 
-def _members(record: bytes) -> dict[str, msgspec.Raw]:
-    if has_spaced_colon(record):  # then containers in it are spaced as well
-        return {}
-    try:
-        return raw_members(record)
-    except Unusual:
-        return {}
-
-
 def _is_written(value: JsonValue, source: bytes) -> bool:
     """Whether `source` is what `value` is written as. False says nothing."""
     if source.find(b"null") >= 0:  # so are NaN and infinities
@@ -64,7 +54,7 @@ def _is_written(value: JsonValue, source: bytes) -> bool:
         return dumps(value) == source
     except TypeError:  # deep, perhaps
         with suppress(Exception):
-            return _write(value) == source
+            return write(value) == source
         return False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain, groupby
 from json.decoder import JSONDecoder
@@ -22,8 +22,8 @@ from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
 from streamproc.types import JsonObject, Record
 
-raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_write = msgspec.json.Encoder().encode
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+write = msgspec.json.Encoder().encode
 _strings = msgspec.json.Decoder(list[str]).decode
 _span = JSONDecoder(parse_int=len, parse_float=len).raw_decode  # spans only: values may be any size
 _AROUND_KEY = b"{,: \t\r\n"
@@ -31,7 +31,7 @@ _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _SHALLOW = rb'[\[{](?:[^][{}"]++|%b)*+[\]}]' % _STRING  # which bracket it is says the parser
 for _ in range(2):
     _SHALLOW = rb'[\[{](?:[^][{}"]++|%b|%b)*+[\]}]' % (_STRING, _SHALLOW)
-has_spaced_colon = re.compile(rb"[^:]*+:[ \t\r\n]").match  # the usual reason, seen at once
+_has_spaced_colon = re.compile(rb"[^:]*+:[ \t\r\n]").match  # the usual reason, seen at once
 _before_deep = re.compile(rb'(?:[^"\[{]++|%b|%b)*+' % (_STRING, _SHALLOW)).match
 # What stands before a value, and the value if it is no container of many levels.
 _each_member = re.compile(
@@ -90,7 +90,7 @@ class _Containers:
         self._text: str | None = None
         self._values: dict[str, Any] = {}  # of equal names the last one
         with suppress(msgspec.MsgspecError, TypeError):
-            self._values = raw_members(record)
+            self._values = _raw_members(record)
 
     def find(self, key: bytes, at: int) -> bytes:
         """The one that begins at `at`, after `key`."""
@@ -119,7 +119,7 @@ def _names(parts: list[Part]) -> list[str]:
 def values(record: bytes) -> dict[str, bytes]:
     """The members of `record` by name; of equal names the last one counts."""
     with suppress(*Unusual):
-        return {name: bytes(value) for name, value in raw_members(record).items()}
+        return {name: bytes(value) for name, value in _raw_members(record).items()}
     names, parts, _ = members(record)
     return {name: value for name, (_, value) in zip(names, parts, strict=True)}
 
@@ -132,25 +132,30 @@ def _compact(parts: Iterable[Part]) -> bytes:
     return b"{%b}" % b",".join([b"%b:%b" % (head.strip(_AROUND_KEY), v) for head, v in parts])
 
 
-def plain_members(record: bytes) -> dict[str, msgspec.Raw] | None:
-    """The members of `record`, if it is written as `compact` writes them: it takes a fraction.
-
-    None if it has a name twice, or in other characters than need be, or spaces between members.
-    """
-    if has_spaced_colon(record):
+def unspaced_members(record: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of `record`, of equal names the last one; None where there are spaces."""
+    if _has_spaced_colon(record):
         return None
     try:
-        found = raw_members(record)
-        return found if _write(found) == record else None
+        return _raw_members(record)
     except Unusual:
         return None
 
 
+def _plain_members(record: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of `record`, if it is written as `compact` writes them: it takes a fraction.
+
+    None if it has a name twice, or in other characters than need be, or spaces between members.
+    """
+    found = unspaced_members(record)
+    return found if found is not None and write(found) == record else None
+
+
 def rewrite(record: bytes, new: dict[str, bytes]) -> bytes:
     """`record` with the values (JSON) of existing keys replaced, each at its first place."""
-    if (plain := plain_members(record)) is not None:
+    if (plain := _plain_members(record)) is not None:
         plain |= {name: msgspec.Raw(value) for name, value in new.items()}
-        return _write(plain)
+        return write(plain)
     found = members(record)
     return _join(_replaced(found, new), found.end)
 
@@ -168,10 +173,10 @@ def _replaced(found: Members, new: dict[str, bytes]) -> list[Part | tuple[()]]:
 
 def without(record: bytes, names: set[str]) -> bytes:
     """`record` without the members `names`; what is left keeps its bytes if they came last."""
-    if (plain := plain_members(record)) is not None:
+    if (plain := _plain_members(record)) is not None:
         for name in names & plain.keys():
             del plain[name]
-        return _write(plain)
+        return write(plain)
     found = members(record)
     kept = [k for k, name in enumerate(found.names) if name not in names]
     if len(kept) == len(found.names):
@@ -190,25 +195,29 @@ def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
     Duplicates of a kept key stay, beside it, as they came. Members in a row are written at once:
     there may be many more of them than `record` had.
     """
-    if (plain := plain_members(record)) is not None:
-        rows = [
-            encode({name: changed[name] for name in row})
-            if is_changed
-            else _write({name: plain[name] for name in row})
-            for is_changed, row in groupby(value, changed.__contains__)
-        ]
-        return b"{%b}" % b",".join([row[1:-1] for row in rows])
+    if (plain := _plain_members(record)) is not None:
+        return _in_rows(value, changed, lambda row: write({name: plain[name] for name in row}))
     names, parts, _ = members(record)
     kept = dict(zip(names[::-1], parts[::-1], strict=True))  # of equal names the first one
     several = _duplicates(names, parts) if len(kept) < len(names) else {}
     for name in kept.keys() & changed.keys():
         several.pop(name, None)
         kept[name] = kept[name][0], encode(changed[name])
+    new = {name: item for name, item in changed.items() if name not in kept}
+    return _in_rows(
+        value,
+        new,
+        lambda row: _compact([part for name in row for part in several.get(name) or [kept[name]]]),
+    )
+
+
+def _in_rows(
+    names: Iterable[str], new: JsonObject, kept: Callable[[Iterable[str]], bytes]
+) -> bytes:
+    """The members `names`, those that are not `new` as `kept` writes an object of some of them."""
     rows = [
-        _compact([part for name in row for part in several.get(name) or [kept[name]]])
-        if is_kept
-        else encode({name: changed[name] for name in row})
-        for is_kept, row in groupby(value, kept.__contains__)
+        encode({name: new[name] for name in row}) if is_new else kept(row)
+        for is_new, row in groupby(names, new.__contains__)
     ]
     return b"{%b}" % b",".join([row[1:-1] for row in rows])
 
@@ -239,7 +248,7 @@ def _dig(record: bytes, path: Path) -> bytes | None:
         if not record.startswith(b"{"):
             return None
         try:
-            record = bytes(raw_members(record)[name])
+            record = bytes(_raw_members(record)[name])
         except KeyError:
             return None
         except (msgspec.MsgspecError, TypeError):

@@ -69,7 +69,7 @@ class HttpCall(Request):
             path += mark + b"&".join(parameters)
         # no line break is in a line, and what may contain one comes with its length
         rest = self.varying + self.body + self.item_json
-        lengths = b"%d %d" % (len(self.varying), len(self.body)) if rest else b"0 0"
+        lengths = b"%d %d" % (len(self.varying), len(self.body))
         lines = (self.salt, _name(self.target), self.method, path, lengths, rest)
         return sha256(b"\n".join(lines)).digest()
 
