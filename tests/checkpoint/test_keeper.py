@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -67,6 +69,14 @@ class World:
             progress=Progress(), **settings,
         )  # fmt: skip
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.keeper.begin(self.sink, None)
+        running = asyncio.create_task(self.keeper.run())
+        yield
+        self.keeper.stop()
+        await running
+
     def admit(self, count: int = 1) -> Batch:
         batch = Batch(0, Cursor("in", 1 + self.lines, self.lines * 2), [b"x"] * count, 2 * count)
         self.lines += count
@@ -102,16 +112,13 @@ def test_a_run_begins_with_a_checkpoint_of_nothing_done() -> None:
 def test_what_is_written_is_saved_within_a_second() -> None:
     async def main() -> None:
         world = World()
-        await world.keeper.begin(world.sink, None)
-        running = asyncio.create_task(world.keeper.run())
-        for lines in range(1, 4):
-            world.write(world.admit())
-            await asyncio.sleep(1.01)
-            assert world.last == (lines, lines)
-        await asyncio.sleep(10)
-        assert len(world.file.entries) == 4  # nothing has changed
-        world.keeper.stop()
-        await running
+        async with world.running():
+            for lines in range(1, 4):
+                world.write(world.admit())
+                await asyncio.sleep(1.01)
+                assert world.last == (lines, lines)
+            await asyncio.sleep(10)
+            assert len(world.file.entries) == 4  # nothing has changed
 
     simulate(main())
 
@@ -119,17 +126,14 @@ def test_what_is_written_is_saved_within_a_second() -> None:
 def test_many_batches_are_saved_before_that() -> None:
     async def main() -> None:
         world = World()
-        await world.keeper.begin(world.sink, None)
-        running = asyncio.create_task(world.keeper.run())
-        world.write(world.admit())
-        await asyncio.sleep(0.1)
-        before = len(world.file.entries)
-        for _ in range(MOST_BATCHES):
+        async with world.running():
             world.write(world.admit())
-        await asyncio.sleep(0.1)
-        assert (len(world.file.entries), world.last[0]) == (before + 1, MOST_BATCHES + 1)
-        world.keeper.stop()
-        await running
+            await asyncio.sleep(0.1)
+            before = len(world.file.entries)
+            for _ in range(MOST_BATCHES):
+                world.write(world.admit())
+            await asyncio.sleep(0.1)
+            assert (len(world.file.entries), world.last[0]) == (before + 1, MOST_BATCHES + 1)
 
     simulate(main())
 
@@ -190,17 +194,14 @@ def test_lines_are_acknowledged_when_they_are_as_safe_as_was_asked_for(durable: 
     async def main() -> None:
         lines = Lines()
         world = World(with_file=False, durable=durable, acknowledger=lines)
-        await world.keeper.begin(world.sink, None)
-        running = asyncio.create_task(world.keeper.run())
-        lines.told.clear()
-        world.write(world.admit(2))
-        assert lines.told == ([] if durable else [2])
-        await asyncio.sleep(0.1)
-        assert lines.told == [2]
-        assert world.sink.durable == [True] * len(world.sink.durable)
-        assert bool(world.sink.durable) == durable
-        world.keeper.stop()
-        await running
+        async with world.running():
+            lines.told.clear()
+            world.write(world.admit(2))
+            assert lines.told == ([] if durable else [2])
+            await asyncio.sleep(0.1)
+            assert lines.told == [2]
+            assert world.sink.durable == [True] * len(world.sink.durable)
+            assert bool(world.sink.durable) == durable
         await world.keeper.close(finished=True)
         assert (lines.is_closed, world.file.entries) == (True, [])
 
