@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 # what every command, the default stage, an http stage and its policies import, much of it late
@@ -52,6 +53,7 @@ class Server:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self.wire, theirs = socket.socketpair()
+        self._turn = Lock()  # threads of a test begin commands; a request goes with its answer
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
@@ -61,7 +63,7 @@ class Server:
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """The process id of a child of ours."""
         message = json.dumps(request).encode()
-        with adopting():
+        with self._turn, adopting():
             socket.send_fds(self.wire, [len(message).to_bytes(_SIZE, "big")], descriptors)
             self.wire.sendall(message)
             return int.from_bytes(received(self.wire, _SIZE), "big")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,19 @@ def test_what_only_a_start_can_have_is_started(
     seen: Any, env: dict[str, str], options: dict[str, Any]
 ) -> None:
     assert [each["imported"] for each in seen(env=env, **options)] == [False, False]
+
+
+def test_threads_begin_them_side_by_side(imported: Server, folder: Path) -> None:
+    """Each gets its own: 100 commands of 25 threads, each with a record of its own."""
+
+    def answer(number: int) -> bytes:
+        with Forked(
+            imported, [*COMMAND, "-e", "none"], cwd=folder, env=environment({}),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            out, _ = process.communicate(b'{"n":%d}\n' % number, PATIENCE_S)
+        return out if process.returncode == 0 else b"%d" % process.returncode
+
+    with ThreadPoolExecutor(25) as threads:
+        answers = list(threads.map(answer, range(100)))
+    assert answers == [b'{"n":%d}\n' % k for k in range(100)]
