@@ -88,6 +88,11 @@ class CallMetrics(Struct):
     record_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     slowest: list[Slow] = field(default_factory=list)
 
+    def took(self, target: str, outcome: str, status: int | None, seconds: float) -> None:
+        """An attempt ended."""
+        self.requests[target, outcome, class_of(status)] += 1
+        self.request_s[target].took(seconds)
+
     def note(self, slow: Slow) -> None:
         """Keep it if it is one of the slowest."""
         if len(self.slowest) < _SLOWEST:

@@ -29,6 +29,7 @@ from streamproc.waits import Wait
 
 _SHOWN = 500  # characters of a message
 _SHOWN_NAME = 100  # of a kind, which user code chooses
+_GIVEN_UP = "given_up"
 _OF_CALLS = frozenset({CallStarted, CallEnded, CallsEnded, CallFailed})
 
 
@@ -103,13 +104,26 @@ class StageObserver:
         seconds = perf_counter() - begun_s
         self.counts.took(seconds)
         self.counts.not_found += outcome == "not_found"
+        if self._metrics is not None:
+            self._metrics.took(label_of(target), outcome, status, seconds)
         self._tell_ended(seconds, target, attempt, outcome, status)
 
-    def failed(self, begun_s: float, target: Hashable, attempt: int, error: BaseException) -> None:
-        """It failed with `error`."""
-        status = error.status if isinstance(error, CallError) else None
-        self.ended(begun_s, target, attempt, _kind(error), status)
+    def failed(
+        self,
+        begun_s: float,
+        target: Hashable,
+        attempt: int,
+        error: BaseException,
+        answered: int | None = None,
+    ) -> None:
+        """It failed with `error`, perhaps after it was `answered` with such a status."""
+        seconds = perf_counter() - begun_s
+        self.counts.took(seconds)
         self.counts.failed_calls += 1
+        kind, status = _kind(error), error.status if isinstance(error, CallError) else None
+        if self._metrics is not None:
+            self._metrics.took(label_of(target), kind_of(kind), answered or status, seconds)
+        self._tell_ended(seconds, target, attempt, kind, status)
         self._tell_failed(target, attempt, error)
 
     def requested(self, target: Hashable, attempt: int) -> float:
@@ -120,11 +134,16 @@ class StageObserver:
     def recalled(self, begun_s: float, target: Hashable, attempt: int) -> None:
         """It was not sent after all, and begins again."""
         self.counts.requests -= 1
-        self.given_up(begun_s, target, attempt)
+        self._tell_ended(perf_counter() - begun_s, target, attempt, _GIVEN_UP)
 
-    def given_up(self, begun_s: float, target: Hashable, attempt: int) -> None:
-        """Nothing came of it, and nothing will: it does not count."""
-        self._tell_ended(perf_counter() - begun_s, target, attempt, "given_up")
+    def given_up(
+        self, begun_s: float, target: Hashable, attempt: int, answered: int | None = None
+    ) -> None:
+        """Nothing came of it, and nothing will: it is none of the `calls`."""
+        seconds = perf_counter() - begun_s
+        if self._metrics is not None:
+            self._metrics.took(label_of(target), "cancelled", answered, seconds)
+        self._tell_ended(seconds, target, attempt, _GIVEN_UP)
 
     def _tell_ended(
         self,

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 from streamproc.interfaces import Inner, Layer, Policy, Site
 from streamproc.policies.admission import Admission
-from streamproc.policies.measured import MeasuredAttempts
 from streamproc.policies.timeout import Timeout
 from streamproc.policies.told import ToldAttempts
 
@@ -63,7 +62,7 @@ def layers_of(policies: Mapping[str, Policy], site: Site, checks: Iterable[Layer
             *first,
             *as_they_are(checks),
             *inner,
-            *as_they_are([admission, MeasuredAttempts(), ToldAttempts()]),
+            *as_they_are([admission, ToldAttempts()]),
             *attempts,
             *as_they_are([Timeout()]),
         ],

@@ -22,6 +22,7 @@ class Timeout(Struct, frozen=True):
 
         async def attempt(call: Call, visit: Visit) -> CallResult:
             visit.begin(site)
+            call.status = None  # that of the attempt before
             begun_s = observer.requested(call.target, visit.attempts)
             try:
                 value = await inner(call, visit)
@@ -35,12 +36,12 @@ class Timeout(Struct, frozen=True):
                 try:
                     failure = visit.end_failed(error)
                 except BaseException:
-                    observer.given_up(begun_s, call.target, visit.attempts)
+                    observer.given_up(begun_s, call.target, visit.attempts, call.status)
                     raise
                 if failure is not error and isinstance(failure, CallError):
                     failure.reword(_noted(failure.message, error))
                 failure = as_call_error(failure)
-                observer.failed(begun_s, call.target, visit.attempts, failure)
+                observer.failed(begun_s, call.target, visit.attempts, failure, call.status)
                 if failure is error:
                     raise
                 raise failure from error
