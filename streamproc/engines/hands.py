@@ -112,7 +112,7 @@ class Hand:
             slot.release()
         if slot.share.n_bytes:
             if maker is not None and maker.state is JOINED:
-                maker.share.hold(slot.share.n_bytes)  # it may wait for others, too
+                maker.share.hold_too(slot.share)  # it may wait for others, too
             slot.share.close()
 
     def _is_spent(self) -> bool:

@@ -83,10 +83,14 @@ class OneStage:
                 self._counts.untimed += 1
                 self._counts.failed_calls += 1
         else:
-            if (grown := self._additions.grown(line, given, value)) is not None:
+            is_long = slot.share.is_long
+            if not is_long and (grown := self._additions.grown(line, given, value)) is not None:
                 return grown
         document = Document.resumed(line, record, given)
-        return self._program.resume(value, document, batch, i, failure, slot.attempts or 1)
+        resumed = value, document, batch, i, failure, slot.attempts or 1
+        if slot.share.is_long:
+            return await self._program.long_records.aside(line, self._program.resume, *resumed)
+        return self._program.resume(*resumed)
 
     def begin(
         self, batch: Batch, start: int, stop: int, slot: Slot, finished: Finished

@@ -159,14 +159,14 @@ class Program:
                 else:
                     slot.arrive(stage, document)
                     value = await executor.awaited(document.fields, slot)
-                if len(line := document.line) > LONG_BYTES:
+                if len(line := document.line) > LONG_BYTES or slot.share.is_long:
                     made = await self.long_records.aside(line, apply, stage, document, value)
                 else:
                     made = apply(stage, document, value)
             except BaseException as error:
                 failure = slot.end_failed(users(error, awaited=True))
                 failed = stage, failure, document, batch, i, slot.attempts
-                if len(line := document.line) > LONG_BYTES:
+                if len(line := document.line) > LONG_BYTES or slot.share.is_long:
                     return await self.long_records.aside(line, self._failed, *failed)
                 return self._failed(*failed)
             if made is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from streamproc.engines.headroom import Headroom
@@ -11,17 +11,19 @@ from streamproc.engines.state import CALLING, HELD, RUNNING
 
 if TYPE_CHECKING:
     from streamproc.engines.slot import Slot
+    from streamproc.interfaces import Share
 
 
 class MemoryShare:
     """See `interfaces.Share`."""
 
-    __slots__ = ("_headroom", "_held_at", "_kept_bytes", "_slot", "n_bytes")
+    __slots__ = ("_headroom", "_held_at", "_kept_bytes", "_slot", "is_long", "n_bytes")
 
     def __init__(self, slot: Slot, headroom: Headroom) -> None:
         self._slot = slot
         self._headroom = headroom
         self.n_bytes = 0
+        self.is_long = False
         self._kept_bytes = 0  # of these: stay held when the call that is made now fails
         self._held_at = (RUNNING, 0.0)  # what it was doing when it was held back, and since when
 
@@ -34,6 +36,20 @@ class MemoryShare:
         """See `interfaces.Share`."""
         self.n_bytes -= n_bytes
         self._headroom.memory.refund(n_bytes)
+
+    def hold_too(self, other: MemoryShare) -> None:
+        """What `other` holds as well."""
+        self.hold(other.n_bytes)
+        self.is_long |= other.is_long
+
+    def divide(self, others: Iterable[Share]) -> None:
+        """See `interfaces.Share`."""
+        if self.n_bytes:
+            among = list(others)
+            for each in among:
+                each.hold(self.n_bytes // len(among))
+                each.is_long |= self.is_long
+            self.close()
 
     def keep(self) -> None:
         """What it holds now stays, whatever comes of the next call."""
@@ -49,6 +65,7 @@ class MemoryShare:
         if self.n_bytes:
             self.let_go(self.n_bytes)
             self._kept_bytes = 0
+            self.is_long = False
 
     @property
     def has_room(self) -> bool:
@@ -68,8 +85,9 @@ class MemoryShare:
         self._slot.state, since_s = self._held_at
         self._slot.begun_s += asyncio.get_running_loop().time() - since_s
 
-    async def reserve(self, n_bytes: int) -> None:
+    async def reserve(self, n_bytes: int, *, is_long: bool = False) -> None:
         """See `interfaces.Share`."""
+        self.is_long |= is_long
         if self.has_room:
             self.hold(n_bytes)
             return

@@ -102,7 +102,8 @@ class HttpEnricher:
     async def make_room(self, request: Request, response: Response, visit: Visit) -> None:
         """For what a large answer is decoded to."""
         request.answering(response.status)
-        await visit.share.reserve(decoded_bytes(response.body))
+        is_long = len(response.body) > LONG_BYTES
+        await visit.share.reserve(decoded_bytes(response.body), is_long=is_long)
 
     def read(self, request: Request, response: Response) -> CallResult:
         """The value in a good answer. Raises `CallError`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -142,6 +142,8 @@ class Room(Protocol):
 class Share(Protocol):
     """What a record holds of the memory that all may hold, beyond its line."""
 
+    is_long: bool  # it is of so long a text that it takes long to write, too
+
     @property
     def has_room(self) -> bool:
         """Whether it may hold more: it is the oldest under way, or there is enough for all."""
@@ -152,14 +154,17 @@ class Share(Protocol):
     def let_go(self, n_bytes: int) -> None:
         """Hold so much less."""
 
+    def divide(self, others: Iterable[Share]) -> None:
+        """Others hold it from now on, in equal parts, and each may have what is long of it."""
+
     def wait(self, go_on: Callable[[], None]) -> None:
         """There is no room: `go_on` is called when there is. That time is not the call's."""
 
     def go_on(self) -> None:
         """It need not wait any more."""
 
-    async def reserve(self, n_bytes: int) -> None:
-        """Hold so much more as soon as there is room."""
+    async def reserve(self, n_bytes: int, *, is_long: bool = False) -> None:
+        """Hold so much more as soon as there is room; for what `is_long`, perhaps."""
 
 
 class Visit(Protocol):

@@ -101,6 +101,7 @@ class _Gathering:
             FOLLOWED.set(next((each.follower for each in gathered if each.follower), None))
             try:
                 results: list[Any] = await self._inner(many, own)
+                own.share.divide(each.visit.share for each in gathered if not each.answer.done())
             finally:
                 for each in gathered:
                     each.visit.attempts = own.attempts

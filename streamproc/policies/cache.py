@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from msgspec import Meta
 
-from streamproc.codec import decode_any, encode
 from streamproc.errors import CallError
 from streamproc.interfaces import Call, Inner, Layer, Policy, Site, Visit
-from streamproc.record import NO_RESULT
 from streamproc.types import CallResult
 from streamproc.units import ByteSize, FileName, Seconds
 from streamproc.wall_clock import wall_clock
@@ -97,15 +95,13 @@ class Caching:
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` with this policy around it."""
-        from streamproc.policies.single_flight import Flights
+        from streamproc.policies.single_flight import Flights, answer_of
 
         observer, store, now_s = site.observer, self._store, wall_clock()
 
-        def keep(key: bytes, call: Call, value: CallResult) -> bytes:
+        def keep(key: bytes, call: Call, written: bytes) -> None:
             ttl_s = self._cache.negative_ttl if call.is_negative else self._cache.ttl
-            written = b"" if value is NO_RESULT else encode(value)
             store.put(key, (written, now_s() + _jittered(ttl_s)))
-            return written
 
         flights = Flights(inner, keep)
 
@@ -114,7 +110,7 @@ class Caching:
             kept = store.get(key)
             if kept is not None and kept[1] > now_s():
                 observer.cached()
-                return _decoded(kept[0])
+                return await answer_of(kept[0], visit)
             is_stale = kept is not None and self._cache.stale_if_error
             call.standing.is_patient = not is_stale
             if key in flights:
@@ -122,23 +118,19 @@ class Caching:
             else:
                 observer.missed()
             try:
-                return _decoded(await flights.join(key, call, visit))
+                return await answer_of(await flights.join(key, call, visit), visit)
             except (CallError, asyncio.CancelledError) as error:  # cancelled by its deadline, too
                 if kept is None or not is_stale:
                     raise
                 if not isinstance(visit.end_failed(error), CallError):
                     raise
-                return _flagged(_decoded(kept[0]))
+                return _flagged(await answer_of(kept[0], visit))
 
         return cached
 
 
 def _jittered(ttl_s: float) -> float:
     return ttl_s * (1 - _JITTER + 2 * _JITTER * random.random())
-
-
-def _decoded(written: bytes) -> CallResult:
-    return decode_any(written) if written else NO_RESULT
 
 
 def _flagged(value: CallResult) -> CallResult:

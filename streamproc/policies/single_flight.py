@@ -11,17 +11,20 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from streamproc.codec import decode_any, decoded_bytes, encode
 from streamproc.errors import CallError
 from streamproc.interfaces import Call, Fork, Inner, Visit
+from streamproc.record import NO_RESULT
+from streamproc.threads import LONG_BYTES, aside
 from streamproc.types import CallResult
 
-Keep = Callable[[bytes, Call, CallResult], bytes]
+Keep = Callable[[bytes, Call, bytes], None]
 
 
 class Flights:
-    """The calls in flight, by key. Answers are handed out as the bytes that `keep` makes of them.
+    """The calls in flight, by key. Answers are handed out as `answer_of` reads them.
 
-    `inner` makes the calls.
+    `inner` makes the calls, `keep` has what was answered.
     """
 
     def __init__(self, inner: Inner, keep: Keep) -> None:
@@ -55,6 +58,21 @@ class Flights:
         return written
 
 
+async def answer_of(written: bytes, visit: Visit) -> CallResult:
+    """What a record gets that was answered with that, which it holds."""
+    if not written:
+        return NO_RESULT
+    if len(written) > LONG_BYTES:
+        if not visit.share.is_long:  # who had it called has it already
+            await visit.share.reserve(decoded_bytes(written), is_long=True)
+        return await aside(decode_any, written)
+    return decode_any(written)
+
+
+def _written(value: CallResult) -> bytes:
+    return b"" if value is NO_RESULT else encode(value)
+
+
 class _Flight(Struct, eq=False):
     """One call, and who waits for it: the first for its task, each follower for a future."""
 
@@ -84,7 +102,8 @@ class _Flight(Struct, eq=False):
         """Make the call, for all who wait."""
         try:
             value = await self.flights.inner(self.call, own)
-            written = self.flights.keep(self.key, self.call, value)
+            written = await aside(_written, value) if own.share.is_long else _written(value)
+            self.flights.keep(self.key, self.call, written)
         except BaseException as error:
             self.attempts = own.attempts
             self.failed(error)
