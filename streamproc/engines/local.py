@@ -24,6 +24,7 @@ from streamproc.errors import Interrupted, Unfinished
 from streamproc.interfaces import NOBODY, Audience, Finished, Work, WorkerState
 from streamproc.memory import LARGE_BYTES
 from streamproc.record import Batch, Failed
+from streamproc.threads import LONG_BYTES
 from streamproc.waiting import resolve
 from streamproc.waits import Allowance, Wait
 
@@ -232,7 +233,8 @@ class LocalEngine(Stacked):
     async def _reserve(self, slot: Slot, batch: Batch, i: int, stop: int) -> int:
         """Have memory for a large line, which is done alone; returns the new `stop`."""
         self._work.give_back(stop - i - 1)
-        await slot.share.reserve(decoded_bytes(batch.lines[i]))
+        line = batch.lines[i]
+        await slot.share.reserve(decoded_bytes(line), is_long=len(line) > LONG_BYTES)
         return i + 1
 
     async def _begin(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from math import inf
 from time import perf_counter
@@ -13,8 +12,6 @@ from streamproc.errors import UnreadableError
 from streamproc.threads import aside
 
 T = TypeVar("T")
-
-_NEVER = 1_000_000
 
 
 class LongRecords:
@@ -50,13 +47,7 @@ class LongRecords:
             room = f"there is room for {int(self._room_bytes) >> 20} MiB (ulimit -v)"
             takes = f"decoded it takes about {size >> 20} MiB of memory, and {room}"
             raise UnreadableError("too_long", f"{takes}: no stage is given that")
-        often, *seldom = gc.get_threshold()
-        # looking again and again through what is new, and has no cycles, takes a third of the time
-        gc.set_threshold(often, _NEVER, seldom[-1])
-        try:
-            return Document(line)
-        finally:
-            gc.set_threshold(often, *seldom)
+        return Document(line)
 
     def outline(self, line: bytes) -> Outline:
         """Raises as `Outline.of` does."""

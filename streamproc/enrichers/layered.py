@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal, Protocol, Self
 
+from streamproc.attendance import Attendance
 from streamproc.entering import Stacked
 from streamproc.interfaces import Inner, Opens, Site, Visit
 from streamproc.policies.stack import Opened, stack
 from streamproc.record import NO_RESULT
+from streamproc.threads import aside
 from streamproc.types import CallResult, Record
 
 
@@ -80,14 +82,18 @@ def _prepared(prepare: Callable[[Record], object], asked: Inner, site: Site) -> 
     def from_fields(fields: Record, visit: Visit) -> Awaitable[CallResult]:
         if watch.absent:
             watch.look(fields)
+        if visit.share.is_long:
+            return from_long(fields, visit)
         call = prepare(fields)
-        if call is None:
-            records.skipped_missing_field += 1
-            return _nothing()
-        return asked(call, visit)
+        return _nothing(records) if call is None else asked(call, visit)
+
+    async def from_long(fields: Record, visit: Visit) -> CallResult:
+        call = await aside(prepare, fields)
+        return await (_nothing(records) if call is None else asked(call, visit))
 
     return from_fields
 
 
-async def _nothing() -> CallResult:
+async def _nothing(records: Attendance) -> CallResult:
+    records.skipped_missing_field += 1
     return NO_RESULT

@@ -1,8 +1,9 @@
-"""A long answer is read, kept and written beside the loop, however short its record is."""
+"""What is done with a long answer, or for a long record, is done beside the loop."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamproc import Pipeline
 from streamproc.engines import program
 from streamproc.engines.additions import Additions
 from streamproc.enrichers.http import HttpEnricher
+from streamproc.enrichers.http_request import RequestBuilder
 from streamproc.policies import single_flight
 from streamproc.threads import LONG_BYTES
 
@@ -20,6 +22,7 @@ SIZE = LONG_BYTES + 1000
 RECORDS = [{"id": 1}] * 4
 # what takes long: where it stands, and its name
 STEPS: list[tuple[Any, str]] = [
+    (RequestBuilder, "build"),
     (HttpEnricher, "read"),
     (program, "apply"),
     (Additions, "grown"),
@@ -77,7 +80,7 @@ def test_others_have_the_loop(
     Pipeline([stage], **top).run_sync(RECORDS, out)
     values = [record["a"]["b"] if "into" in more else record["x"] for record in out]
     assert values == ["a" * (SIZE - 2)] * len(RECORDS)
-    assert in_the_loop == {step: {False} for step in steps}
+    assert in_the_loop == {step: {False} for step in steps} | {"build": {True}}
 
 
 @pytest.mark.parametrize("how", ["all", "batch"])
@@ -97,3 +100,13 @@ def test_parts_of_it(how: str, server: Server, in_the_loop: dict[str, set[bool]]
     Pipeline([stage]).run_sync(records, out)
     assert len(str(out[-1]["a"])) >= SIZE - 2
     assert in_the_loop["apply"] | in_the_loop.get("grown", set()) == {False}
+
+
+def test_a_request_of_a_long_record(server: Server, in_the_loop: dict[str, set[bool]]) -> None:
+    http = {"url": f"{server.url}/echo?id={{id}}", "method": "POST", "json": "{text}"}
+    out: list[Any] = []
+    records = [{"id": 1, "text": "x" * SIZE}, {"text": "x" * SIZE}]
+    Pipeline([{"name": "x", "http": http, "retry": False}]).run_sync(records, out)
+    assert out[0]["x"]["body"] == json.dumps("x" * SIZE)
+    assert "x" not in out[1]
+    assert set().union(*in_the_loop.values()) == {False}
