@@ -34,6 +34,7 @@ from streamproc.record import (
     Batch,
     Failed,
     Note,
+    id_of,
 )
 from streamproc.threads import LONG_BYTES
 from streamproc.types import CallResult
@@ -241,7 +242,8 @@ class Program:
         if isinstance(error, SourcesError):
             apply(stage, document, error.kept)
         elif not isinstance(error, RecordError):
-            log.debug("stage %s failed", stage.name, exc_info=error)
+            record_id = id_of(self.on_error.run_id, batch.cursor, i)
+            log.debug("%s: stage %s failed", record_id, stage.name, exc_info=error)
         failed = failed_of(error, stage.name, attempts)
         return self.on_error.refuse(failed, batch, i, document)
 

@@ -1,4 +1,7 @@
-"""What failed, by kind: the first of each is told when it happens, all of them at the end."""
+"""What failed, by kind: the first of each is told when it happens, all of them at the end.
+
+The log tells of the others, too, by their ids, for who asks for that much (debug).
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,8 @@ class Failures:
             is_shown = not is_raised or log.isEnabledFor(logging.DEBUG)
             more = "" if is_shown else "; log level debug has the traceback"
             log.warning("%s: %s (the first of its kind%s)", name, failed, more)
+        else:
+            log.debug("%s: %s", name, failed)
 
     @property
     def total(self) -> int:

@@ -30,7 +30,8 @@ class ToldAttempts(Struct, frozen=True):
 
         def tell(visit: Visit, outcome: str, begun_s: float) -> None:
             took_s = perf_counter() - begun_s
-            log.debug("%s: attempt %d: %s, %.3f s", site.name, visit.attempts, outcome, took_s)
+            said = visit.record_id, site.name, visit.attempts, outcome, took_s
+            log.debug("%s: %s: attempt %d: %s, %.3f s", *said)
 
         async def told(call: Call, visit: Visit) -> CallResult:
             begun_s = perf_counter()

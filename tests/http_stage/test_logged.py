@@ -78,7 +78,7 @@ def test_retries_in_groups(enrich: Any, server: Server) -> None:
 
 
 def test_every_attempt(enrich: Any, server: Server) -> None:
-    """With what was asked, secrets masked, and what came of it."""
+    """Of which record, with what was asked, secrets masked, and what came of it."""
     text = (
         'retry = { base = "1ms", attempts = 2 }\nbreaker = false\n'
         'http = { url = "SERVER/status/{n}?api_key=hidden" }'
@@ -87,14 +87,14 @@ def test_every_attempt(enrich: Any, server: Server) -> None:
     outcome = enrich(text, *given, args=("-j", "1", "--log-level", "debug"))
     attempts = [m for m in logged(outcome, "debug") if ": attempt " in m]
     shapes = [
-        r"attempt 1: GET {}/status/200\?api_key=\*\*\*: ok",
-        r"attempt 1: GET {}/status/404\?api_key=\*\*\*: nothing found",
-        r"attempt 1: GET {}/status/500\?api_key=\*\*\*: 500 Internal Server Error.*",
-        r"attempt 2: GET {}/status/500\?api_key=\*\*\*: 500 Internal Server Error.*",
+        r"<stdin>:1: x: attempt 1: GET {}/status/200\?api_key=\*\*\*: ok",
+        r"<stdin>:2: x: attempt 1: GET {}/status/404\?api_key=\*\*\*: nothing found",
+        r"<stdin>:3: x: attempt 1: GET {}/status/500\?api_key=\*\*\*: 500 Internal Server Error.*",
+        r"<stdin>:3: x: attempt 2: GET {}/status/500\?api_key=\*\*\*: 500 Internal Server Error.*",
     ]
     assert len(attempts) == 4
     for shape, message in zip(shapes, attempts, strict=True):
-        assert re.fullmatch("x: " + shape.format(server.url) + r", \d+\.\d{3} s", message)
+        assert re.fullmatch(shape.format(server.url) + r", \d+\.\d{3} s", message)
     assert b"hidden" not in outcome.stderr
 
 
@@ -104,7 +104,7 @@ def test_attempts_of_a_list(enrich: Any, server: Server) -> None:
     )
     outcome = enrich(text, *FOUR, args=("--log-level", "debug"))
     (attempt,) = [m for m in logged(outcome, "debug") if ": attempt " in m]
-    assert attempt.startswith(f"x: attempt 1: 4 × POST {server.url}/bulk: ok, ")
+    assert attempt.startswith(f"<stdin>:1: x: attempt 1: 4 × POST {server.url}/bulk: ok, ")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -125,8 +125,24 @@ def test_workers_tell_it_too(enrich: Any, server: Server, form: str) -> None:
     place = f"x: {server.url}: "
     assert any(each[1].startswith(f"{place}the circuit is open for ") for each in told)
     assert ("info", f"{place}retries: 1 (1 × 500)") in told
-    attempts = [m for level, m in told if level == "debug" and m.startswith("x: attempt ")]
+    attempts = [m for level, m in told if level == "debug" and ": x: attempt " in m]
     assert len(attempts) == outcome.counts["requests"] == 5
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_all_of_a_record_is_found_by_its_id(run: Any, folder: Any, workers: str) -> None:
+    """One grep: its `_error`, its traceback, and why it failed, also of the second of a kind."""
+    (folder / "f.py").write_text("def f(record):\n    return 1 / record['n']\n")
+    args = ("-e", "x=f.py:f", "-w", workers, "--run-id", "night", "--log-level", "debug")
+    done = run(*args, stdin=b'{"n":0}\n{"n":0}\nno JSON\nno JSON\n')
+    said, out = done.stderr.decode().splitlines(), done.stdout.decode().splitlines()
+    for line in (1, 2):
+        record_id = f"night:<stdin>:{line}"
+        assert f'"id":"{record_id}"' in out[line - 1]
+        at = said.index(f"streamproc: debug: {record_id}: stage x failed")
+        assert said[at + 1] == "Traceback (most recent call last):"
+    assert sum("debug: night:<stdin>:2: exception in x: ZeroDivis" in each for each in said) == 1
+    assert any("debug: night:<stdin>:4: malformed in decode: " in each for each in said)
 
 
 def test_by_default_only_that_it_opened(enrich: Any) -> None:

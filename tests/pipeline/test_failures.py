@@ -33,6 +33,18 @@ def test_the_first_of_each_kind_is_told_when_it_happens(caplog: pytest.LogCaptur
     assert all("the first of its kind" in text for text in told)
 
 
+def test_who_asks_for_all_is_told_of_each_by_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    failures, batch = Failures("run"), batch_of()
+    with caplog.at_level(logging.DEBUG, "streamproc"):
+        for i in range(3):
+            failures.happened(batch, i, failed_as("timeout"))
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told[0][0] == "WARNING"
+    assert told[1:] == [
+        ("DEBUG", f"run:in:{line}: timeout in s: timeout happened") for line in (2, 3)
+    ]
+
+
 def test_statuses_of_one_kind_are_groups_of_their_own() -> None:
     failures, batch = Failures(), batch_of()
     for i, status in enumerate(["404", "500", "404"]):
