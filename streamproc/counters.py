@@ -150,6 +150,11 @@ class RunCounters(Struct):
         )  # fmt: skip
 
     @property
+    def done(self) -> int:
+        """Those that this run has brought there."""
+        return self.ended - self.skipped - self.unprocessed
+
+    @property
     def errors(self) -> int:
         """Records that failed, whatever became of them."""
         return self.failed + self.dead_lettered + self.dropped

@@ -116,17 +116,14 @@ class Readings:
         tally = run.tally
         self.course.history.add(
             Point(
-                reading.summary.seconds, tally.received - tally.skipped, self._ended(run),
+                reading.summary.seconds, tally.received - tally.skipped, tally.done,
                 tally.errors, reading.waiting, reading.calling, reading.reorder_buffer,
                 self._latencies.take(),
             )
         )  # fmt: skip
 
-    def _ended(self, run: Run) -> int:
-        return run.tally.ended - run.tally.unprocessed - run.tally.skipped
-
     def _position(self, run: Run) -> Position:
-        return Position(time.monotonic(), self._ended(run), run.window.written_bytes)
+        return Position(time.monotonic(), run.tally.done, run.window.written_bytes)
 
 
 def boxes_of(settings: Settings) -> list[Box]:

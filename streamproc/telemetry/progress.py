@@ -103,9 +103,7 @@ class ProgressLine:
             self._stream.flush()
 
     def _position(self) -> Position:
-        tally = self._tally
-        done = tally.ended - tally.unprocessed - tally.skipped
-        return Position(time.monotonic(), done, self._written_bytes())
+        return Position(time.monotonic(), self._tally.done, self._written_bytes())
 
     def _state(self) -> ProgressState:
         now, size, since_s = self._position(), self._size_bytes, self._busy_since_s()

@@ -35,7 +35,8 @@ class Summary(Struct, frozen=True):
     attempts where there are policies, `retries` those after the first; `stages` has the same by
     stage, with its `calls` (each attempt is one), how many failed, how long they took, with
     percentiles where they were waited for, answers that were `not_found` (404), and records that it
-    `skipped`, by its `when` or for want of a field. Times in seconds, sizes in bytes.
+    `skipped`, by its `when` or for want of a field. Times in seconds, sizes in bytes;
+    `records_per_second` are those that this run has done.
     """
 
     received: int
@@ -93,8 +94,7 @@ class Summary(Struct, frozen=True):
         called, came = calls or {}, records or {}
         for name in _CALLS:
             counts[name] = sum(getattr(each, name) for each in called.values())
-        done = tally.received - tally.skipped
-        rate = round(done / seconds, 1) if seconds > 0 else 0.0
+        rate = round(tally.done / seconds, 1) if seconds > 0 else 0.0
         return cls(
             **counts,
             bytes_out=bytes_out,

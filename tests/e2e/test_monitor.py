@@ -188,6 +188,8 @@ def test_ready_when_all_is_open_and_nothing_drains(
     ask.until("/ready", lambda answer: answer.status == 200)
     process.stdin.write(b'{"n":1}\n')
     ask.until("/metrics", lambda a: a.samples["streamproc_records_in_flight",] == 1)
+    stats = ask("/stats").json
+    assert (stats["received"], stats["records_per_second"]) == (1, 0.0)  # none is done
     process.send_signal(signal.SIGTERM)
     answer = ask.until("/ready", lambda answer: answer.status == 503)
     assert (answer.json["missing"], ask("/health").status) == (["draining"], 200)

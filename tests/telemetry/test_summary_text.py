@@ -32,6 +32,12 @@ def test_stages_are_compared(seconds: float, shown: str) -> None:
     )
 
 
+def test_the_rate_is_of_records_that_are_done() -> None:
+    """Not of those that wait, were left, or were done before a resume."""
+    tally = RunCounters(lines=100, ok=20, failed=10, skipped=30, unprocessed=15)
+    assert Summary.of(tally, 2.0, 0).records_per_second == 15.0
+
+
 def test_one_of_a_kind_is_one() -> None:
     one = StageMetrics(has_policies=True, requests=1, retries=1, cache_hits=1)
     assert text(a=one).endswith("1 request, 1 retry, 1 cache hit")
