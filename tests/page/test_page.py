@@ -39,6 +39,17 @@ def feed(process: Any, records: Iterable[Any]) -> threading.Thread:
     return thread
 
 
+def axe_finds_nothing(page: Any) -> None:
+    """By day and by night."""
+    import axe_playwright_python
+
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        found = page.evaluate("axe.run()")
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
+
+
 def test_it_follows_a_run(start: Any, stages: None, seen: Any) -> None:
     """Figures change while it is open; the end is told; nothing is asked of anybody else."""
     process = start("-e", "failing=paged.py:failing", *MONITOR)
@@ -130,9 +141,7 @@ def test_it_asks_for_the_token(start: Any, seen: Any) -> None:
 
 
 def test_for_everybody(start: Any, stages: None, examined: Any) -> None:
-    """It fits a telephone, keys are enough, and axe finds nothing, by day and by night."""
-    import axe_playwright_python
-
+    """It fits a telephone, keys are enough, and axe finds nothing."""
     process = start("-e", "failing=paged.py:failing", *MONITOR)
     visit(examined, process)
     process.stdin.write(json.dumps({"name": IMAGE}).encode() + b"\n")
@@ -144,11 +153,7 @@ def test_for_everybody(start: Any, stages: None, examined: Any) -> None:
     assert button.evaluate("each => each === document.activeElement")
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
-    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
-    for colours in ("light", "dark"):
-        page.emulate_media(color_scheme=colours)
-        found = page.evaluate("axe.run()")
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
+    axe_finds_nothing(page)
 
 
 def test_the_report(run: Any, folder: Path, stages: None, seen: Any) -> None:
@@ -161,8 +166,27 @@ def test_the_report(run: Any, folder: Path, stages: None, seen: Any) -> None:
     seen.says("#state", "exit code 3")
     seen.says("#account", "1")
     seen.says("#groups", f"no use for {IMAGE}")
+    seen.says("#changes", "run started, pipeline slow, failing")
     seen.says("#file", 'python = "paged.py:slow"')
     assert seen.page.locator("#histograms rect").count() == 1
     assert seen.page.locator("#throughput path").count() > 0
     assert seen.page.locator("img").count() == 0
     assert (seen.complaints, seen.asked) == ([], [address])
+
+
+def test_the_report_for_everybody(run: Any, folder: Path, stages: None, examined: Any) -> None:
+    """As the page."""
+    given = b"".join(b'{"name": %d}\n' % n for n in range(30))
+    run(
+        "-e",
+        "slow=paged.py:slow",
+        "-e",
+        "failing=paged.py:failing",
+        "--report",
+        "run.html",
+        stdin=given,
+    )
+    examined.page.goto((folder / "run.html").as_uri())
+    examined.says("#failures", "no use for")
+    assert examined.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    axe_finds_nothing(examined.page)

@@ -135,6 +135,15 @@ function exampleTable(examples) {
   ]));
 }
 
+// A change of state, in a list of them.
+function changeItem({ number, at_s: at, seconds: lasts, reason, target, stage, state }) {
+  const when = new Date(at * 1000);
+  const more = lasts === undefined ? reason : `for ${seconds(lasts)}`;
+  const whose = [target, stage && `(${stage})`].filter(Boolean).join(" ");
+  const said = ` ${whose}${whose && ": "}${state}${more ? `, ${more}` : ""}`;
+  return el("li", { value: number }, el("time", { datetime: when.toISOString() }, when.toLocaleTimeString()), said);
+}
+
 // Points of the history, by the places of their fields.
 const AT = 0, RECEIVED = 1, ENDED = 2, STAGES = 7;
 

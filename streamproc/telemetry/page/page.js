@@ -92,13 +92,7 @@ function changed(change) {
   changes.set(change.number, change);
   while (changes.size > 200) changes.delete(changes.keys().next().value);
   const newest = [...changes.values()].sort((a, b) => b.number - a.number);
-  byId("changes").replaceChildren(...newest.map((each) => {
-    const at = new Date(each.at_s * 1000);
-    const more = each.seconds === undefined ? each.reason : `for ${seconds(each.seconds)}`;
-    const whose = [each.target, each.stage && `(${each.stage})`].filter(Boolean).join(" ");
-    const said = ` ${whose}${whose && ": "}${each.state}${more ? `, ${more}` : ""}`;
-    return el("li", { value: each.number }, el("time", { datetime: at.toISOString() }, at.toLocaleTimeString()), said);
-  }));
+  byId("changes").replaceChildren(...newest.map(changeItem));
 }
 
 const hear = {

@@ -67,6 +67,7 @@ byId("histograms").replaceChildren(
   ...Object.entries(report.histograms).filter(([, bars]) => bars.length).map(([name, bars]) => histogram(name, bars)),
 );
 byId("targets").replaceChildren(targetTable(figures.targets));
+byId("changes").replaceChildren(...report.changes.map(changeItem));
 byId("groups").replaceChildren(table("Failures by kind", ["stage", "kind", "#records", "the first", "where"],
   report.groups.map((each) => [each.stage, each.kind, whole(each.count), each.message, each.where])));
 byId("slowest").replaceChildren(slowTable(figures.slowest));
