@@ -88,6 +88,25 @@ def test_panels_stand_beside_each_other() -> None:
     assert max(x for x, _ in cells) == 23
 
 
+def sources(value: Any) -> Iterator[str]:
+    """What is asked, wherever it stands below `value`."""
+    if isinstance(value, dict):
+        if "datasource" in value:
+            yield value["datasource"]["uid"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from sources(each)
+
+
+def test_the_dashboard_can_be_given_by_a_file() -> None:
+    """Nobody is asked then what to put in for an input: the source is one of its variables."""
+    assert DASHBOARD["uid"]
+    assert not {"__inputs", "id"} & DASHBOARD.keys()
+    [variable] = [each for each in DASHBOARD["templating"]["list"] if each["type"] == "datasource"]
+    assert set(sources(DASHBOARD)) == {f"${{{variable['name']}}}"}
+
+
 @pytest.fixture
 def promtool() -> Callable[..., str]:
     """Ask Prometheus' own tool about a text; YAML is a superset of JSON."""

@@ -55,8 +55,11 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_who_asks_finds_it() -> None:
-    """Prometheus asks for metrics, Kubernetes for when to restart it and when to wait."""
-    scrape, pod = [as_tree(each.text) for each in blocks_of(PAGE) if each.language == "yaml"]
+    """Prometheus asks for metrics, Grafana for its dashboard, Kubernetes for when to restart it."""
+    trees = [as_tree(each.text) for each in blocks_of(PAGE) if each.language == "yaml"]
+    scrape, provider, pod = trees
+    [folder] = provider["providers"]
+    assert (folder["type"], folder["options"]["path"][:1]) == ("file", "/")
     [container] = pod["spec"]["containers"]
     probes = {name: each["httpGet"] for name, each in container.items() if name.endswith("Probe")}
     assert {name: each["path"] for name, each in probes.items()} == {
