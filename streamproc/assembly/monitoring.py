@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +157,8 @@ def listen(address: Address) -> socket.socket:
             (address.host, address.port), family=family, dualstack_ipv6=both
         )
     except OSError as error:
-        raise CreateError(
-            f"monitor: {address} is not to be had: {error.strerror or error}; another port may "
-            "be free, and 0 is one that is"
-        ) from error
+        # what it adds is the address again
+        why = str(error.strerror or error).partition(" (while attempting")[0]
+        is_of_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        hint = "; another port may be free, and 0 is one that is" if is_of_port else ""
+        raise CreateError(f"monitor: {address} is not to be had: {why}{hint}") from error

@@ -167,6 +167,7 @@ def test_the_report(run: Any, folder: Path, stages: None, seen: Any) -> None:
     seen.says("#account", "1")
     seen.says("#groups", f"no use for {IMAGE}")
     seen.says("#changes", "run started, pipeline slow, failing")
+    seen.says("#slowest", "only stages with policies")
     seen.says("#file", 'python = "paged.py:slow"')
     assert seen.page.locator("#histograms rect").count() == 1
     assert seen.page.locator("#throughput path").count() > 0

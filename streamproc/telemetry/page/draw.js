@@ -124,8 +124,11 @@ function workerTable(workers, perSecond) {
 const partitionTable = (partitions) => table("Partitions", ["partition", "#messages behind"],
   partitions.map(([name, lag]) => [name, whole(lag)]));
 
-const slowTable = (slowest) => table("Slowest records", ["record", "stage", "#took"],
-  slowest.map(([took, stage, record]) => [record, stage, seconds(took)]));
+function slowTable(slowest) {
+  if (!slowest.length) return el("p", { class: "dim" }, "none so far: only stages with policies are timed record by record");
+  return table("Slowest records", ["record", "stage", "#took"],
+    slowest.map(([took, stage, record]) => [record, stage, seconds(took)]));
+}
 
 function exampleTable(examples) {
   if (examples === null) return el("p", { class: "dim" }, "not shown: the monitor has no token");
