@@ -79,7 +79,7 @@ class Monitoring:
             if pushes_metrics(self._settings):
                 from streamproc.assembly.tracing import metric_push
 
-                self._push = metric_push(self._readings.read)
+                self._push = metric_push(self._readings.read, self._about)
                 self._push.start()
             self._stack = stack.pop_all()
         return self
@@ -100,7 +100,6 @@ class Monitoring:
         host, port = settings.place.host, listener.getsockname()[1]
         if not settings.place.port:
             log.warning("the monitor is at http://%s", Address.of(host, port))
-        about = {"run_id": self._run_id, "pipeline": self._settings.stage_names}
         vitals = self._vitals = Vitals(readings.read)
         shown = settings.token is not None or is_loopback(host)
         figures = Figures(readings.course, boxes_of(self._settings), shows_records=shown)
@@ -109,10 +108,10 @@ class Monitoring:
             # to load these takes longer than a run takes to begin, which does not wait for it: who
             # asks before it is done is answered then, for the socket listens already
             try:
-                from streamproc.telemetry.metrics import Exposition
+                from streamproc.telemetry.metrics import Exposition, infos_of
                 from streamproc.telemetry.monitor import Monitor
 
-                exposition = Exposition(__version__, about)
+                exposition = Exposition(infos_of(__version__, self._about))
                 await Monitor(listener, vitals, exposition, figures, settings.token).serve()
             except Exception:
                 log.exception("the monitor has ended, and the run goes on")
@@ -120,6 +119,11 @@ class Monitoring:
         stack.enter_context(Background(serve))
         vitals.start()
         stack.callback(vitals.close)
+
+    @property
+    def _about(self) -> dict[str, str]:
+        """Labels of the run."""
+        return {"run_id": self._run_id, "pipeline": self._settings.stage_names}
 
     def opened(self, part: str) -> None:
         """One of `vitals.PARTS`."""

@@ -19,6 +19,7 @@ from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.trace import TraceKind, of_the_extra
 from streamproc.telemetry.trace_settings import TraceSettings
 from streamproc.types import JsonObject
+from streamproc.version import __version__
 
 if TYPE_CHECKING:
     from streamproc.telemetry.otlp_metrics import MetricPush
@@ -52,11 +53,12 @@ def trace_of(settings: Settings, tell: Callable[[ExportFailed], object] = say) -
     )
 
 
-def metric_push(read: Callable[[], Reading]) -> MetricPush:
-    """What sends them. Raises `ConfigError`."""
+def metric_push(read: Callable[[], Reading], about: Mapping[str, str]) -> MetricPush:
+    """What sends them; `about` are the labels of the run. Raises `ConfigError`."""
     with of_the_extra():
+        from streamproc.telemetry.metrics import infos_of
         from streamproc.telemetry.otlp_metrics import MetricPush
-    return MetricPush(read, _variables())
+    return MetricPush(read, infos_of(__version__, about), _variables())
 
 
 def _variables() -> dict[str, str]:

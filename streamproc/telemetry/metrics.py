@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -32,14 +32,19 @@ Labelled = Mapping[Any, float]
 """Values by labels: a text, or a tuple of them."""
 
 
-class Exposition:
-    """What `/metrics` answers. `about` are the labels of the run."""
+def infos_of(version: str, about: Mapping[str, str]) -> list[Metric]:
+    """What stays the same. `about` are the labels of the run."""
+    return [
+        InfoMetricFamily("streamproc_build", "What runs.", {"version": version}),
+        InfoMetricFamily("streamproc_run", "Which run, of which stages.", dict(about)),
+    ]
 
-    def __init__(self, version: str, about: Mapping[str, str]) -> None:
-        self._infos = [
-            InfoMetricFamily("streamproc_build", "What runs.", {"version": version}),
-            InfoMetricFamily("streamproc_run", "Which run, of which stages.", dict(about)),
-        ]
+
+class Exposition:
+    """What `/metrics` answers; `infos` are those of `infos_of`."""
+
+    def __init__(self, infos: Sequence[Metric]) -> None:
+        self._infos = infos
         self._process = ProcessCollector(registry=None)
 
     def text(self, reading: Reading, accept: str) -> tuple[bytes, str]:

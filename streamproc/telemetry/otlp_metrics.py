@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -28,20 +28,26 @@ from streamproc.telemetry.otlp import SCHEMA_URL, SCOPE, hearing, made_for, numb
 from streamproc.telemetry.reading import Reading
 
 _SINCE_BEGIN = AggregationTemporality.CUMULATIVE
+_ENDINGS = {"counter": "_total", "info": "_info"}  # of names, by type
 _WAITING = 2  # readings: a later one says what an earlier one did
 
 
 class MetricPush:
     """Sends what `read` says every now and then, and at the end. Made and closed in one loop."""
 
-    def __init__(self, read: Callable[[], Reading], environment: Mapping[str, str]) -> None:
-        """Raises `ConfigError`."""
+    def __init__(
+        self,
+        read: Callable[[], Reading],
+        infos: Sequence[Family],
+        environment: Mapping[str, str],
+    ) -> None:
+        """`infos` are those of `infos_of`. Raises `ConfigError`."""
         interval_ms = number_in(environment, "OTEL_METRIC_EXPORT_INTERVAL", 60_000)
         self._read = read
         self._interval_s = interval_ms / 1000
-        exporter = made_for("METRICS", environment, OTLPMetricExporter)
+        sender = MetricSender(made_for("METRICS", environment, OTLPMetricExporter), infos)
         self._queue: ExportQueue[tuple[Reading, int]] = ExportQueue(
-            "metrics", MetricSender(exporter), lambda _: 1, most=_WAITING, enough=1, delay_s=1.0
+            "metrics", sender, lambda _: 1, most=_WAITING, enough=1, delay_s=1.0
         )
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,8 +78,9 @@ class MetricPush:
 class MetricSender:
     """See `Exporter`. What it is given are readings, and when they were taken."""
 
-    def __init__(self, exporter: OTLPMetricExporter) -> None:
+    def __init__(self, exporter: OTLPMetricExporter, infos: Sequence[Family]) -> None:
         self._exporter = exporter
+        self._infos = infos
         self._resource = resource()
         self._begun_ns = time.time_ns()
 
@@ -92,14 +99,15 @@ class MetricSender:
 
     def _data(self, reading: Reading, time_ns: int) -> MetricsData:
         when = self._begun_ns, time_ns
-        metrics = [Metric(*_described(each), _points(each, when)) for each in families(reading)]
+        found = [*self._infos, *families(reading)]
+        metrics = [Metric(*_described(each), _points(each, when)) for each in found]
         scope = ScopeMetrics(SCOPE, metrics, SCHEMA_URL)
         return MetricsData([ResourceMetrics(self._resource, [scope], SCHEMA_URL)])
 
 
 def _described(family: Family) -> tuple[str, str, str]:
     """Name, description, unit; the name is that of `/metrics`."""
-    name = f"{family.name}_total" if family.type == "counter" else family.name
+    name = family.name + _ENDINGS.get(family.type, "")
     return name, family.documentation, "s" if name.endswith("_seconds") else "1"
 
 
@@ -107,7 +115,7 @@ def _points(family: Family, when: tuple[int, int]) -> Sum | Gauge | Histogram:
     if family.type == "histogram":
         return Histogram(list(_histograms(family, when)), _SINCE_BEGIN)
     points = [NumberDataPoint(each.labels, *when, each.value) for each in family.samples]
-    return Gauge(points) if family.type == "gauge" else Sum(points, _SINCE_BEGIN, True)
+    return Sum(points, _SINCE_BEGIN, True) if family.type == "counter" else Gauge(points)
 
 
 def _histograms(family: Family, when: tuple[int, int]) -> Iterator[HistogramDataPoint]:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 
-from streamproc.telemetry.metrics import Exposition, families
+from streamproc.telemetry.metrics import Exposition, families, infos_of
 from tests.conftest import NO_PROMTOOL
 from tests.docs.pages import DOCS, as_tree
 from tests.docs.test_watching import reading
@@ -21,12 +21,13 @@ from tests.docs.test_watching import reading
 FOLDER = DOCS / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana-dashboard.json").read_text("utf-8"))
 NAME = r"\b(?:streamproc|process)_\w+"
+ABOUT = {"run_id": "r", "pipeline": "p"}
 OF_PROMETHEUS = {"instance", "job", "le"}  # labels of every scrape, and of a histogram
 
 
 def samples() -> dict[str, set[str]]:
     """Every name in the exposition, with its labels."""
-    infos = Exposition("1", {"run_id": "r", "pipeline": "p"})._infos
+    infos = infos_of("1", ABOUT)
     found: list[Metric] = [*infos, *families(reading()), *ProcessCollector(registry=None).collect()]
     return {each.name: set(each.labels) for family in found for each in family.samples}
 
@@ -126,7 +127,7 @@ def promtool() -> Callable[..., str]:
 
 def test_prometheus_takes_the_metrics(promtool: Callable[..., str]) -> None:
     """Its linter has nothing to say."""
-    body, _ = Exposition("1", {"run_id": "r", "pipeline": "p"}).text(reading(), "")
+    body, _ = Exposition(infos_of("1", ABOUT)).text(reading(), "")
     assert promtool("check", "metrics", text=body.decode()) == ""
 
 

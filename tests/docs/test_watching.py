@@ -12,7 +12,7 @@ from streamproc.config.settings import Settings
 from streamproc.counters import RunCounters
 from streamproc.errors import EXIT_CODES
 from streamproc.interfaces import WorkerState
-from streamproc.telemetry.metrics import Exposition, families
+from streamproc.telemetry.metrics import families, infos_of
 from streamproc.telemetry.reading import Reading
 from streamproc.telemetry.summary import Summary
 from streamproc.waits import Allowance
@@ -50,8 +50,8 @@ def test_every_metric_is_explained() -> None:
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     named = [name.strip("`") for row in rows for name in row.split(", `")]
     about = {"run_id": "r", "pipeline": "p"}
-    infos = [*Exposition("1", about)._infos]
-    assert sorted(named) == sorted(written(each) for each in (*infos, *families(reading())))
+    found = *infos_of("1", about), *families(reading())
+    assert sorted(named) == sorted(map(written, found))
 
 
 def test_who_asks_finds_it() -> None:

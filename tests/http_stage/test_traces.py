@@ -172,6 +172,9 @@ def test_metrics_are_sent_by_the_names_that_they_have(trace: Trace, receiver: Re
     assert (requests.as_int, attributes(requests)["outcome"]) == (7, "ok")
     (durations,) = metrics["streamproc_request_duration_seconds"].histogram.data_points
     assert durations.count == sum(durations.bucket_counts) == 7
+    (run,) = metrics["streamproc_run_info"].gauge.data_points
+    assert (run.as_int, attributes(run)["pipeline"]) == (1, "x")
+    assert metrics["streamproc_build_info"].gauge.data_points
     assert len(durations.bucket_counts) == len(durations.explicit_bounds) + 1
 
 
