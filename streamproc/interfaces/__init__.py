@@ -24,7 +24,7 @@ from streamproc.interfaces.connectors import (
     SourceScope,
     Stream,
 )
-from streamproc.interfaces.following import FOLLOWED, AnswerKept, Follow, Follower
+from streamproc.interfaces.following import FOLLOWED, AnswerKept, Follow, Follower, StageEnded
 from streamproc.interfaces.observers import (
     HEARD_BY,
     NOBODY,
@@ -138,6 +138,7 @@ __all__ = [
     "SourceRecipe",
     "SourceScope",
     "Stage",
+    "StageEnded",
     "StageKind",
     "StageObserver",
     "StageScope",

@@ -40,6 +40,18 @@ FOLLOWED: ContextVar[Follower | None] = ContextVar("followed", default=None)
 
 
 class AnswerKept(Struct, frozen=True):
-    """A stage had the answer already: no call is made. Only followers hear of it."""
+    """No call is made: a stage had the answer already, or `is_awaited`, for the call of another
+    record brings it. Only followers hear of it.
+    """
 
     stage: str
+    is_awaited: bool = False
+
+
+class StageEnded(Struct, frozen=True):
+    """A stage with policies has an answer for the record, or none, after so many `seconds`, waits
+    included. Only followers hear of it.
+    """
+
+    stage: str
+    seconds: float

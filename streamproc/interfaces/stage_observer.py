@@ -175,9 +175,7 @@ class StageObserver:
     def cached(self) -> None:
         """There was an answer already."""
         self.counts.cache_hits += 1
-        self._looked_up("hit")
-        if (follower := FOLLOWED.get()) is not None:
-            follower.tell(AnswerKept(self._stage))
+        self._looked_up("hit", AnswerKept(self._stage))
 
     def missed(self) -> None:
         """There was none, and nobody has asked yet."""
@@ -186,11 +184,13 @@ class StageObserver:
     def coalesced(self) -> None:
         """A record waits for a call that another one makes."""
         self.counts.coalesced += 1
-        self._looked_up("coalesced")
+        self._looked_up("coalesced", AnswerKept(self._stage, is_awaited=True))
 
-    def _looked_up(self, result: str) -> None:
+    def _looked_up(self, result: str, kept: AnswerKept | None = None) -> None:
         if self._metrics is not None:
             self._metrics.lookups[self._stage, result] += 1
+        if kept is not None and (follower := FOLLOWED.get()) is not None:
+            follower.tell(kept)
 
     def rate_limited(self) -> None:
         """A call waits for the rate."""

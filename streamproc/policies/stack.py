@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from streamproc.interfaces import Inner, Layer, Policy, Site
 from streamproc.policies.admission import Admission
+from streamproc.policies.followed import FollowedCalls
 from streamproc.policies.timeout import Timeout
 from streamproc.policies.told import ToldAttempts
 
@@ -59,6 +60,7 @@ def layers_of(policies: Mapping[str, Policy], site: Site, checks: Iterable[Layer
     return Layers(
         [records[name].opened(site) for name in outer if name in records],
         [
+            *as_they_are([FollowedCalls()]),
             *first,
             *as_they_are(checks),
             *inner,

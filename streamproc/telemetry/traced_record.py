@@ -18,6 +18,7 @@ from streamproc.interfaces import (
     CallsEnded,
     CallStarted,
     CallWaited,
+    StageEnded,
 )
 from streamproc.record import BLANK, OK, Note
 from streamproc.telemetry.span import SpanData, SpanEvent, TraceData, now_ns
@@ -89,7 +90,12 @@ class TracedRecord:
             case CallsEnded():
                 self._took(event.stage, event.seconds)
             case AnswerKept():
-                self._took(event.stage, 0.0).attributes["streamproc.cached"] = True
+                how = "coalesced" if event.is_awaited else "cached"
+                self._took(event.stage, 0.0).attributes[f"streamproc.{how}"] = True
+            case StageEnded():
+                stage = self._took(event.stage, event.seconds)
+                begun_ns = stage.ended_ns - round(event.seconds * 1e9)
+                stage.begun_ns = min(stage.begun_ns, begun_ns)
             case CallWaited():
                 stage = self._took(event.stage, event.seconds)
                 self._happened(stage, event.reason, {"seconds": event.seconds})

@@ -125,6 +125,10 @@ def test_a_list_is_sent_under_one_trace(trace: Trace, receiver: Receiver) -> Non
     (call,) = [each for each in receiver.spans if each.kind == CLIENT]
     assert call.name == "POST /bulk"
     assert receiver.traces["<stdin>:1"][-1] == call
+    for line in (2, 3):
+        record, stage = receiver.traces[f"<stdin>:{line}"]
+        assert (record.name, stage.name) == ("record", "x")
+        assert stage.end_time_unix_nano >= call.end_time_unix_nano
 
 
 def test_an_answer_that_was_kept_is_no_call(trace: Trace, receiver: Receiver) -> None:
@@ -133,6 +137,17 @@ def test_an_answer_that_was_kept_is_no_call(trace: Trace, receiver: Receiver) ->
     assert [each.name for each in first] == ["record", "x", "GET /ok"]
     assert [each.name for each in second] == ["record", "x"]
     assert attributes(second[1])["streamproc.cached"] is True
+
+
+def test_a_call_of_another_record_is_waited_for(trace: Trace, receiver: Receiver) -> None:
+    """The stage says so, and for how long."""
+    trace('http.url = "SERVER/delay?s=0.2"\ncache = "1h"', {}, {})
+    first, second = receiver.traces["<stdin>:1"], receiver.traces["<stdin>:2"]
+    assert [each.name for each in first] == ["record", "x", "GET /delay"]
+    assert [each.name for each in second] == ["record", "x"]
+    assert attributes(second[1])["streamproc.coalesced"] is True
+    assert second[1].end_time_unix_nano >= first[2].end_time_unix_nano
+    assert second[1].start_time_unix_nano < first[2].end_time_unix_nano
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
