@@ -11,7 +11,7 @@ from typing import Self
 from streamproc.attendance import Watch
 from streamproc.codec import decode_finite, decoded_bytes
 from streamproc.enrichers.conditions import condition, expression
-from streamproc.enrichers.http_request import ID_HEADER, HttpCall, RequestBuilder, header
+from streamproc.enrichers.http_request import HttpCall, RequestBuilder, id_header
 from streamproc.enrichers.http_shown import asked, masked_url
 from streamproc.errors import CallError, DecodeError, RecordError
 from streamproc.http.contract import Client, Request, Response, bad_answer
@@ -76,7 +76,7 @@ class HttpEnricher:
     async def call(self, call: HttpCall, visit: Visit) -> CallResult:
         """What answers a record, `NO_RESULT` if there is nothing to add. Raises `CallError`."""
         if self._with_id and not call.has_id:
-            call.headers += header(ID_HEADER, visit.record_id)
+            call.headers += id_header(visit.record_id)
             call.has_id = True
         if (follower := FOLLOWED.get()) is not None and not self._has_parent:
             headers = call.headers.removesuffix(call.followed)

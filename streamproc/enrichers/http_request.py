@@ -20,6 +20,7 @@ from streamproc.http.template import MissingFieldError, Template
 from streamproc.http.url import Url
 from streamproc.interfaces import Standing
 from streamproc.secrets import hide
+from streamproc.shown import one_line
 from streamproc.types import Record
 from streamproc.version import __version__
 
@@ -217,6 +218,13 @@ def header(name: str, value: str) -> bytes:
             "missing_field", f"the header {name} would get a line break or control character"
         )
     return f"{name}: {value.strip()}\r\n".encode()
+
+
+def id_header(record_id: str) -> bytes:
+    """The line that tells a service which record it is asked for, written as in the log: a name of
+    a file may have characters in it that no header has.
+    """
+    return f"{ID_HEADER}: {one_line(record_id)}\r\n".encode()
 
 
 def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:

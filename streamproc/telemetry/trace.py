@@ -16,6 +16,7 @@ from streamproc.errors import ConfigError, RecordError
 from streamproc.interfaces import ExportFailed, Follower, Observer, ObserverKind
 from streamproc.paths import Path, path_of, value_of
 from streamproc.record import Batch, id_of
+from streamproc.shown import one_line
 from streamproc.telemetry.export_queue import ExportQueue, say
 from streamproc.telemetry.sampler import Sampler, trace_id
 from streamproc.telemetry.span import SpanData, TraceData
@@ -95,7 +96,8 @@ class Tracer(Observer):
 
     def _span(self, batch: Batch, i: int) -> SpanData:
         run_id, cursor = self._kind.run_id, batch.cursor
-        attributes: dict[str, Any] = {"streamproc.record.id": id_of(run_id, cursor, i)}
+        record_id = one_line(id_of(run_id, cursor, i))  # a name of a file may be no text at all
+        attributes: dict[str, Any] = {"streamproc.record.id": record_id}
         if run_id:
             attributes["streamproc.run.id"] = run_id
         if self._kind.system is None:

@@ -17,7 +17,7 @@ from streamproc.config.recipes import kind_of, policies_of
 from streamproc.config.settings import Settings, StageSettings
 from streamproc.enrichers.builtin import Builtin
 from streamproc.enrichers.conditions import condition, expression
-from streamproc.enrichers.http_request import ID_HEADER, header
+from streamproc.enrichers.http_request import id_header
 from streamproc.enrichers.http_shown import asked, sent
 from streamproc.enrichers.http_stage import Http
 from streamproc.enrichers.python import Python
@@ -245,7 +245,7 @@ def _requested(kind: Http, settings: StageSettings) -> Step:
         else:
             assert call is not None
             if kind.request_id:
-                call.headers += header(ID_HEADER, known.record_id)
+                call.headers += id_header(known.record_id)
             request = builder.bulk([call]) if is_bulk else call
             details = list(map(named, sent(request)))
             say(named(asked(request)), "called", details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_a_record_may_have_a_parent_of_its_own(trace: Trace, receiver: Receiver)
     assert {each.trace_id.hex() for each in (record, call)} == {PARENT[3:35]}
     parents = [sent_parent(echo) for echo in outcome.results]
     assert parents == [[f"{PARENT[:35]}-{call.span_id.hex()}-01"], *[[]] * 5]
+
+
+def test_a_file_may_be_called_anything(trace: Trace, receiver: Receiver, folder: Path) -> None:
+    """Traces, the service and the log know its records by the same name."""
+    (folder / os.fsdecode(b"\xff\n.jsonl")).write_text("{}\nno JSON\n")
+    text = 'http.url = "SERVER/echo"\nrequest_id = true\n'
+    outcome = trace(text, args=(os.fsdecode(b"\xff\n.jsonl"),))
+    echo, _ = outcome.results
+    assert ["X-Request-Id", r"\udcff\n.jsonl:1"] in echo["headers"]
+    assert set(receiver.traces) == {r"\udcff\n.jsonl:1", r"\udcff\n.jsonl:2"}
+    assert rb"warning: \udcff\n.jsonl:2: malformed" in outcome.stderr
 
 
 def test_nothing_of_a_record_is_in_a_trace(trace: Trace, receiver: Receiver) -> None:
