@@ -115,12 +115,17 @@ class TracedRecord:
             attempt.attributes |= request
             method, template = request["http.request.method"], request.get("url.template")
             attempt.name = f"{method} {template}" if template else method
-            if event.attempt > 1:
-                attempt.attributes["http.request.resend_count"] = event.attempt - 1
+            if sent := self._sent(request, stage):
+                attempt.attributes["http.request.resend_count"] = sent
         else:
             attempt.attributes["streamproc.attempt"] = event.attempt
         self._trace.spans.append(attempt)
         _ATTEMPT.set(attempt)
+
+    def _sent(self, request: JsonObject, stage: SpanData) -> int:
+        """How often; attempts go on counting where somebody else is asked instead."""
+        below = (each for each in self._trace.spans if each.parent_id == stage.span_id)
+        return sum(request.items() <= each.attributes.items() for each in below)
 
     def _ended(self, event: CallEnded) -> None:
         if (attempt := _ATTEMPT.get()) is not None:

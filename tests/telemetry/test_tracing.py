@@ -184,6 +184,22 @@ def test_waits_are_events_of_the_stage_which_began_before_them() -> None:
     assert headers.decode() == f"traceparent: {context}\r\ntracestate: a=b\r\n"
 
 
+def test_whom_a_fallback_asks_is_asked_for_the_first_time() -> None:
+    queue = Queue()
+    requests = {
+        ("s", target): {"http.request.method": "GET", "server.address": target}
+        for target in ("own", "spare")
+    }
+    record = TracedRecord(TraceContext(1, 0, True), SpanData("record", 0), requests, queue.put)
+    for attempt, target in enumerate(("own", "own", "spare", "spare"), 1):
+        record.tell(CallStarted("s", target, attempt))
+        record.tell(CallEnded("s", target, attempt, "http_status", 0.0, 500))
+    record.end(None)
+    (trace,) = queue.traces
+    resent = [each.attributes.get("http.request.resend_count") for each in trace.spans[2:]]
+    assert resent == [None, 1, None, 1]
+
+
 def test_a_record_that_is_refused_for_hours_has_a_bounded_trace() -> None:
     queue = Queue()
     record = TracedRecord(TraceContext(1, 0, True), SpanData("record", 0), {}, queue.put)
