@@ -39,6 +39,7 @@ from streamproc.engines.framing import (
 from streamproc.enrichers.leads import LeadsEnricher
 from streamproc.errors import RecordError
 from streamproc.record import WHITESPACE, Batch, Cursor, Failed
+from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
 
 SIZES = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
 NOTICED_S = 0.2  # CPU time; less is noise
@@ -111,6 +112,16 @@ def replayed(line: bytes) -> None:
             assert b"\n" not in one_line(original)
 
 
+def cut(line: bytes) -> None:
+    """A value that never ends, as `--input-format json` reads it."""
+    cutter = JsonCutter("f", 16 << 20)
+    value = b"{" + line.translate(None, b"}]")
+    for at in range(0, len(value), JSON_CHUNK_BYTES):
+        assert not cutter.feed(value[at : at + JSON_CHUNK_BYTES])
+    ((batch, _),) = cutter.finish()
+    assert b"\n" not in batch.lines[0]
+
+
 def framed(line: bytes) -> None:
     """Frames between processes, that come in pieces of any size."""
     got: list[Any] = []
@@ -157,6 +168,7 @@ TARGETS: dict[str, Callable[[bytes], Any]] = {
     "given back": given_back,
     "replayed": replayed,
     "checkpoint": lambda line: restore(Entry, line),
+    "cut": cut,
     "framed": framed,
 }
 
@@ -186,6 +198,7 @@ FOUND: list[tuple[str, Line]] = [
     ("replayed", Line(b'{"_error":{},"raw":"', rb"\n", b'x"}')),
     ("replayed", Line(b'{"_error":{},"raw":"', rb"\ud800", b'"}')),
     ("checkpoint", Line(b'{"x":', b"[", b"")),
+    ("cut", Line(b'\n"', rb"\"", b"")),
     ("framed", Line(b"", b"x", b"")),
 ]
 

@@ -18,11 +18,11 @@ from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.bookmarks import bookmark_of, misfit_of, rewind
 from streamproc.sources.checksums import Checksums
 from streamproc.sources.formats import head_of, refuse_others
-from streamproc.sources.json_values import JsonCutter
+from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.sources.part import Part
 from streamproc.sources.prefix import Prefix
-from streamproc.sources.stdin import Descriptor
+from streamproc.sources.stdin import CHUNK_BYTES, Descriptor
 
 
 class LineSource:
@@ -158,7 +158,11 @@ class LineSource:
             return False
         part = self._parts[self._at]
         if not part.is_done:
-            self._reader = Descriptor(part.fd, None if part.sums is None else part.sums.add)
+            self._reader = Descriptor(
+                part.fd,
+                None if part.sums is None else part.sums.add,
+                chunk_bytes=CHUNK_BYTES if self._cutter_of is LineCutter else JSON_CHUNK_BYTES,
+            )
             self._cutter = self._cutter_of(
                 part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset
             )

@@ -11,12 +11,22 @@ from streamproc.sources.lines import BOM
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+JSON_CHUNK_BYTES = 16 << 10  # a value may have two bytes: in a larger one they keep the loop busy
+
 _START = re.compile(rb"[^ \t\r\n,]")  # of a value, or the bracket of an array around it
-_INSIDE = re.compile(rb'["{}\[\]]')
-_IN_STRING = re.compile(rb'["\\]')
 _AFTER_WORD = re.compile(rb"[ \t\r\n,\[\]{}]")
-# A newline is white space outside of strings only: in one it stays what it is, an error
-_BREAKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\r\n][ \t\r\n]*', re.DOTALL)
+# Possessive (`++`, `*+`): of a string that never ends no shorter part is tried.
+_IN_STRING = rb'(?:[^"\\]++|\\.)*+'
+_REST_OF_STRING = re.compile(_IN_STRING + rb'("?)', re.DOTALL)
+# As far as the next brackets, a string of which the end has not come, or the end of all
+_TOKEN = re.compile(
+    rb'(?:[^"{}\[\]]++|"%b")*+(?:([\[{]++)|([\]}]++)|(")%b|\Z)' % (_IN_STRING, _IN_STRING),
+    re.DOTALL,
+)
+_OPENING, _CLOSING, _UNENDED = 1, 2, 3  # groups of it
+# What stands between line breaks and their indentation. In a string a newline is no white
+# space: there it stays what it is, an error.
+_UNBROKEN = re.compile(rb'((?:[^"\r\n]++|"%b"?)++)(?:[\r\n][ \t\r\n]*+)?' % _IN_STRING, re.DOTALL)
 
 Found = list[tuple[Batch, Failed | None]]
 
@@ -110,33 +120,43 @@ class JsonCutter:
 
     def _go_on(self, chunk: bytes, at: int) -> int:
         """To the end of the value, or of the chunk; returns where that is."""
-        start = at
-        while at < len(chunk):
-            if self._escaped:
-                self._escaped = False
-                at += 1
-                continue
-            marks = _IN_STRING if self._in_string else _AFTER_WORD if self._in_word else _INSIDE
-            match = marks.search(chunk, at)
-            if match is None:
-                break
-            at, mark = match.end(), match[0]
-            if self._in_word:
-                at = match.start()
-                self._depth = 0
-            elif mark == b"\\":
-                self._escaped = True
-                continue
-            elif mark == b'"':
-                self._in_string = not self._in_string
-            else:
-                self._depth += 1 if mark in b"{[" else -1
-            if self._depth <= 0 and not self._in_string:
-                self._keep(chunk[start:at])
-                self._end()
+        end = self._end_in(chunk, at)
+        if end is None:
+            self._keep(chunk[at:])
+            return len(chunk)
+        self._keep(chunk[at:end])
+        self._end()
+        return end
+
+    def _end_in(self, chunk: bytes, at: int) -> int | None:
+        """Where the value ends that goes on `at`, None if it is not in this chunk."""
+        if self._in_word:
+            delimiter = _AFTER_WORD.search(chunk, at)
+            return None if delimiter is None else delimiter.start()
+        if self._in_string:
+            string = _REST_OF_STRING.match(chunk, at + self._escaped)
+            assert string is not None  # it may be empty
+            at = string.end()
+            self._in_string = not string[1]
+            self._escaped = self._in_string and at < len(chunk)
+            if self._in_string:
+                return None
+            if not self._depth:
                 return at
-        self._keep(chunk[start:])
-        return len(chunk)
+        for token in _TOKEN.finditer(chunk, at):
+            end = token.end()
+            if token.lastindex == _OPENING:
+                self._depth += end - token.start(_OPENING)
+            elif token.lastindex == _CLOSING:
+                start = token.start(_CLOSING)
+                if end - start >= self._depth:
+                    return start + self._depth
+                self._depth -= end - start
+            elif token.lastindex == _UNENDED:
+                self._in_string = True
+                self._escaped = end < len(chunk)  # by the backslash that the chunk ends with
+                break
+        return None
 
     def _keep(self, piece: bytes) -> None:
         if self._oversized is None:
@@ -182,5 +202,5 @@ class JsonCutter:
 def _as_line(value: bytearray) -> bytes:
     line = bytes(value)
     if b"\n" in line or b"\r" in line:
-        line = _BREAKS.sub(lambda match: match[0] if match[0][:1] == b'"' else b"", line)
+        line = b"".join(_UNBROKEN.findall(line))
     return line.replace(b"\n", b"\r")

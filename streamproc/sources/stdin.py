@@ -37,10 +37,17 @@ class Descriptor:
     are always ready; they are read in a thread, so that a slow disk does not stop the loop.
     """
 
-    def __init__(self, fd: int, on_chunk: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        on_chunk: Callable[[bytes], None] | None = None,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
         """`on_chunk` gets each chunk of a file, in the thread that has read it."""
         self._fd = fd
         self._on_chunk = on_chunk
+        self._chunk_bytes = chunk_bytes
         mode = os.fstat(fd).st_mode
         self._is_file = stat.S_ISREG(mode)
         if stat.S_ISFIFO(mode):
@@ -59,11 +66,11 @@ class Descriptor:
                 from aiofiles.threadpool import wrap
 
                 self._file = wrap(_Heard(self._fd, self._on_chunk))
-            return bytes(await self._file.read(CHUNK_BYTES))
+            return bytes(await self._file.read(self._chunk_bytes))
         while True:
             await self._readable()
             try:
-                return os.read(self._fd, CHUNK_BYTES)
+                return os.read(self._fd, self._chunk_bytes)
             except BlockingIOError:  # it came non-blocking, and somebody else was faster
                 continue
 

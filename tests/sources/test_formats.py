@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bz2
 import gzip
 import io
@@ -17,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.errors import InputError
+from streamproc.sources.file import LineSource
 from streamproc.sources.formats import refuse_others
-from streamproc.sources.json_values import JsonCutter
+from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
+from streamproc.sources.stdin import CHUNK_BYTES
 from tests.conftest import records
 
 pytestmark = pytest.mark.forked
@@ -188,3 +191,27 @@ def test_values_come_out_as_they_went_in(
     found += cutter.finish()
     assert [json.loads(line) for batch, _ in found for line in batch.lines] == given_records
     assert all(failed is None for _, failed in found)
+
+
+def test_what_is_read_at_once_has_few_values(tmp_path: Path) -> None:
+    """A value may have two bytes: all of a large chunk would keep the loop busy."""
+    (tmp_path / "data").write_bytes(b"{}" * 60_000)
+
+    async def counts() -> list[int]:
+        async with LineSource([str(tmp_path / "data")], cutter_of=JsonCutter) as source:
+            found = []
+            while (received := await source.receive()) is not None:
+                found.append(len(received[0]))
+            return found
+
+    found = asyncio.run(counts())
+    assert (sum(found), max(found)) == (60_000, JSON_CHUNK_BYTES // 2)
+    assert JSON_CHUNK_BYTES < CHUNK_BYTES
+
+
+def test_a_string_that_never_ends_keeps_its_line_breaks() -> None:
+    """As any string does: they are what is wrong with it."""
+    cutter = JsonCutter("x", 1 << 20)
+    assert cutter.feed(b'{\n  "a":\n  "b\n c') == []
+    ((batch, _),) = cutter.finish()
+    assert batch.lines == [b'{"a":"b\r c']
