@@ -21,6 +21,7 @@ from streamproc.codec import (
     Document,
     Outline,
     decode_any,
+    encode,
     one_line,
     original_line,
     restore,
@@ -122,6 +123,12 @@ def cut(line: bytes) -> None:
     assert b"\n" not in batch.lines[0]
 
 
+def answered(line: bytes) -> None:
+    """What a service makes of it, under a name that is as long."""
+    value = decode_any(line)
+    encode({line.decode(errors="replace"): [value, None, *[0] * (len(line) // 4)]})
+
+
 def framed(line: bytes) -> None:
     """Frames between processes, that come in pieces of any size."""
     got: list[Any] = []
@@ -169,6 +176,7 @@ TARGETS: dict[str, Callable[[bytes], Any]] = {
     "replayed": replayed,
     "checkpoint": lambda line: restore(Entry, line),
     "cut": cut,
+    "answered": answered,
     "framed": framed,
 }
 
@@ -199,6 +207,7 @@ FOUND: list[tuple[str, Line]] = [
     ("replayed", Line(b'{"_error":{},"raw":"', rb"\ud800", b'"}')),
     ("checkpoint", Line(b'{"x":', b"[", b"")),
     ("cut", Line(b'\n"', rb"\"", b"")),
+    ("answered", Line(b'"', b"k", b'"')),
     ("framed", Line(b"", b"x", b"")),
 ]
 

@@ -6,9 +6,9 @@ orjson writes the usual value; what it refuses although it is JSON (integers bey
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring_ascii
-from typing import TypeAlias
+from typing import NamedTuple
 
 import orjson
 
@@ -19,7 +19,15 @@ from streamproc.codec.shape import MAX_DEPTH
 # a `null` in the result want `encode` itself.
 encode_quickly = orjson.dumps
 
-_Parts: TypeAlias = "Iterator[str | _Parts]"
+_Step = str | int
+"""From an object to a member of it, from a list to an element."""
+
+
+class _Inside(NamedTuple):
+    """A value whose text comes next."""
+
+    step: _Step
+    value: object
 
 
 def encode(value: object) -> bytes:
@@ -34,29 +42,36 @@ def encode(value: object) -> bytes:
     except TypeError:
         return _encode_exact(value).encode()
     if out.find(b"null") >= 0:  # also what orjson makes of NaN; half the time of `in`
-        _refuse_nan(value, "")
+        _refuse_nan(value)
     return out
 
 
 def _encode_exact(value: object) -> str:
     """Without recursion: records may nest deeper than Python calls."""
     out: list[str] = []
-    inside: list[_Parts] = [_parts(value, "")]
+    steps: list[_Step] = []
+    inside = [_parts(value)]
     while inside:
-        for part in inside[-1]:
-            if not isinstance(part, str):
-                if len(inside) > MAX_DEPTH:
-                    raise ValueError(f"nested deeper than {MAX_DEPTH} levels, or inside itself")
-                inside.append(part)
-                break
-            out.append(part)
-        else:
-            inside.pop()
+        try:
+            for part in inside[-1]:
+                if isinstance(part, str):
+                    out.append(part)
+                else:
+                    steps.append(part.step)
+                    inside.append(_parts(part.value))
+                    break
+            else:
+                inside.pop()
+                del steps[-1:]
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{_at(steps)}{error}") from None
+        if len(inside) > MAX_DEPTH + 1:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels, or inside itself")
     return "".join(out)
 
 
-def _parts(value: object, path: str) -> _Parts:
-    """The text of `value`, with iterators in it where its members come."""
+def _parts(value: object) -> Iterator[str | _Inside]:
+    """The text of `value`, and its members where theirs come."""
     match value:
         case None:
             yield "null"
@@ -72,40 +87,56 @@ def _parts(value: object, path: str) -> _Parts:
             lead = "{"
             for key, item in value.items():
                 if not isinstance(key, str):
-                    name = type(key).__name__
-                    raise TypeError(f"{_at(path)}a key is {name}, JSON keys are strings")
+                    raise TypeError(f"a key is {type(key).__name__}, JSON keys are strings")
                 yield f"{lead}{encode_basestring_ascii(key)}:"
-                yield _parts(item, f"{path}.{key}" if path else key)
+                yield _Inside(key, item)
                 lead = ","
             yield "}" if value else "{}"
         case list() | tuple():
             lead = "["
             for i, item in enumerate(value):
                 yield lead
-                yield _parts(item, f"{path}[{i}]")
+                yield _Inside(i, item)
                 lead = ","
             yield "]" if value else "[]"
         case _:
-            _refuse_nan(value, path)
+            _refuse_nan(value)
             try:
                 yield orjson.dumps(value).decode()
             except TypeError:
-                raise TypeError(f"{_at(path)}{type(value).__name__} is not JSON") from None
+                raise TypeError(f"{type(value).__name__} is not JSON") from None
 
 
-def _refuse_nan(value: object, path: str) -> None:
-    if isinstance(value, float):
-        if value - value != 0.0:
-            raise ValueError(f"{_at(path)}{value} is not JSON, return None instead")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_nan(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            _refuse_nan(item, f"{path}[{i}]")
-    elif hasattr(value, "__dataclass_fields__"):
-        _refuse_nan({name: getattr(value, name) for name in value.__dataclass_fields__}, path)
+def _refuse_nan(value: object) -> None:
+    """Raises ValueError if a number in `value`, which orjson has written, is no JSON."""
+    steps: list[_Step] = []
+    inside: list[Iterator[tuple[_Step, object]]] = [iter([("", value)])]
+    while inside:
+        for step, item in inside[-1]:
+            if isinstance(item, float):
+                if item - item != 0.0:
+                    where = _at([*steps[1:], step] if steps else [])
+                    raise ValueError(f"{where}{item} is not JSON, return None instead")
+            elif (members := _members(item)) is not None:
+                steps.append(step)
+                inside.append(iter(members))
+                break
+        else:
+            inside.pop()
+            del steps[-1:]
 
 
-def _at(path: str) -> str:
-    return f"{path}: " if path else ""
+def _members(value: object) -> Iterable[tuple[_Step, object]] | None:
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list | tuple):
+        return enumerate(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return [(name, getattr(value, name)) for name in value.__dataclass_fields__]
+    return None
+
+
+def _at(steps: list[_Step]) -> str:
+    """Where that is. It is written only if it is told: a member may have a long name."""
+    written = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return f"{written.removeprefix('.')}: " if steps else ""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -107,3 +108,17 @@ def test_what_contains_itself_is_refused() -> None:
     inside["again"] = [inside]
     with pytest.raises(ValueError, match="deeper than 512 levels, or inside itself"):
         encode(inside)
+
+
+@pytest.mark.parametrize("depth", [250, 450])
+def test_long_names_are_not_written_for_each_value_in_them(depth: int) -> None:
+    """An attacker chooses them: where a value stands is put together when it is no JSON."""
+    value: Any = None
+    for _ in range(depth):
+        value = {"k" * 4000: value}
+    tracemalloc.start()
+    written = encode(value)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert json.loads(written) == value
+    assert peak_bytes < 6 * len(written)
