@@ -10,9 +10,11 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from streamproc.types import Offset
 
 EDGE_BYTES = 4096
 
@@ -37,8 +39,8 @@ class FileMark(Struct, frozen=True, tag="file"):
     be written but not read.
     """
 
-    offset: int
-    size: int
+    offset: Offset
+    size: Offset
     head: str
     tail: str
     device: int
@@ -50,7 +52,7 @@ class FileMark(Struct, frozen=True, tag="file"):
 class PipeMark(Struct, frozen=True, tag="pipe"):
     """The first `offset` bytes that came through a pipe, and their SHA-256."""
 
-    offset: int
+    offset: Offset
     sha256: str
 
 
@@ -65,9 +67,9 @@ class Bookmark(Struct, frozen=True):
     `is_unended`: the line before it was the last one, and had no newline.
     """
 
-    marks: tuple[Mark, ...]
-    line: int = 1
-    skip: int = 0
+    marks: Annotated[tuple[Mark, ...], Meta(min_length=1)]
+    line: Offset = 1
+    skip: Offset = 0
     is_unended: bool = False
 
 

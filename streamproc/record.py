@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct, field
 
 from streamproc.paths import Path
-from streamproc.types import Record
+from streamproc.types import Offset, Record
 
 OK = "ok"
 FAILED = "failed"
@@ -54,9 +54,9 @@ class Progress(Struct, frozen=True):
     `done` are spans of lines, counted from there, that are done as well.
     """
 
-    lines: int = 0
-    blank: int = 0
-    done: tuple[tuple[int, int], ...] = ()
+    lines: Offset = 0
+    blank: Offset = 0
+    done: tuple[tuple[Offset, Offset], ...] = ()
 
 
 class Failed(Struct, frozen=True):

@@ -6,7 +6,9 @@ A signature says one of these, or `object` where the value is only handed on or 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from msgspec import Meta
 
 T = TypeVar("T")
 
@@ -30,6 +32,9 @@ Function = Callable[..., Any]
 
 Position = Any
 """How far a source or a sink is: of a type of its own, which nobody else looks into."""
+
+Offset = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""How many bytes or lines, as a file that is read back says it: no more than a file can have."""
 
 Kind = Any
 """A type as a field names it, such as `int | None`: the language has no type for these."""

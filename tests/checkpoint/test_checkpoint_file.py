@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamproc.checkpoint.entry import KEPT, CheckpointFile, Entry
-from streamproc.errors import CreateError, ResumeError
+from streamproc.codec import retyped
+from streamproc.errors import CreateError, DecodeError, ResumeError
+from streamproc.fingerprint import Bookmark
 from streamproc.record import Progress
 
 
@@ -103,3 +107,30 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     saved(path, 1)
     assert path.is_symlink()
     assert [each.name for each in (tmp_path / "real").iterdir()] == ["state"]
+
+
+PIPE = {"type": "pipe", "offset": 3, "sha256": "x"}
+FILE = {"type": "file", "offset": 3, "size": 3, "head": "", "tail": "", "device": 1, "inode": 1}
+
+
+@pytest.mark.parametrize("mark", [PIPE, FILE])
+@pytest.mark.parametrize("number", [-1, 1 << 63, 10**30, 1.5, "3"])
+@pytest.mark.parametrize("name", ["offset", "line", "skip"])
+def test_a_place_that_no_input_has_is_none(mark: dict[str, Any], number: Any, name: str) -> None:
+    """Who damages a checkpoint is told so, and meets no call with a number that it refuses."""
+    place = {"marks": [mark], "line": 4, "skip": 0}
+    assert retyped(Bookmark, place).marks[0].offset == 3
+    damaged = place | {"marks": [mark | {name: number}]} if name in mark else place | {name: number}
+    with pytest.raises(DecodeError):
+        retyped(Bookmark, damaged)
+    with pytest.raises(DecodeError):
+        retyped(Bookmark, place | {"marks": []})
+
+
+@pytest.mark.parametrize("done", [[[-1, 2]], [[0, 10**30]], [[1]]])
+def test_progress_that_no_run_makes_is_damaged(tmp_path: Path, done: Any) -> None:
+    saved(tmp_path / "state", 1)
+    text = (tmp_path / "state").read_text()
+    (tmp_path / "state").write_text(text.replace('"done":[]', f'"done":{json.dumps(done)}'))
+    with pytest.raises(ResumeError, match="is damaged"):
+        opened(tmp_path / "state")
