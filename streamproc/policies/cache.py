@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from msgspec import Meta
 
-from streamproc.errors import CallError
+from streamproc.errors import CallError, DecodeError, UnreadableError
 from streamproc.interfaces import Call, Inner, Layer, Policy, Site, Visit
 from streamproc.types import CallResult
 from streamproc.units import ByteSize, FileName, Seconds
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LIMITS = 10_000, 64 << 20
 _FILE_LIMITS = 1_000_000, 1 << 30
+_DAMAGED = DecodeError, UnreadableError  # what was read from a file that somebody has written into
 _JITTER = 0.1  # of the time to live: what was cached together does not expire together
 
 
@@ -109,8 +110,10 @@ class Caching:
             key = store.key(call.key())
             kept = store.get(key)
             if kept is not None and kept[1] > now_s():
-                observer.cached()
-                return await answer_of(kept[0], visit)
+                with suppress(*_DAMAGED):  # ask again
+                    answer = await answer_of(kept[0], visit)
+                    observer.cached()
+                    return answer
             is_stale = kept is not None and self._cache.stale_if_error
             call.standing.is_patient = not is_stale
             if key in flights:
@@ -124,7 +127,9 @@ class Caching:
                     raise
                 if not isinstance(visit.end_failed(error), CallError):
                     raise
-                return _flagged(await answer_of(kept[0], visit))
+                with suppress(*_DAMAGED):
+                    return _flagged(await answer_of(kept[0], visit))
+                raise
 
         return cached
 

@@ -183,6 +183,8 @@ class SqliteStore:
         if row is None:
             return None
         value, expires_s, used_s = row
+        if (type(value), type(expires_s), type(used_s)) != (bytes, float, float):
+            return None  # somebody else has written it
         now_s = time.time()
         if not used_s <= now_s < used_s + _TOUCHED_S:
             self._run("UPDATE kept SET used_s = ? WHERE key = ?", (now_s, key))
@@ -210,13 +212,19 @@ class SqliteStore:
                 return
             # a few: how many pages they had is seen when they are gone
             batch = min(over, max(entries - self._max_entries, 1 + entries // 64))
-            self._run(
+            gone = self._run(
                 "DELETE FROM kept WHERE key IN (SELECT key FROM kept ORDER BY used_s LIMIT ?)",
                 (batch,),
             )
+            if not gone.rowcount:  # there are not so many: somebody else has written the count
+                self._run("UPDATE counts SET entries = (SELECT count(*) FROM kept)", ())
+                return
 
     def _number(self, query: str) -> int:
-        return int(self._run(query, ()).fetchone()[0])
+        row = self._run(query, ()).fetchone()
+        if row is None or not isinstance(row[0], int):
+            raise self._error("its counts are damaged")
+        return row[0]
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         assert self._database is not None
@@ -263,8 +271,9 @@ def _secret(path: str) -> bytes:
                     os.link(own, path)
             finally:
                 os.unlink(own)
-        with closing(open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")) as file:
-            secret = file.read(_SECRET_BYTES + 1)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # it may be a pipe that nobody writes
+        with closing(open(os.open(path, flags), "rb")) as file:
+            secret = file.read(_SECRET_BYTES + 1) or b""
     except OSError as error:
         said = not_created(error, path)
         raise CreateError(f"{path}: the key of the cache: {said}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,16 @@ def test_functions_of_one_name_do_not_share_answers(run: Any, folder: Path) -> N
         found.append(json.loads(done.stdout)["x"])
     assert found == ["f1", "g1", "f22", "f22"]
     assert (folder / "calls").read_text() == "..."
+
+
+def test_an_answer_that_was_damaged_is_asked_for_again(enrich: Any, folder: Path) -> None:
+    """No record fails of what somebody has written into the file."""
+    text = 'http = { url = "SERVER/ok" }\ncache = { path = "c.db" }'
+    assert [each["n"] for each in enrich(text).results] == [1]
+    with closing(sqlite3.connect(folder / "c.db", isolation_level=None)) as database:
+        database.execute("UPDATE kept SET value = ?", (b"{oops",))
+    for _ in range(2):
+        assert [each["n"] for each in enrich(text).results] == [2]
 
 
 def test_a_cache_in_a_file_has_a_limit(enrich: Any, folder: Path) -> None:

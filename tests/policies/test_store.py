@@ -75,7 +75,7 @@ def test_all_who_open_it_at_once_have_the_same_secret(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["c.db", "c.db.key"]
 
 
-@pytest.mark.parametrize("wrong", ["short", "long", "link", "folder"])
+@pytest.mark.parametrize("wrong", ["short", "long", "link", "folder", "pipe"])
 def test_a_secret_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     key = tmp_path / "c.db.key"
     if wrong == "link":
@@ -83,6 +83,8 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
         key.symlink_to(tmp_path / "elsewhere")
     elif wrong == "folder":
         key.mkdir()
+    elif wrong == "pipe":
+        os.mkfifo(key)  # nobody writes it
     else:
         key.write_bytes(b"x" * (31 if wrong == "short" else 33))
     with pytest.raises(CreateError, match=r"c\.db\.key"):
@@ -150,3 +152,48 @@ def test_answers_of_earlier_versions_are_gone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "c.db")) as file:
         names = [name for (name,) in file.execute("SELECT name FROM sqlite_master")]
     assert "answers" not in names
+
+
+DAMAGES = [
+    "UPDATE kept SET value = 'text'", "UPDATE kept SET value = 7", "UPDATE kept SET used_s = 'x'",
+    "UPDATE kept SET expires_s = 'x'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_it_has_not_written_is_not_there(tmp_path: Path, damage: str) -> None:
+    """An answer that somebody has damaged is asked for again."""
+    with closing(opened(tmp_path / "c.db")) as store:
+        for n in range(2):
+            store.put(store.key(digest(n)), (b"1", time.time() + 1000))
+        run(tmp_path / "c.db", damage)
+        assert kept(store, 2) == []
+        store.put(store.key(digest(1)), (b"1", time.time() + 1000))
+        assert kept(store, 2) == [1]
+
+
+def test_a_wrong_count_is_put_right(tmp_path: Path) -> None:
+    """There is nothing to let go of, however many there are said to be."""
+    with closing(opened(tmp_path / "c.db", max_entries=3)) as store:
+        run(tmp_path / "c.db", "UPDATE counts SET entries = 1000000")
+        for n in range(5):
+            store.put(store.key(digest(n)), (b"1", time.time() + 1000))
+        assert len(kept(store, 5)) == 3
+
+
+@pytest.mark.parametrize("count", ["'many'", "NULL"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    opened(tmp_path / "c.db").close()
+    run(
+        tmp_path / "c.db", "DROP TABLE counts",
+        "CREATE TABLE counts AS SELECT COUNT AS entries".replace("COUNT", count),
+    )  # fmt: skip
+    with pytest.raises(CreateError, match="its counts are damaged"):
+        opened(tmp_path / "c.db")
+
+
+def run(path: Path, *statements: str) -> None:
+    """Somebody else writes into the file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
