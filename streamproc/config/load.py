@@ -254,7 +254,13 @@ def reworded(message: str, value: JsonValue, kind: Kind) -> str:
     message = re.sub(r", got \w+$", "", message)
     for theirs, ours in (r" \| null\b", ""), (r"\bobject\b", "table"), (r"\barray\b", "list"):
         message = re.sub(theirs, ours, message)
-    return f"{message}, got {value!r}" if not isinstance(value, dict) else f"{message}, got a table"
+    if isinstance(value, dict):
+        return f"{message}, got a table"
+    if type(value) is str and message.startswith("expected table"):
+        return (
+            f"{message}, got a text"  # it may be a secret, of `auth` or `headers`; ${VAR} is shown
+        )
+    return f"{message}, got {value!r}"
 
 
 def _choices(kind: object) -> str:

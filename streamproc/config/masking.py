@@ -12,8 +12,8 @@ from streamproc.interfaces import Connector
 from streamproc.types import JsonValue, Table
 
 _NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
-# of an http table: names that the user chose
-_BY_NAME = ("headers", "query", "form", "json", "monitor")
+# of an http table, of a function, of plugins: names that somebody else chose
+_BY_NAME = ("headers", "query", "form", "json", "monitor", "options", "observers")
 _ENDS = ("source", "sink", "dead_letter")
 _OF_AUTH = ("bearer", "basic", "value")
 _PARAMETER = re.compile(r"([?&][^=&#?]*=)([^&#]*)")

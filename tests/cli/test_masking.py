@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streamproc.config.masking import masked
 from tests.conftest import records
 
 pytestmark = pytest.mark.forked
@@ -46,6 +47,43 @@ def test_check_shows_no_literal_secret(run: Any, folder: Path) -> None:
     assert http["json"] == {
         "inner": [{"client_secret": "***", "n": "{n}"}], "password": "${PASS}",
     }  # fmt: skip
+
+
+OPTIONS = """
+[observers.example]
+api_token = "SECRET"
+[[stage]]
+name = "x"
+python = "s.py:look"
+options = { api_key = "SECRET", more = { password = "SECRET" }, model = "shown" }
+"""
+
+
+def test_options_are_masked_by_their_names(run: Any, folder: Path) -> None:
+    """Those of functions and of plugins, in what `check` prints and in reports."""
+    (folder / "s.py").write_text(
+        "def look(record, *, api_key: str, more: dict, model: str):\n    return {'x': 1}\n"
+    )
+    table = OPTIONS.partition("[[stage]]")[2].replace("SECRET", A)
+    (folder / "p.toml").write_text("[[stage]]" + table)
+    done = run("check", "-c", "p.toml")
+    assert done.returncode == 0, done.stderr
+    options = tomllib.loads(done.stdout.decode())["stage"][0]["options"]
+    assert options == {"api_key": "***", "more": {"password": "***"}, "model": "shown"}
+    assert run("-c", "p.toml", "--report", "r.html", stdin=b"{}\n").returncode == 0
+    assert A not in (folder / "r.html").read_text()
+    shown = masked(tomllib.loads(OPTIONS), lambda text: text.lower())
+    assert shown["observers"]["example"] == {"api_token": "secret"}
+
+
+@pytest.mark.parametrize("key", ["auth", "headers", "query"])
+def test_a_text_in_the_place_of_a_table_is_not_shown(run: Any, folder: Path, key: str) -> None:
+    (folder / "p.toml").write_text(
+        f'[[stage]]\nname = "x"\nhttp = {{ url = "http://127.0.0.1:1/", {key} = "{A}" }}\n'
+    )
+    done = run("check", "-c", "p.toml")
+    assert (done.returncode, A.encode() in done.stderr) == (78, False)
+    assert f"stage[0].http.{key}: expected table, got a text".encode() in done.stderr
 
 
 NESTED = """
