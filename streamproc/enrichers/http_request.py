@@ -34,6 +34,9 @@ USER_AGENT = f"streamproc/{__version__}"
 _IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_NOT_UTF8 = re.compile(
+    r"[\ud800-\udfff]"
+).search  # bytes of a variable, half characters of a record
 _OURS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
 
@@ -162,6 +165,8 @@ class RequestBuilder:
             if self.settings.on_missing == "fail":
                 raise
             return None
+        except UnicodeEncodeError:
+            raise RecordError("missing_field", "the request would get a lone surrogate") from None
         return HttpCall(
             target, self._method, path.encode(), headers, body, self._is_idempotent,
             False, False, Standing(), False, self._salt, item, item_json, varying,
@@ -201,10 +206,14 @@ def _problems(settings: HttpSettings, *, is_bulk: bool) -> Iterator[str]:
             yield f"headers.{name}: not a header that can be set"
         elif any(isinstance(part, str) and _UNSAFE(part) for part in template.parts):
             yield f"headers.{name}: a line break or control character"
+        elif any(isinstance(part, str) and _NOT_UTF8(part) for part in template.parts):
+            yield f"headers.{name}: not UTF-8"
     if settings.client == "lean" and settings.redirects:
         yield "client: the lean one follows no redirects; leave it out"
     if settings.auth is not None and _UNSAFE("".join(settings.auth.pair())):
         yield "auth: a line break or control character"
+    elif settings.auth is not None and _NOT_UTF8("".join(settings.auth.pair())):
+        yield "auth: not UTF-8"
 
 
 def _lines(templates: dict[str, Template], fields: Record) -> bytes:
@@ -217,6 +226,8 @@ def header(name: str, value: str) -> bytes:
         raise RecordError(
             "missing_field", f"the header {name} would get a line break or control character"
         )
+    if _NOT_UTF8(value):
+        raise RecordError("missing_field", f"the header {name} would get a lone surrogate")
     return f"{name}: {value.strip()}\r\n".encode()
 
 

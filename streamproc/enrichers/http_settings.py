@@ -36,7 +36,7 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.basic is not None:
             from base64 import b64encode
 
-            coded = b64encode(self.basic.encode()).decode()
+            coded = b64encode(self.basic.encode("utf-8", "surrogateescape")).decode()
             if getattr(self.basic, "variables", None):
                 hide(coded)
             return "Authorization", f"Basic {coded}"

@@ -80,7 +80,7 @@ FILES = {
         "stage[0].options.key", "UNSET", "is not set"
     ),
     '[[stage]]\npython = "code.py:Key"\noptions = "x"': (
-        "stage[0].options", "expected table", "got 'x'"
+        "stage[0].options", "expected table", "got a text"
     ),
     STAGE + 'deadline = "0s"': ("stage[0].deadline", "above 0", "such as 30"),
     STAGE.replace(" }", ', auth = { bearer = "${EMPTY}" } }'): (

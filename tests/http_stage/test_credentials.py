@@ -98,3 +98,26 @@ def test_a_host_of_the_pipeline_file_gets_them() -> None:
     call = made.build({"n": 1})
     assert call is not None
     assert b"s3cret" in call.headers
+
+
+@pytest.mark.parametrize(
+    ("http", "problem"),
+    [
+        ('auth = { bearer = "${KEY}" }', "auth: not UTF-8"),
+        ('auth = { header = "X-Mine", value = "${KEY}" }', "auth: not UTF-8"),
+        ('headers = { X-Mine = "a ${KEY}" }', "headers.X-Mine: not UTF-8"),
+        ('auth = { basic = "me:${KEY}" }', None),  # its bytes are sent as they are
+    ],
+)
+def test_a_variable_that_is_no_utf8_is_refused_at_the_start(http: str, problem: str | None) -> None:
+    table = tomllib.loads(f"[[stage]]\nname='x'\nhttp = {{ url = 'http://h/', {http} }}")
+    (stage,) = resolve(table, environment={"KEY": "s3cret-\udcff\udcfe"}).stage
+    assert stage.http is not None
+    assert RequestBuilder(stage.http, "x").problems == ([] if problem is None else [problem])
+
+
+@pytest.mark.parametrize("rest", ["headers = {X-Mine='{n}'}", "form = {a='{n}'}", "body = '{n}'"])
+def test_half_a_character_of_a_record_gets_into_no_request(rest: str) -> None:
+    with pytest.raises(RecordError, match="would get a lone surrogate") as raised:
+        builder(f"url = 'http://h/', {rest}").build({"n": "\ud800"})
+    assert raised.value.kind == "missing_field"
