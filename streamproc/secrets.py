@@ -19,7 +19,7 @@ _WIDEST = 28  # characters of the longest spelling of one character
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")  # what they all leave as it is
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]+|\\+|.", re.DOTALL)
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
-_USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]*)*@")
+_USERINFO = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]*)*@")
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
 _hidden: dict[str, tuple[str, re.Pattern[str]]] = {}
@@ -58,7 +58,7 @@ def redact(text: str) -> str:
     for anchor, pattern in _hidden.values():
         if anchor in text:
             text = pattern.sub(HIDDEN, text)
-    if "://" in text and "@" in text:
+    if "//" in text and "@" in text:
         text = _USERINFO.sub(f"{HIDDEN}@", text)
     return text
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from urllib.parse import quote
 
 from streamproc.errors import CallError
 from streamproc.http.contract import Request, Response, Target, bad_answer
 from streamproc.http.host import Allowed, Listed, Origin, join, origin, split
-from streamproc.secrets import excerpt
+from streamproc.secrets import excerpt, redact
 
 _STATUSES = (301, 302, 303, 307, 308)
 _KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
 _OF_BODY = (b"content-type", b"content-encoding", b"content-language")
 _SHOWN = 200  # characters of a useless place
-_USER = partial(re.compile(r"//[^/@]*@").sub, "//***@")  # its password with it
 _SAFE = "/?&=%:;,@!$'()*+~[]-._"
 
 
@@ -89,7 +86,7 @@ def _check(at: Origin, here: Target, allow_hosts: Listed) -> None:
 
 
 def _useless(location: str, reason: str) -> CallError:
-    shown = _USER(excerpt(location.encode("latin-1"), _SHOWN))
+    shown = excerpt(redact(location).encode("latin-1"), _SHOWN)
     return bad_answer(f"a redirect to {shown!r}: {reason}")
 
 

@@ -11,6 +11,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from servers.running import Server
 
+from streamproc.secrets import redact
+
 pytestmark = pytest.mark.forked
 SECRET = 'sécr3t/k=y+with "odd" \\ chars{x}'
 PLAIN = "pl4in-s3cret-0123456789-abcdefghijklmnop"
@@ -295,3 +297,17 @@ def test_what_is_written_out_is_not_shown_either(enrich: Any, http: str) -> None
     outcome = enrich(text, args=("--log-level", "debug"))
     assert outcome.errors[0]["kind"] in ("http_status", "bad_answer")
     assert leaks(PLAIN, outcome.stdout, outcome.stderr) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("//me:pa@ss@else.where/x", "//***@else.where/x"),
+        ("http://me:pa@ss@else.where", "http://***@else.where"),
+        ("//else.where/me@home", "//else.where/me@home"),
+        ("write to //me@home", "write to //me@home"),
+    ],
+)
+def test_user_and_password_of_an_address_are_hidden(place: str, shown: str) -> None:
+    """Also where it has no scheme, as a redirect may say it."""
+    assert redact(place) == shown
