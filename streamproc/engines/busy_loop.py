@@ -10,7 +10,7 @@ from streamproc.interfaces import Stage
 
 log = logging.getLogger("streamproc")
 
-_SLOW_S = 0.1
+NOTICED_S = 0.1
 _THREADS = "mark it @streamproc.enricher(blocking=True)"
 
 
@@ -34,7 +34,7 @@ class BusyLoop:
         decoding_s, longest_bytes = self._long_records.since_last()
         before_s = self._total_s
         self._total_s = [stage.observer.counts.total_s for stage in self._plain]
-        if busy_s <= _SLOW_S:
+        if busy_s <= NOTICED_S:
             return
         if decoding_s > busy_s / 2:
             self._tell_of_record(longest_bytes, busy_s)

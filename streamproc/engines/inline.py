@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from streamproc.codec import verbatim
 from streamproc.engines import following
+from streamproc.engines.busy_loop import NOTICED_S
 from streamproc.engines.one_stage import OneStage
 from streamproc.engines.pace import TURN_S, Pace
 from streamproc.engines.program import Outcome, Program, keep, keep_among_empty
@@ -112,8 +113,8 @@ class InlineLoop:
 
     def _turn(self, batch: Batch, start: int, stop: int, finished: Finished) -> int:
         """The lines `start` to `stop` in one turn of the loop; returns where to go on."""
-        self._delay.since_last_s()
         begun_s = time.monotonic()
+        self._delay.begin(begun_s)
         if finished.counts_failures:
             return self._one_by_one(batch, start, stop, finished)
         lines: list[bytes] = []
@@ -124,7 +125,8 @@ class InlineLoop:
             finished.finish_run(batch, start, lines, notes)
         elapsed_s = time.monotonic() - begun_s
         is_one_call = stop - start == 1 or elapsed_s > _SLOW_S
-        self._warn_slow(elapsed_s - self._delay.since_last_s() if is_one_call else 0.0)
+        busy_s = elapsed_s if is_one_call else 0.0
+        self._warn_slow(busy_s - self._delay.since_last_s() if busy_s > NOTICED_S else busy_s)
         self._pace.measured(stop - start, elapsed_s)
         return stop
 

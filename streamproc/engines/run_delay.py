@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+_APART_S = 0.05  # looks: each lets other threads have the interpreter
+
 
 class RunDelay:
     """Of the thread that opens it. Where nobody counts it is 0."""
@@ -17,6 +19,7 @@ class RunDelay:
         except OSError:
             self._fd = -1
         self._last_ns = self._read_ns()
+        self._looked_s = 0.0
 
     def close(self) -> None:
         """Count no more."""
@@ -24,8 +27,14 @@ class RunDelay:
             os.close(self._fd)
             self._fd = -1
 
+    def begin(self, now_s: float) -> None:
+        """Something begins, at `now_s` of one clock; of a little before it is counted, too."""
+        if now_s - self._looked_s > _APART_S:
+            self._looked_s = now_s
+            self._last_ns = self._read_ns()
+
     def since_last_s(self) -> float:
-        """Since this was asked last, s."""
+        """Since this was asked last, or something began, s."""
         last_ns, self._last_ns = self._last_ns, self._read_ns()
         return (self._last_ns - last_ns) / 1e9
 
