@@ -16,6 +16,7 @@ SHARED = (
     "tests/page/",
     "tests/http/test_tls.py",
     "tests/e2e/test_demo_server.py",
+    "tests/test_house.py",
 )
 # what takes long begins first, or a worker would be busy with it when all others have ended
 LONG = (

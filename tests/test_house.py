@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
@@ -69,8 +69,26 @@ def room_of(module: str) -> str:
     return room if room in FLOOR else ""
 
 
-def nodes(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(path.read_bytes()))
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
+def words_of(path: Path) -> set[bytes]:
+    return set(re.findall(rb"\w+", path.read_bytes()))
+
+
+def dotted(node: ast.AST) -> str:
+    """`msgspec.json.schema` where that is what stands there; empty for all else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    start = dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{start}.{node.attr}" if start else ""
 
 
 @cache
@@ -86,13 +104,11 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def attributes(path: Path) -> Iterator[str]:
+def attributes(path: Path) -> set[str]:
     """Dotted names that a file uses, such as `msgspec.json.schema`; longest ones only."""
-    inner = set()
-    for node in nodes(path):
-        if isinstance(node, ast.Attribute) and id(node) not in inner:
-            inner.update(id(child) for child in ast.walk(node.value))
-            yield ast.unparse(node)
+    found = [node for node in nodes(path) if isinstance(node, ast.Attribute)]
+    inner = {id(node.value) for node in found}
+    return {dotted(node) for node in found if id(node) not in inner} - {""}
 
 
 def allowed(here: str, there: str) -> bool:
@@ -130,7 +146,7 @@ def needs() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for module, path in modules.items():
         found[module] = set()
-        for node in at_import(ast.parse(path.read_bytes()).body):
+        for node in at_import(tree_of(path).body):
             start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             for alias in node.names:
                 name = start + alias.name
@@ -155,9 +171,9 @@ def is_docstring(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def unexplained(tree: ast.Module, lines: list[str]) -> Iterator[int]:
+def unexplained(path: Path, lines: list[str]) -> Iterator[int]:
     """Where a signature, or an alias, has `Any` and nothing is said of it."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]
             annotations = [node.returns, *(each.annotation for each in arguments)]
@@ -165,7 +181,7 @@ def unexplained(tree: ast.Module, lines: list[str]) -> Iterator[int]:
             is_open = any(each is not None and says_any(each) for each in annotations)
             if is_open and not any(map(REASON.search, header)):
                 yield node.lineno
-    for node, after in pairwise([*tree.body, None]):
+    for node, after in pairwise([*tree_of(path).body, None]):
         is_alias = isinstance(node, ast.Assign) and ast.unparse(node)[0].isupper()
         if is_alias and says_any(node) and not is_docstring(after):
             yield node.lineno
@@ -215,9 +231,8 @@ def test_modules_are_named_in_registries_only() -> None:
         lines = path.read_text().splitlines()
         if not any(NAMED.search(line) and "import " not in line for line in lines):
             return set()
-        found = list(nodes(path))
-        docstrings = {id(node.value) for node in found if isinstance(node, ast.Expr)}
-        texts = [node.value for node in found
+        docstrings = {id(node.value) for node in nodes(path) if isinstance(node, ast.Expr)}
+        texts = [node.value for node in nodes(path)
                  if isinstance(node, ast.Constant) and id(node) not in docstrings]  # fmt: skip
         return modules & set(NAMED.findall(" ".join(map(str, texts))))
 
@@ -241,8 +256,8 @@ def is_state(name: str) -> bool:
     return name in STATES or any(map(is_state, bases))
 
 
-def stored(node: ast.AST) -> Iterator[ast.Attribute]:
-    for each in ast.walk(node):
+def stored(these: Iterable[ast.AST]) -> Iterator[ast.Attribute]:
+    for each in these:
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store):
             yield each
 
@@ -261,7 +276,7 @@ def owners() -> dict[str, set[tuple[str, Path]]]:
                 continue
             declared = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
             names = {each.id for each in declared if isinstance(each, ast.Name)}
-            for attribute in names | {each.attr for each in stored(node) if is_own(each)}:
+            for attribute in names | {each.attr for each in stored(ast.walk(node)) if is_own(each)}:
                 found.setdefault(attribute, set()).add((name, path))
     return found
 
@@ -275,7 +290,7 @@ def test_nothing_is_set_on_a_part_from_outside() -> None:
 
     def set_outside(path: Path) -> list[str]:
         found = []
-        for each in stored(ast.parse(path.read_bytes())):
+        for each in stored(nodes(path)):
             having = owners().get(each.attr, set())
             is_at_home = any(home == path or is_state(name) for name, home in having)
             if having and not is_at_home and not is_own(each):
@@ -297,14 +312,14 @@ def test_what_is_not_checked_says_why() -> None:
         ignored = [number for number, line in enumerate(lines, 1)
                    if "# type: ignore" in line and not IGNORED.search(line)]  # fmt: skip
         has_any = any("import" in line and "Any" in line for line in lines)
-        return ignored + (list(unexplained(ast.parse("\n".join(lines)), lines)) if has_any else [])
+        return ignored + (list(unexplained(path, lines)) if has_any else [])
 
     assert wrong(silent) == {}
 
 
 def test_the_front_door_imports_nothing_by_itself() -> None:
     """`import streamproc` costs next to nothing: what it promises is imported on first use."""
-    body = ast.parse((HOUSE / "__init__.py").read_bytes()).body
+    body = tree_of(HOUSE / "__init__.py").body
     top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert not [n for n in top if isinstance(n, ast.ImportFrom) and "streamproc" in str(n.module)]
 
@@ -355,7 +370,7 @@ def test_no_two_public_classes_share_a_name() -> None:
     """One meaning each (`docs/design/glossary.md`)."""
     found: dict[str, list[str]] = {}
     for path in FILES:
-        for node in ast.parse(path.read_bytes()).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(name_of(path))
     assert {name: homes for name, homes in found.items() if len(homes) > 1} == {}
@@ -370,7 +385,7 @@ def test_only_the_street_door_prints_and_exits() -> None:
     """Only edges touch the world: what a library prints would get into somebody's data."""
 
     def called(path: Path) -> set[str]:
-        calls = {ast.unparse(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
+        calls = {dotted(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
         return calls & {"print", "sys.exit", "os._exit", "exit", "quit"}
 
     assert wrong(called, "cli") == {}
@@ -407,8 +422,8 @@ def test_no_example_has_a_time_limit() -> None:
     limited = [
         f"{path}:{node.lineno}"
         for path in sorted(Path(__file__).parent.rglob("*.py"))
-        if path.name != "conftest.py"
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        if path.name != "conftest.py" and {b"deadline", b"settings"} <= words_of(path)
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and any(keyword.arg == "deadline" for keyword in node.keywords)
         and ast.unparse(node.func).endswith("settings")
