@@ -16,6 +16,7 @@ from streamproc.codec import decode
 from streamproc.config.load import resolve
 from streamproc.engines import headroom, sweeper
 from streamproc.engines.capacity import CapacityLimiter
+from streamproc.engines.run_delay import RunDelay
 from streamproc.engines.state import ABANDONED, CALLING, ENDING
 from streamproc.engines.sweeper import Sweeper
 from streamproc.enrichers import http
@@ -77,6 +78,7 @@ async def _run(scenario: Scenario, monkeypatch: Any) -> Outcome:
     monkeypatch.setattr(choice, "open_client", open_client)
     monkeypatch.setattr(sweeper, "_TICK_S", (0.25, 0.25))  # an hour has 14,400 of them
     monkeypatch.setattr(headroom, "_TICK_S", 0.25)
+    monkeypatch.setattr(RunDelay, "since_last_s", lambda self: 0.0)  # nobody runs beside it
     monkeypatch.setattr(http, "LARGE_BYTES", SMALL_BYTES)
     places = _made(CapacityLimiter, monkeypatch)
     sweepers = _made(Sweeper, monkeypatch)
