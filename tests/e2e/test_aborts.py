@@ -16,6 +16,8 @@ import pytest
 
 from tests.conftest import PATIENCE_S, records, summary
 
+pytestmark = pytest.mark.forked
+
 GO = b'{"n":0}\n'
 
 THREADS = """

@@ -17,7 +17,10 @@ import pytest
 from streamproc.engines.cores import usable_cores
 from tests.conftest import PATIENCE_S, records, summary
 
-pytestmark = pytest.mark.skipif(usable_cores() == 1, reason="there is one CPU")
+pytestmark = [
+    pytest.mark.skipif(usable_cores() == 1, reason="there is one CPU"),
+    pytest.mark.forked,
+]
 
 # dear for what it reads, on any machine
 STAGES = ("-e", "select:{n: n, s: sum(map(&abs(@), sort(a))), t: sort_by(b, &to_string(@))[0]}")

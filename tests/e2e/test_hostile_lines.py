@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import COMMAND, PATIENCE_S, environment, records, summary
 
+pytestmark = pytest.mark.forked
+
 MIB = 1 << 20
 GOOD = b'{"email":"ann@example.com"}'
 STAGES = """

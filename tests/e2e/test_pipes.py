@@ -16,6 +16,8 @@ import pytest
 from streamproc.pipes import PIPE_BYTES
 from tests.conftest import COMMAND, PATIENCE_S, environment, records, summary
 
+pytestmark = pytest.mark.forked
+
 SHELL = " ".join(COMMAND)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import records, summary
 
+pytestmark = pytest.mark.forked
+
 CLASSES = """
 class Create:
     def __init__(self):

@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import PATIENCE_S, records, summary
 
+pytestmark = pytest.mark.forked
+
 STAGES = """
 import asyncio, os, signal, time
 
