@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.get_closest_marker("alone") is None or ALONE in os.environ:
         return None
     command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pytest", "-q"]
-    more = ["-p", "no:cacheprovider", pyfuncitem.nodeid]
     done = subprocess.run(
-        [*command, *more], cwd=pyfuncitem.config.rootpath, env=os.environ | {ALONE: "1"},
-        capture_output=True, text=True, check=False,
+        [*command, "-p", "no:cacheprovider", pyfuncitem.nodeid], cwd=pyfuncitem.config.rootpath,
+        env=os.environ | {ALONE: "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
@@ -126,10 +125,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn(item.nodeid))
 
 
-def pytest_collection_finish() -> None:
-    """What pytest holds of all the tests lives to the end: no need to look through it again."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What pytest holds of all the tests lives to the end: no need to look through it."""
+    gc.disable()
+    found = yield
     gc.collect()
     gc.freeze()
+    gc.enable()
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -239,8 +243,7 @@ def shell(folder: Path) -> Any:
     (folder / "bin").mkdir()
     (folder / "bin" / "streamproc").write_text(PROGRAM)
     (folder / "bin" / "streamproc").chmod(0o755)
-    sample = ROOT / "streamproc" / "data" / "leads.jsonl"
-    (folder / "leads.jsonl").write_bytes(sample.read_bytes())
+    (folder / "leads.jsonl").write_bytes((ROOT / "streamproc/data/leads.jsonl").read_bytes())
     (folder / "scoring.py").write_text(SCORING)
 
     def run_line(line: str) -> subprocess.CompletedProcess[bytes]:
