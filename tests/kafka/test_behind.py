@@ -9,6 +9,8 @@ import pytest
 from broker import Broker
 from monitored import Asked
 
+pytestmark = pytest.mark.forked
+
 COUNT = 60_000  # the window holds 50,000
 
 

@@ -15,6 +15,8 @@ from broker import Broker, until
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 COUNT, PATIENCE_S = 2000, 300.0
 STAGE = """
 import asyncio, os, random

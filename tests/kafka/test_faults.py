@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from broker import PATIENCE_S, Broker, until
 from confluent_kafka import Consumer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -18,6 +19,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from copies import PARTITIONS, both, message, written
 
 from tests.conftest import summary
+
+pytestmark = pytest.mark.forked
 
 BIG = 50_000  # bytes, above LIMIT
 LIMIT = {"max.message.bytes": "10000"}

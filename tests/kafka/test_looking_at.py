@@ -9,6 +9,8 @@ import pytest
 from broker import Broker
 from confluent_kafka import Consumer, TopicPartition
 
+pytestmark = pytest.mark.forked
+
 
 @pytest.mark.mock_will_do
 def test_a_dry_run_leaves_the_group_alone(

@@ -18,6 +18,8 @@ from copies import PARTITIONS, Copy, both, message, written
 from streamproc.kafka.exactly_once import membership_of
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 SESSION_S = 2
 SHORT = {"session.timeout.ms": SESSION_S * 1000, "heartbeat.interval.ms": 300}
 SPARE = 2  # partitions that are added

@@ -11,6 +11,8 @@ from broker import Broker
 
 from tests.conftest import records, summary
 
+pytestmark = pytest.mark.forked
+
 GOOD = [b'{"n":0}', b'{"n":1}']
 FOREIGN = b"\0\0\0\0\x07avro"  # a zero byte, a schema's id
 TIME = 1_600_000_000_123

@@ -18,6 +18,8 @@ from copies import both
 
 from tests.conftest import environment, records, summary
 
+pytestmark = pytest.mark.forked
+
 NOWHERE = "127.0.0.1:1"
 TIME = 1_600_000_000_000  # 2020-09-13T12:26:40Z
 SLOW = """

@@ -15,6 +15,8 @@ from confluent_kafka import Producer
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 LISTENER = "SASL_SSL"
 COUNT = 10
 

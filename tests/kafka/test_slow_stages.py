@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from broker import PATIENCE_S, until
 from copies import PARTITIONS, both, message, written
 
 from tests.conftest import summary
+
+pytestmark = pytest.mark.forked
 
 
 @both

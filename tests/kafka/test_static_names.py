@@ -14,6 +14,8 @@ from copies import Copy, both, message, written
 from streamproc.kafka.static_name import StaticName
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 OTHER = b"another id"
 alone = pytest.mark.mock_will_do
 

@@ -10,6 +10,8 @@ from broker import Broker
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 
 @pytest.mark.mock_will_do
 def test_a_file_keeps_what_a_group_has_brought(

@@ -9,6 +9,8 @@ import pytest
 from broker import Broker
 from servers.otlp import Receiver, receiving
 
+pytestmark = pytest.mark.forked
+
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00"
 STATE = ("tracestate", b"theirs=1")

@@ -17,6 +17,8 @@ from broker import Broker
 
 from tests.conftest import summary
 
+pytestmark = pytest.mark.forked
+
 COUNT = 3000
 SLOW = """
 import asyncio, random
