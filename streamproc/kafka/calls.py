@@ -115,12 +115,17 @@ class TransactionCalls:
         """As the last call. Raises whatever it raises."""
         await self._submit(self._abort)
 
-    async def are_committed(self, following: Mapping[Place, int]) -> bool:
-        """Whether it is just these that the group has."""
+    async def are_committed(self, following: Mapping[Place, int], lanes: set[int]) -> bool:
+        """Whether it is just these that the group has; until it answers.
+
+        Raises `NotOursError` when not all of `lanes` are ours any more.
+        """
         found: list[Any] = []
         offsets = self._as_offsets(following)
 
         def ask() -> None:
+            if not lanes <= self.thread.assignment.numbers:
+                raise NotOursError
             found[:] = self.thread.consumer.committed(offsets, timeout=_CALL_S)
 
         await self._repeat(KafkaCall.COMMITTED, lambda: self.thread.submit(ask))
@@ -152,13 +157,14 @@ class TransactionCalls:
     async def _repeat(
         self, call: KafkaCall, attempt: Callable[[], Awaitable[None]], until_s: float = math.inf
     ) -> None:
-        """What can be repeated is, until `until_s`."""
+        """What can be repeated is, until `until_s`. The consumer is not ours to replace."""
         loop, silence = asyncio.get_running_loop(), _Silence(self.thread.broker_monitor)
         while True:
             trying = asyncio.ensure_future(attempt())
             try:
                 while not trying.done():
-                    if until_s == math.inf and silence.seconds >= self._patience_s:
+                    is_patient = call is KafkaCall.COMMITTED or until_s < math.inf
+                    if not is_patient and silence.seconds >= self._patience_s:
                         raise SilentCallError(call)
                     await asyncio.wait({trying}, timeout=_LOOK_S)
                 return await trying

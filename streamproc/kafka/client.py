@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +53,7 @@ PRODUCER: dict[str, Any] = {
 }
 _FIRST_S = 0.5  # of the tries to look a topic up; each next one may take twice as long
 _PAUSE_S = 0.1
+_OVERHEAD_BYTES = 1000  # of a batch of messages, at most
 
 T = TypeVar("T")
 
@@ -80,6 +81,12 @@ def settings(brokers: str, properties: Mapping[str, object]) -> Properties:
         if is_secret(name):
             hide(str(value))
     return common | dict(properties)
+
+
+def sizes(limits: Sequence[int]) -> Properties:
+    """What a producer sends to topics that take messages of so many bytes at most."""
+    batch_bytes = max(1, min(1_000_000, min(limits) - _OVERHEAD_BYTES))
+    return {"message.max.bytes": max(*limits, 1000), "batch.size": batch_bytes}
 
 
 def create_client(kind: Callable[[Properties], T], brokers: str, config: Mapping[str, object]) -> T:

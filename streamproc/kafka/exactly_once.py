@@ -33,6 +33,7 @@ still held under its number, and the metadata that go with them are those that w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,6 +87,7 @@ class Row(NamedTuple):
 
 
 _ALL = tuple(KafkaCall)
+_OF_PRODUCER = tuple(each for each in KafkaCall if each is not KafkaCall.COMMITTED)
 _ASKING = (
     KafkaCall.INIT,
     KafkaCall.BEGIN,
@@ -111,9 +113,15 @@ TABLE = (
         Then.ASK,
     ),
     Row((KafkaCall.PRODUCE,), ("_QUEUE_FULL",), "backpressure", Then.AGAIN),
-    Row(_ALL, (), "fenced: it took too long, or another one has our name", Then.REPLACE, "fatal"),
-    Row(_ALL, ("_FENCED", "_FATAL"), "the same, said of a single message", Then.REPLACE),
-    Row(_ALL, (), "the transaction cannot be committed any more", Then.REDO, "abort"),
+    Row(
+        _OF_PRODUCER,
+        (),
+        "fenced: it took too long, or another one has our name",
+        Then.REPLACE,
+        "fatal",
+    ),
+    Row(_OF_PRODUCER, ("_FENCED", "_FATAL"), "the same, said of a single message", Then.REPLACE),
+    Row(_OF_PRODUCER, (), "the transaction cannot be committed any more", Then.REDO, "abort"),
     Row((KafkaCall.PRODUCE,), ("_STATE",), "the transaction has failed, or is ending", Then.REDO),
     Row((KafkaCall.PRODUCE,), (), "librdkafka does not take such a message", Then.STOP),
     Row((KafkaCall.REPORT,), (), "not delivered, and no fault of the record", Then.REDO),
@@ -182,6 +190,18 @@ def is_purged(error: KafkaError) -> bool:
     """Whether a message was thrown away because its transaction failed, for a cause of its own."""
     code = client.load().KafkaError
     return error.code() in (code._PURGE_QUEUE, code._PURGE_INFLIGHT)
+
+
+def worst_of(reports: Sequence[KafkaError]) -> FailedCallError | None:
+    """What messages that are not delivered mean for their transaction.
+
+    None: there are none. Raises it, unless all were purged: that hides the cause.
+    """
+    failures = [FailedCallError(KafkaCall.REPORT, each) for each in reports]
+    worst = max(failures, key=lambda each: each.then, default=None)
+    if worst is None or all(map(is_purged, reports)):
+        return worst
+    raise worst
 
 
 class NotOursError(Exception):

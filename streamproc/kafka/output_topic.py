@@ -25,6 +25,30 @@ _REFRESH_MS = 300_000  # librdkafka's default of `topic.metadata.refresh.interva
 _ANSWER_S, _PAUSE_S = 5.0, 0.1
 
 
+class Asking:
+    """How long a message waits for its topic to know its partition. One is sent at a time."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._until_s: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether one waits."""
+        return self._until_s is not None
+
+    def goes_on(self) -> bool:
+        """Whether to ask once more; False when that was in vain for long enough."""
+        now = asyncio.get_running_loop().time()
+        if self._until_s is None:
+            self._until_s = now + self._longest_s
+        return now < self._until_s
+
+    def end(self) -> None:
+        """It is known, or whoever waited does something else."""
+        self._until_s = None
+
+
 class OutputTopic:
     """Facts are those of the last answer; without an answer the ones before hold."""
 

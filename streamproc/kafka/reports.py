@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streamproc.kafka import client
 from streamproc.kafka.brokers import BrokerMonitor
@@ -15,15 +16,27 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 _LOOK_S, _IDLE_S = 0.005, 0.02  # so often, while any report is to come or not
-_FLUSH_S = 2.0
+_FLUSH_S, _RETIRE_S = 2.0, 5.0
+
+
+class Producing(Protocol):
+    """The sink."""
+
+    @property
+    def producer(self) -> Producer:
+        """It may be another one later."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether that has to hear of something."""
 
 
 class Reports:
-    """Of the producer that `producer` returns; it may be another one later."""
+    """Of the producer of `sink`."""
 
     def __init__(
         self,
-        producer: Callable[[], Producer],
+        sink: Producing,
         broker_monitor: BrokerMonitor | None,
         hearing: Hearing[Producer],
         replace: Callable[[Producer], None],
@@ -32,7 +45,7 @@ class Reports:
 
         `replace` is called with a better producer where brokers answer only that one.
         """
-        self._producer = producer
+        self._sink = sink
         self._broker_monitor = broker_monitor
         self._hearing = hearing
         self._replace = replace
@@ -44,16 +57,16 @@ class Reports:
 
     def start(self) -> None:
         """Look for reports from now on."""
-        producer = self._producer()
+        producer = self._sink.producer
         self._call(producer.poll, 0)
-        waiting = len(producer)
+        waiting = self._sink.is_waiting
         if not waiting:
             self.heard()
         self._ask(producer)
         self._timer = self._loop.call_later(_LOOK_S if waiting else _IDLE_S, self.start)
 
     def heard(self) -> None:
-        """There was a report, or none is to come: the producer is not deaf."""
+        """There was a report, or nothing is to come: the producer is not deaf."""
         self._hearing.heard()
 
     def _ask(self, producer: Producer) -> None:
@@ -83,7 +96,7 @@ class Reports:
 
     async def flush(self, seconds: float) -> None:
         """Until all is reported, as long as that."""
-        await self._loop.run_in_executor(None, self._call, self._producer().flush, seconds)
+        await self._loop.run_in_executor(None, self._call, self._sink.producer.flush, seconds)
 
     def _call(self, function: Callable[[float], int], seconds: float) -> None:
         try:
@@ -91,3 +104,16 @@ class Reports:
         except self._kafka.KafkaException as error:  # messages will be reported as purged
             self.fatal = error.args[0]
             client.log.debug("kafka: %s", self.fatal.str())
+
+
+def retire(producer: Producer) -> None:
+    """What it still has is reported as purged; all in a thread, which also frees it.
+
+    Neither of it may end.
+    """
+
+    def purge() -> None:
+        producer.purge()
+        producer.flush(_RETIRE_S)
+
+    threading.Thread(target=purge, daemon=True).start()

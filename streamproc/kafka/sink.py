@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,8 +27,8 @@ from streamproc.kafka.outgoing import (
     messages,
     size_of,
 )
-from streamproc.kafka.output_topic import OutputTopic
-from streamproc.kafka.reports import Reports
+from streamproc.kafka.output_topic import Asking, OutputTopic
+from streamproc.kafka.reports import Reports, retire
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.unsettled import Unsettled
 from streamproc.record import Batch, Cursor, Failed, dead_letters
@@ -37,8 +36,7 @@ from streamproc.record import Batch, Cursor, Failed, dead_letters
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
 
-_SHORT_S, _FLUSH_S, _MAX_WAIT_S = 0.002, 5.0, 300.0
-_OVERHEAD_BYTES = 1000  # of a batch, at most
+_SHORT_S, _MAX_WAIT_S = 0.002, 300.0
 
 
 class KafkaSink:
@@ -63,6 +61,7 @@ class KafkaSink:
         self._unsettled = Unsettled(self, _MAX_WAIT_S)
         self._settling: asyncio.Task[None] | None = None
         self._is_deferring = False  # the producer was replaced: nothing overtakes what it had
+        self._asking = Asking(_MAX_WAIT_S)
         self._own_producer: Any = None
         self._lender: KafkaSink | None = None
 
@@ -73,14 +72,14 @@ class KafkaSink:
 
     def borrow_from(self, sink: KafkaSink) -> None:
         """These letters go out by the producer of `sink`, in its transactions."""
-        self._lender = sink
+        self._lender, self._asking = sink, sink._asking
 
     async def __aenter__(self) -> Self:
         self._kafka = client.load()
         self._broker_monitor = broker_monitor(self.settings.brokers)
         monitor = self._broker_monitor if self._asks_for_brokers else None
         hearing = Hearing(self._new_producer, self.settings.topic)
-        self._reports = Reports(lambda: self.producer, monitor, hearing, self._go_on_with)
+        self._reports = Reports(self, monitor, hearing, self._go_on_with)
         await self.topic.connect()
         if self._lender is None:
             self._own_producer = self._new_producer()
@@ -98,12 +97,10 @@ class KafkaSink:
         await self._reports.stop()
 
     def _new_producer(self) -> Any:  # a Producer
-        config = client.PRODUCER | self._config | dict(self.settings.properties)
         limits = [self.topic.max_bytes]
         if self._letters is not None and self._letters._lender is not None:
             limits.append(self._letters.topic.max_bytes)
-        config.setdefault("message.max.bytes", max(*limits, 1000))
-        config.setdefault("batch.size", max(1, min(1_000_000, min(limits) - _OVERHEAD_BYTES)))
+        config = client.PRODUCER | client.sizes(limits) | self._config | self.settings.properties
         if "transactional.id" not in config:  # else it is the transaction's
             config.setdefault("message.timeout.ms", int(_MAX_WAIT_S * 1000))
         return client.create_client(self._kafka.Producer, self.settings.brokers, config)
@@ -189,7 +186,7 @@ class KafkaSink:
         if origin is not None and origin.timestamp()[0]:  # else it is not available
             more["timestamp"] = origin.timestamp()[1]
         group.sending(message)
-        until_s: float | None = None
+        has_asked = False
         while True:
             if self._is_deferring and group in self._groups:
                 group.reported(self._kafka.KafkaError(self._kafka.KafkaError._PURGE_QUEUE), message)
@@ -209,18 +206,26 @@ class KafkaSink:
                 await asyncio.sleep(_SHORT_S)
                 continue
             except self._kafka.KafkaException as raised:
-                error, now = raised.args[0], asyncio.get_running_loop().time()
-                until_s = until_s or now + _MAX_WAIT_S
+                error = raised.args[0]
                 then = row_of(KafkaCall.PRODUCE, error).then
                 if then is Then.STOP:
                     raise self._as_ours(error) from None
-                if then is Then.ASK and now < until_s:
+                if then is Then.ASK and self._asking.goes_on():
+                    has_asked = True
                     more.pop("partition", None)
                     await self.topic.learn(self.producer)
                     continue
                 group.reported(error, message)
+            else:
+                if has_asked:
+                    self._asking.end()
             self.written_bytes += len(value or b"")
             return
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its producer has to hear of something: a report, or its topic."""
+        return len(self.producer) > 0 or self._asking.is_on
 
     # What comes back
 
@@ -248,6 +253,7 @@ class KafkaSink:
         while self._groups:  # noqa: ASYNC110 - reports come from a thread
             await asyncio.sleep(_SHORT_S)
         self._is_deferring = False
+        self._asking.end()
         await self._unsettled.settle()
 
     def _go_on_with(self, better: Producer) -> None:
@@ -255,7 +261,7 @@ class KafkaSink:
         client.log.debug("kafka: another producer takes over")
         replaced, self._own_producer = self._own_producer, better
         self._is_deferring = True
-        threading.Thread(target=_retire, args=(replaced,), daemon=True).start()
+        retire(replaced)
 
     async def send_apart(self, messages: list[Outgoing]) -> list[Refused]:
         """Without what comes after them: those that are refused, and why."""
@@ -292,9 +298,3 @@ class KafkaSink:
         note = self._refuse(failed, batch, i)
         batch.notes[i] = structs.replace(note, context=message.context)
         return last_word(batch, i, failed, letters=self._letters is not None)
-
-
-def _retire(producer: Producer) -> None:
-    """In a thread, which also frees it: neither of it may end."""
-    producer.purge()
-    producer.flush(_FLUSH_S)

@@ -25,10 +25,11 @@ from streamproc.kafka.exactly_once import (
     NotOursError,
     SilentCallError,
     Then,
-    is_purged,
+    worst_of,
 )
 from streamproc.kafka.lane import offsets_after
 from streamproc.kafka.outgoing import Group, Outgoing, Spans
+from streamproc.kafka.output_topic import Asking
 from streamproc.kafka.settings import KafkaSinkSettings
 from streamproc.kafka.sink import KafkaSink
 from streamproc.kafka.source import KafkaSource
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 TIMEOUT_MS = 15_000  # of a transaction, besides the time for which it is open on purpose
 _FLUSH_S, _LEAVE_S = 5.0, 10.0
 _BACK_OFF_S, _LONGEST_S, _LOOK_S = 0.1, 5.0, 0.1
+_ASK_S = 5.0  # nothing is committed meanwhile, nor seen that the producer hears of no brokers
 _MOST_OPEN = 32  # groups: who sends them waits for some to be acknowledged
 _HEARTBEATS = 1.5  # in this time the consumer of a name that another one has is told so
 
@@ -54,6 +56,7 @@ class TransactionalSink(KafkaSink):
         timeout_ms = TIMEOUT_MS + int(settings.transaction_interval * 1000)
         config = {"transactional.id": name, "transaction.timeout.ms": timeout_ms}
         super().__init__(settings, scope, config)
+        self._asking = Asking(_ASK_S)
         if self._letters is not None:
             self._letters.borrow_from(self)
         self._source = source
@@ -180,6 +183,7 @@ class TransactionalSink(KafkaSink):
                 failed = raised
             if failed is not None and failed.call is KafkaCall.BEGIN:
                 self._committed()
+            self._asking.end()
             await self._begin_again(failed)
             if failed is not None and await self._was_committed(failed):
                 self._committed()
@@ -195,15 +199,10 @@ class TransactionalSink(KafkaSink):
         """Raises what keeps the open transaction from being committed; returns what hides it."""
         if len(self._ours(self._spans())) < len(self._spans()):
             raise NotOursError
-        failures = []
         for message, error in [each for group in self._open for each in group.refused]:
             if isinstance(error, str):  # nothing is left that could be sent instead
                 raise self.unheard(message, error)
-            failures.append(FailedCallError(KafkaCall.REPORT, error))
-        worst = max(failures, key=lambda each: each.then, default=None)
-        if worst is None or all(is_purged(each.error) for each in failures):
-            return worst
-        raise worst
+        return worst_of([error for group in self._open for _, error in group.errors])
 
     async def _begin_again(self, failed: FailedCallError | None) -> None:
         """Abort what is open, or take another producer; until that is done."""
@@ -237,9 +236,13 @@ class TransactionalSink(KafkaSink):
         """Whether a commit that failed has happened nevertheless."""
         if failed.call is not KafkaCall.COMMIT:
             return False
-        held, lanes = self._calls.thread.assignment.numbers, self._source.numbered
-        ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
-        return bool(ours) and await self._calls.are_committed(offsets_after(ours, lanes))
+        while True:
+            held, lanes = self._calls.thread.assignment.numbers, self._source.numbered
+            ours = [span for span in self._ours(self._spans()) if span[0].lane in held]
+            if not ours:
+                return False
+            with suppress(NotOursError):
+                return await self._calls.are_committed(offsets_after(ours, lanes), held)
 
     def _spans(self) -> Spans:
         return [span for group in self._open for span in group.spans]

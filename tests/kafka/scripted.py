@@ -83,6 +83,7 @@ class ScriptedProducer:
         self.known = world.out_partitions
         self.error: KafkaError | None = None  # abortable, or fatal
         self.reports: deque[Callable[[], None]] = deque()
+        self.is_deaf = False  # a broker that had just begun knew of no brokers, and of no topic
         self.begin()
 
     def begin(self) -> None:
@@ -92,6 +93,8 @@ class ScriptedProducer:
 
     def check(self, call: KafkaCall) -> None:
         self.world.calls.append(call)
+        if self.is_deaf:
+            raise CallThatHangsError
         if self.epoch not in (-1, self.world.epoch):
             self.error = failure("_FENCED", "fatal")
         try:
@@ -120,6 +123,8 @@ class ScriptedProducer:
     ) -> None:  # fmt: skip
         if self.error is not None and not self.error.fatal():
             raise KafkaException(failure("_STATE"))
+        if self.is_deaf:
+            raise KafkaException(failure("_UNKNOWN_TOPIC"))
         self.check(KafkaCall.PRODUCE)
         if topic == OUT and partition >= self.known:
             raise KafkaException(failure("_UNKNOWN_PARTITION"))
@@ -171,6 +176,8 @@ class ScriptedProducer:
         return len(self.reports)
 
     def list_topics(self, *_: Any) -> None:
+        if self.is_deaf:
+            raise KafkaException(failure("_TRANSPORT"))
         self.known = self.world.out_partitions
 
 

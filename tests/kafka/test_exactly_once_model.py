@@ -105,7 +105,12 @@ async def echoed(it: Member) -> None:
     await it.join(ALL)
 
 
-STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept, echoed)
+async def deafened(it: Member) -> None:
+    """A broker that has just begun told our producer of no brokers, and of no topic."""
+    it.sink.producer.is_deaf = True
+
+
+STEPS = (quiet, revoked, lost, evicted, fenced, grown, shrunk, moved, slept, echoed, deafened)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,7 @@ def test_each_call_fails_in_each_way_at_each_step(step: Any, instance: str | Non
                 KafkaCall.BEGIN,
                 KafkaCall.INIT,
                 KafkaCall.ABORT,
+                KafkaCall.COMMITTED,
             ):  # what it takes to get there
                 first = "fatal" if call is KafkaCall.INIT else "abort"
                 world.plan[KafkaCall.COMMIT].append((failure("UNKNOWN", first), False))
@@ -206,6 +212,43 @@ def test_a_transaction_may_be_open_as_long_as_it_is_meant_to() -> None:
     async def main() -> None:
         async with Member(World(2), random.Random(1), interval_s=40.0) as it:
             assert it.sink._config["transaction.timeout.ms"] >= 50_000
+
+    play(main)
+
+
+@pytest.mark.parametrize("outages", [0, 1])
+def test_a_consumer_that_is_not_told_what_is_committed(outages: int) -> None:
+    """By a coordinator that is loading, say: it is asked again, and the run goes on."""
+
+    async def main() -> None:
+        world = World(40)
+        async with Member(world, random.Random(1)) as it:
+            await it.join(ALL)
+            await asyncio.sleep(0.35)
+            it.thread.broker_monitor.outages += outages
+            world.plan[KafkaCall.COMMIT].append((failure("UNKNOWN", "abort"), False))
+            silence = failure("_TIMED_OUT", "retriable")
+            world.plan[KafkaCall.COMMITTED] += [(silence, False)] * 1000
+            await asyncio.sleep(60)
+            await it.finish()
+            assert it.failed is None
+
+    play(main)
+
+
+def test_a_producer_that_knows_neither_brokers_nor_topic() -> None:
+    """Another one takes its name, and soon."""
+
+    async def main() -> None:
+        world = World(40)
+        async with Member(world, random.Random(1)) as it:
+            await it.join(ALL)
+            await asyncio.sleep(0.35)
+            await deafened(it)
+            await asyncio.sleep(60)
+            assert world.calls.count(KafkaCall.INIT) > 1
+            await it.finish()
+            assert it.failed is None
 
     play(main)
 
