@@ -50,7 +50,7 @@ class Assignment:
         self.partitions: dict[str, list[int]] = {}  # of all topics, whoever has them
         self.lags: dict[Place, int] | None = None  # messages that are there and not fetched
         self.has_begun = False
-        self.is_adrift = False  # what the group gave us could not be taken
+        self.is_adrift = False  # what the group gave, or took, was not taken or given
         self._is_count_due = False
         self._has_taken = False
 
@@ -253,8 +253,9 @@ class Assignment:
         self.let_go(places)
         try:
             self._host.consumer.incremental_unassign(partitions)
-        except self._kafka.KafkaException as error:
+        except self._kafka.KafkaException as error:  # librdkafka, and the group, wait for that
             client.log.debug("kafka: %s", error.args[0].str())
+            self.is_adrift = True
 
     def give_back(self, places: list[Place]) -> Drained | None:
         """Nothing more is begun of them. A future that is done when the rest is written."""

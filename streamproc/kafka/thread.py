@@ -204,7 +204,7 @@ class KafkaThread(threading.Thread):
             self._post(self._listener.failed, gap)
 
     def _take_anew(self, first: Message | None) -> None:
-        """confluent_kafka took by itself what we could not: nothing of that is ours."""
+        """We do not agree with librdkafka on what is ours: nothing is, with another consumer."""
         told: Message | None = self.consumer.poll(_IDLE_S) if first is None else first
         error = None if told is None else told.error()
         if told is not None and error is not None and codes.is_fence(error):

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import confluent_kafka
 import pytest
 from broker import PATIENCE_S, Broker
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamproc.kafka import hearing
 from streamproc.kafka.settings import KafkaSourceSettings
@@ -107,6 +108,37 @@ def test_what_could_not_be_taken_is_asked_for_anew(
 
     assert asyncio.run(main()) == [0, 1, 2, 3, 4]
     assert tried.count("assign") > 1
+
+
+def test_what_could_not_be_given_back_is_given_up(
+    broker: Broker, topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else librdkafka waits for that, and the whole group for it, up to max.poll.interval.ms."""
+    failed: list[Consumer] = []
+
+    class Fails(Consumer):
+        def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+            if not failed:
+                failed.append(self)
+                partitions = [TopicPartition("no such topic", 0)]
+            super().incremental_unassign(partitions)
+
+    monkeypatch.setattr(confluent_kafka, "Consumer", Fails)
+    name = topic(2)
+    settings = KafkaSourceSettings(brokers=broker.bootstrap, topics=(name,), group=name)
+
+    def numbers(source: KafkaSource) -> set[int]:
+        return source._thread.assignment.numbers
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE_S), KafkaSource(settings) as first:
+            while len(numbers(first)) < 2:  # noqa: ASYNC110 - it is in another thread
+                await asyncio.sleep(0.05)
+            async with KafkaSource(settings) as second:
+                while not failed or not len(numbers(first)) == len(numbers(second)) == 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(main())
 
 
 def test_brokers_that_are_away_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ def asked(code: int, longest_s: float = PATIENCE_S) -> tuple[bool, int, list[Str
     "code",
     [
         NOBODY_ANSWERS,
+        KafkaError._DESTROY_BROKER,
         KafkaError._UNKNOWN_PARTITION,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
