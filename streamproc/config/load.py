@@ -257,9 +257,8 @@ def reworded(message: str, value: JsonValue, kind: Kind) -> str:
     if isinstance(value, dict):
         return f"{message}, got a table"
     if type(value) is str and message.startswith("expected table"):
-        return (
-            f"{message}, got a text"  # it may be a secret, of `auth` or `headers`; ${VAR} is shown
-        )
+        # it may be a secret, of `auth` or `headers`; ${VAR} is shown
+        return f"{message}, got a text"
     return f"{message}, got {value!r}"
 
 

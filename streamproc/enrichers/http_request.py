@@ -34,9 +34,8 @@ USER_AGENT = f"streamproc/{__version__}"
 _IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, 9.2.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-_NOT_UTF8 = re.compile(
-    r"[\ud800-\udfff]"
-).search  # bytes of a variable, half characters of a record
+# bytes of a variable, half characters of a record
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]").search
 _OURS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
 
