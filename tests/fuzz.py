@@ -3,6 +3,7 @@
 `python tests/fuzz.py [--minutes N] [--seed N]` runs all of it (`make torture`); the tests run
 what was found once, and a little of the rest. A line is `before + again * n + after`; it goes
 through a target at four times the size again and again, and costs about four times as much.
+What comes over HTTP is in `fuzz_http.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
+
+from fuzz_http import HTTP_FOUND, HTTP_MATERIAL, HTTP_TARGETS
+from hostile import Line, Material
 
 from streamproc.checkpoint.entry import Entry
 from streamproc.codec import (
@@ -50,22 +54,15 @@ MARGIN = 3.0
 PACE_S = 0.02  # what `_pace` has to do takes so long where that is held
 MOST_KIB = 250 << 10  # that one line makes the process grow by
 
-PIECES = [
-    b"[", b"]", b"{", b"}", b'"', b"\\", rb"\"", b",", b":", b"0", b"7", b"1e", b"-", b".", b" ",
-    b"\t", rb"\u", rb"\ud800", rb"\u0061", b'"a":', b'{"a":', b"{},", b"[],", b'"ab",', b"1,",
-    b'"a":1,', b'"_error":', b'"sources":{', b'"raw":', b'"raw_base64":"', b'"added":["', b"null",
-    b'"name":"', b'"email":"', b'"phone":"', b'"website":"', b'"address":"', b"a ", b"a@", b"a.",
-    b"\xc3\xa9", b"\xff", b"\0", b"j", b"7" * 600, b"]]]]}}}}",
-]  # fmt: skip
-
-
-class Line(NamedTuple):
-    before: bytes
-    again: bytes
-    after: bytes
-
-    def of(self, size: int) -> bytes:
-        return self.before + self.again * (size // len(self.again)) + self.after
+RECORD = Material(
+    (b"", b"{", b'{"a":', b"[", b'{"_error":{', b'{"_error":{},"raw":"'),
+    (b"[", b"]", b"{", b"}", b'"', b"\\", rb"\"", b",", b":", b"0", b"7", b"1e", b"-", b".", b" ",
+     b"\t", rb"\u", rb"\ud800", rb"\u0061", b'"a":', b'{"a":', b"{},", b"[],", b'"ab",', b"1,",
+     b'"a":1,', b'"_error":', b'"sources":{', b'"raw":', b'"raw_base64":"', b'"added":["', b"null",
+     b'"name":"', b'"email":"', b'"phone":"', b'"website":"', b'"address":"', b"a ", b"a@", b"a.",
+     b"\xc3\xa9", b"\xff", b"\0", b"j", b"7" * 600, b"]]]]}}}}"),
+    (b"", b"}", b'"}', b"]}", b'"]}}'),
+)  # fmt: skip
 
 
 FAILED = Failed("s", "k", "m", 1, {"sources": {"a": {"kind": "k"}}})
@@ -178,6 +175,7 @@ TARGETS: dict[str, Callable[[bytes], Any]] = {
     "cut": cut,
     "answered": answered,
     "framed": framed,
+    **HTTP_TARGETS,
 }
 
 # What cost too much once, or ended with a traceback.
@@ -209,6 +207,7 @@ FOUND: list[tuple[str, Line]] = [
     ("cut", Line(b'\n"', rb"\"", b"")),
     ("answered", Line(b'"', b"k", b'"')),
     ("framed", Line(b"", b"x", b"")),
+    *HTTP_FOUND,
 ]
 
 
@@ -258,15 +257,8 @@ def _cost_s(target: str, data: bytes) -> float:
     return time.process_time() - begun_s
 
 
-def any_line(dice: random.Random) -> Line:
-    def some(least: int, most: int) -> bytes:
-        pieces = dice.choices(PIECES, k=dice.randint(least, most))
-        return b"".join(piece * dice.choice((1, 1, 1, 2, 511)) for piece in pieces)
-
-    opened = dice.choice((b"", b"{", b'{"a":', b"[", b'{"_error":{', b'{"_error":{},"raw":"'))
-    closed = dice.choice((b"", b"}", b'"}', b"]}", b'"]}}'))
-    again = b"".join(dice.choices(PIECES, k=dice.randint(1, 3)))
-    return Line(opened + some(0, 3), again, some(0, 2) + closed)
+def any_line(target: str, dice: random.Random) -> Line:
+    return HTTP_MATERIAL.get(target, RECORD).any_line(dice)
 
 
 def main() -> None:
@@ -280,7 +272,8 @@ def main() -> None:
     count = 0
     end_s = time.monotonic() + arguments.minutes * 60
     while time.monotonic() < end_s:
-        line, target = any_line(dice), dice.choice(list(TARGETS))
+        target = dice.choice(list(TARGETS))
+        line = any_line(target, dice)
         try:
             check(target, line)
         except BaseException:

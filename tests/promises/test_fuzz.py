@@ -28,4 +28,4 @@ def test_any_bytes(target: str) -> None:
     """Whatever comes in, time and memory grow as it does."""
     dice = random.Random(target)
     for _ in range(8):
-        check(target, any_line(dice))
+        check(target, any_line(target, dice))
