@@ -93,6 +93,8 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
         return splice.rewrite(outline.line, {ERROR: encode(mark)})
     if (original := from_members(holder)) is not None:
         return original
+    if is_letter:
+        raise DecodeError("malformed", "the original in it is damaged")
     if len(found) == 1 and (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
         where = f"line {error.get('line')} of {error.get('file')}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
