@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from msgspec import Struct, field
 
-from streamproc.codec import encode
+from streamproc.codec import decode, encode
 from streamproc.enrichers.function import FunctionEnricher
 from streamproc.errors import RecordError
 from streamproc.interfaces import Standing, Visit
@@ -119,4 +119,7 @@ class AskedFunction:
             return call.fields
         from copy import deepcopy
 
-        return deepcopy(call.fields)
+        try:
+            return deepcopy(call.fields)
+        except RecursionError:  # it takes several calls for each level, and there may be 512
+            return decode(encode(call.fields))
