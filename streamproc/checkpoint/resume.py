@@ -91,7 +91,11 @@ class Resumption:
         for sink, position in self._of_sinks(entry):
             if position is None or not can_resume(sink):
                 continue
-            if await sink.added(_typed(sink, position)):
+            try:
+                is_foreign = await sink.added(_typed(sink, position)) > 0
+            except DecodeError:
+                is_foreign = True  # from where on, nobody knows
+            if is_foreign:
                 found.append(sink)
         return found
 

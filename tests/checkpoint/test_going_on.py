@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from streamproc.checkpoint.entry import CheckpointFile, Entry
 from streamproc.checkpoint.resume import Resumption
@@ -103,6 +103,15 @@ def test_what_a_machine_has_lost_is_done_again(
 def test_an_end_that_lost_nothing_and_does_not_fit_was_edited() -> None:
     world = World(End("in", fits=(10,), has_earlier=False), End("out", fits=ALL))
     with pytest.raises(ResumeError, match="in was cut; nothing was changed"):
+        world.go_on()
+
+
+def test_a_damaged_position_says_nothing_of_what_others_have_added() -> None:
+    """The output has lost its end, and where the dead letters stood cannot be read."""
+    ends = End("in", fits=ALL), End("out", fits=(10, 20)), End("letters", fits=ALL)
+    world = World(*ends, closed=True, letters=True)
+    world.file.entries[-1] = structs.replace(world.file.entries[-1], dead_letters={"at": "x"})
+    with pytest.raises(ResumeError, match="out was cut; nothing was changed"):
         world.go_on()
 
 
