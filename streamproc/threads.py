@@ -44,15 +44,15 @@ async def aside(function: Callable[..., T], *arguments: object) -> T:
 
 
 def _long(function: Callable[..., T], *arguments: object) -> T:
-    often, *seldom = gc.get_threshold()
+    young, middle, old = gc.get_threshold()
     # looking again and again through what is new, and has no cycles, takes two thirds of the time
-    gc.set_threshold(often, _NEVER, seldom[-1])
+    gc.set_threshold(young, _NEVER, old)
     try:
         return function(*arguments)
     except RecordError as error:
         refusal = error.with_traceback(None)  # its frames hold what was decoded
     finally:
-        gc.set_threshold(often, *seldom)
+        gc.set_threshold(young, middle, old)
     raise refusal
 
 

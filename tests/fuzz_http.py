@@ -6,21 +6,16 @@ A line is a value of a record, a header or a body, as a target says.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import brotli
-import zstandard
 from hostile import Line, Material
+from wire import PACK, answer_to
 
 from streamproc.errors import CallError, RecordError
-from streamproc.http.connection import Connection
 from streamproc.http.content import inflate_aside
 from streamproc.http.contract import Request, Response, Target
-from streamproc.http.known_heads import KnownHeads
 from streamproc.http.redirects import next_request
 from streamproc.http.retry_after import retry_after_s
 from streamproc.http.template import Template
@@ -31,12 +26,6 @@ MAX_VALUE_BYTES = 60_000  # of a header: more is refused before anybody reads it
 MAX_PIECES = 4096  # in which an answer comes
 SMALL_BYTES = 8 << 10  # of an answer: that it is the same in pieces of a byte is seen in no time
 
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: gzip.compress(data, 1),
-    "deflate": lambda data: zlib.compress(data, 1),
-    "br": lambda data: brotli.compress(data, quality=1),
-    "zstd": lambda data: zstandard.ZstdCompressor(write_content_size=False).compress(data),
-}
 EMPTY = {name: pack(b"") for name, pack in PACK.items()}
 IN_PATH = [Url(Template.parse("https://a.example/x-{v}"), {})]
 IN_PATH_WITH_DOTS = [Url(Template.parse("https://a.example/x.{v}"), {})]
@@ -112,46 +101,13 @@ def answered(line: bytes, piece_bytes: int) -> tuple[int, bytes] | None:
     """Status and body of what comes in such pieces, before the connection ends; None if it is
     no answer.
     """
-    return asyncio.run(_answered(b"HTTP/1.1 200 OK\r\n" + line, piece_bytes))
-
-
-async def _answered(data: bytes, piece_bytes: int) -> tuple[int, bytes] | None:
-    wire = Wire()
-    connection = Connection(wire, MAX_BODY_BYTES, KnownHeads())
-    connection.connection_made(wire)  # type: ignore[arg-type]
-    answer = asyncio.get_running_loop().create_future()
-    connection.ask(Request(PLACE, b"GET", b"/"), b"", answer)
-    for start in range(0, len(data), piece_bytes):
-        if answer.done():
-            break
-        connection.data_received(data[start : start + piece_bytes])
-    connection.connection_lost(None)
-    assert answer.done(), "it is waited for"
     try:
-        response = answer.result()
+        response = asyncio.run(
+            answer_to(b"HTTP/1.1 200 OK\r\n" + line, piece_bytes, MAX_BODY_BYTES)
+        )
     except CallError:
         return None
-    sum(len(value) for _, value in response.headers)
     return response.status, response.body
-
-
-class Wire:
-    """A transport, and who has the connection."""
-
-    def write(self, data: bytes) -> None:
-        """Sent."""
-
-    def abort(self) -> None:
-        """Closed."""
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def freed(self, connection: Connection) -> None:
-        """Kept."""
-
-    def lost(self, connection: Connection) -> None:
-        """Gone."""
 
 
 HTTP_TARGETS: dict[str, Callable[[bytes], Any]] = {

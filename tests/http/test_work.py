@@ -8,23 +8,18 @@ seconds. What was found stays as an explicit example.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import brotli
-import zstandard
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from wire import PACK, answer_to
 
 from streamproc.errors import CallError, RecordError
-from streamproc.http.connection import Connection
 from streamproc.http.content import inflate
 from streamproc.http.contract import Request, Response, Target
-from streamproc.http.known_heads import KnownHeads
 from streamproc.http.redirects import next_request
 from streamproc.http.retry_after import retry_after_s
 from streamproc.http.template import Template
@@ -99,16 +94,6 @@ def test_urls_and_templates(value: Any) -> None:
         check(render, size)
 
 
-def empty_zstd(data: bytes) -> bytes:
-    return zstandard.ZstdCompressor(write_content_size=False).compress(data)
-
-
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: gzip.compress(data, 1),
-    "deflate": lambda data: zlib.compress(data, 1),
-    "br": lambda data: brotli.compress(data, quality=1),
-    "zstd": empty_zstd,
-}
 LAYERS = st.lists(
     st.tuples(st.sampled_from(sorted(PACK)), st.sampled_from([1, 3, 900, 20_000])), max_size=3
 )
@@ -139,25 +124,6 @@ def test_encodings(data: bytes, layers: list[tuple[str, int]], cut: int) -> None
     check(undo, len(body))
 
 
-class Wire:
-    """A transport, and who keeps the connection."""
-
-    def write(self, data: bytes) -> None:
-        """Sent."""
-
-    def abort(self) -> None:
-        """Closed."""
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def freed(self, connection: Connection) -> None:
-        """Kept."""
-
-    def lost(self, connection: Connection) -> None:
-        """Gone."""
-
-
 LINES = [b"X: y\r\n", b"x:\r\n", b"\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 \r\n\r\n",
          b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Encoding: gzip\r\n", b"2\r\nxy\r\n",
          b"Content-Length: 99999\r\n\r\n", b"Content-Length: 0\r\n\r\n", b"1;e\r\nx\r\n",
@@ -176,18 +142,8 @@ ANSWERS = st.builds(
 @given(data=ANSWERS, piece=st.sampled_from([1000, 16_385, 1 << 18]))
 def test_heads_and_chunks(data: bytes, piece: int) -> None:
     async def answered() -> None:
-        wire = Wire()
-        connection = Connection(wire, 10 * MIB, KnownHeads())
-        connection.connection_made(wire)
-        answer = asyncio.get_running_loop().create_future()
-        connection.ask(Request(Target("http", "h", 80), b"GET", b"/"), b"", answer)
-        for start in range(0, len(data), piece):
-            if not connection.is_open or answer.done():
-                break
-            connection.data_received(data[start : start + piece])
-        connection.connection_lost(None)
         with suppress(CallError):
-            sum(len(value) for _, value in (await answer).headers)
+            await answer_to(data, piece, 10 * MIB)
 
     check(lambda: asyncio.run(answered()), len(data))
 
