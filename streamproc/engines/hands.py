@@ -111,9 +111,9 @@ class Hand:
         if slot.has_place and slot.state is not ABANDONED:
             slot.release()
         if slot.share.n_bytes:
-            if maker is not None and maker.state is JOINED:
-                maker.share.hold_too(slot.share)  # it may wait for others, too
-            slot.share.close()
+            # who waits for it holds it from now on, and may wait for others, too
+            heirs = [maker.share] if maker is not None and maker.state is JOINED else []
+            slot.share.divide(heirs)
 
     def _is_spent(self) -> bool:
         slot = self.slot

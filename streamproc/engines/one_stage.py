@@ -82,13 +82,14 @@ class OneStage:
             if not is_timed:
                 self._counts.untimed += 1
                 self._counts.failed_calls += 1
-        else:
-            is_long = slot.share.is_long
-            if not is_long and (grown := self._additions.grown(line, given, value)) is not None:
+        is_long = slot.share.is_long
+        if failure is None and not is_long:
+            grown = self._additions.grown(line, given, value)
+            if grown is not None:
                 return grown
         document = Document.resumed(line, record, given)
         resumed = value, document, batch, i, failure, slot.attempts or 1
-        if slot.share.is_long:
+        if is_long:
             return await self._program.long_records.aside(line, self._program.resume, *resumed)
         return self._program.resume(*resumed)
 

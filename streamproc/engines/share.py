@@ -37,11 +37,6 @@ class MemoryShare:
         self.n_bytes -= n_bytes
         self._headroom.memory.refund(n_bytes)
 
-    def hold_too(self, other: MemoryShare) -> None:
-        """What `other` holds as well."""
-        self.hold(other.n_bytes)
-        self.is_long |= other.is_long
-
     def divide(self, others: Iterable[Share]) -> None:
         """See `interfaces.Share`."""
         if self.n_bytes:
