@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
+from requests import RequestException
 
 from streamproc.errors import ConfigError
 from streamproc.interfaces import ExportFailed
@@ -146,7 +148,7 @@ def hearing(on_trouble: Callable[[], None]) -> Iterator[list[str]]:
     def hear(record: logging.LogRecord) -> bool:
         if record.thread != here:
             return True
-        said.append(record.getMessage())
+        said.append(_plainly(record))
         on_trouble()
         return False
 
@@ -158,6 +160,19 @@ def hearing(on_trouble: Callable[[], None]) -> Iterator[list[str]]:
     finally:
         for logger in loggers:
             logger.removeFilter(hear)
+
+
+def _plainly(record: logging.LogRecord) -> str:
+    """What the system said and of which server, where a library says it in five of its classes."""
+    args = record.args if isinstance(record.args, tuple) else ()
+    for error in (each for each in args if isinstance(each, RequestException)):
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None and error.request is not None:
+            server = urlsplit(str(error.request.url)).netloc.rpartition("@")[2]
+            return f"{server}: {cause.strerror}"
+    return record.getMessage()
 
 
 def why(said: list[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.otlp import receiving
 
 from tests.conftest import PATIENCE_S, environment
 from tests.docs.pages import BLOCKS, DOCS, ROOT, Block, blocks_of, commands
@@ -29,6 +30,7 @@ NOT_RUN = {
     "bridge.py": "tests/kafka/test_guide.py kills it",
 }
 PORT = ":9464"  # others may run at the same time
+COLLECTOR = "http://127.0.0.1:4318"
 SERVICE = re.compile(r"http://127\.0\.0\.1:8765|https://api\.example\.com")
 # whatever fails ends the block, but 3: some records failed
 STRICT = """trap 'code=$?; [ $code = 3 ] || exit $code' ERR
@@ -94,9 +96,12 @@ def test_commands_run(shell: Any, url: str, folder: Path, page: Path, script: st
         pytest.skip("there is no jq")
     write_files(folder, page)
     shell("gzip -k leads.jsonl")
-    done = shell(STRICT + SERVICE.sub(url, script).replace(PORT, ":0"))
+    script = SERVICE.sub(url, script).replace(PORT, ":0")
+    with receiving() as receiver:
+        done = shell(STRICT + script.replace(COLLECTOR, receiver.url))
     assert done.returncode in (0, 3), done.stderr
     assert b"Error" not in done.stderr
+    assert b"warning: traces" not in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq")
