@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
@@ -123,8 +123,8 @@ class Batch:
     """
 
     __slots__ = (
-        "cursor", "is_begun", "is_dropped", "lane", "large", "leaving", "lines", "messages",
-        "n_bytes", "notes", "number", "open", "passed", "results", "taken", "written",
+        "cursor", "followed", "is_begun", "is_dropped", "lane", "large", "leaving", "lines",
+        "messages", "n_bytes", "notes", "number", "open", "passed", "results", "taken", "written",
     )  # fmt: skip
 
     def __init__(self, lane: int, cursor: Cursor, lines: list[bytes], n_bytes: int) -> None:
@@ -142,6 +142,7 @@ class Batch:
         self.written = 0  # lines written and flushed
         self.messages: list[Any] | None = None  # what the lines came in, with key and headers
         self.passed = b""  # of each line whether a selection passed over it; empty: of none
+        self.followed: Container[int] | None = None  # lines somebody may follow; None: not chosen
         self.is_begun = False  # a consumer has taken lines of it
         self.is_dropped = False  # somebody else does it now
 

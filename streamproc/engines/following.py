@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from msgspec import structs
@@ -12,6 +12,14 @@ from streamproc.engines.slot import Slot
 from streamproc.interfaces import FOLLOWED, Follow, Follower
 from streamproc.record import OK, UNPROCESSED, Batch, Note
 from streamproc.types import Coro
+
+
+def _chosen(batch: Batch, follow: Follow) -> Container[int]:
+    """The lines of `batch` that may be followed: asked once, so that the others cost nothing."""
+    if batch.followed is None:
+        batch.followed = follow.choose(batch)
+    return batch.followed
+
 
 Awaited = Callable[[Batch, int, Slot], Coro[Outcome]]
 Inline = Callable[[Batch, int], Outcome]
@@ -51,7 +59,10 @@ def awaited(one: Awaited, follow: Follow | None) -> Awaited:
         return one
 
     def begin(batch: Batch, i: int, slot: Slot) -> Coro[Outcome]:
-        follower = follow(batch, i)
+        chosen = batch.followed  # as `_chosen`, without its frame
+        if i not in (_chosen(batch, follow) if chosen is None else chosen):
+            return one(batch, i, slot)
+        follower = follow.follow(batch, i)
         work = one(batch, i, slot)
         return work if follower is None else _told(work, follower)
 
@@ -70,7 +81,8 @@ def inline(one: Inline, follow: Follow | None) -> Inline:
         return one
 
     def finish(batch: Batch, i: int) -> Outcome:
-        if (follower := follow(batch, i)) is None:
+        is_chosen = i in _chosen(batch, follow)
+        if not is_chosen or (follower := follow.follow(batch, i)) is None:
             return one(batch, i)
         with _following(follower) as record:
             record.outcome = one(batch, i)
@@ -87,8 +99,9 @@ def inline_some(some: Some, one: Inline, follow: Follow | None) -> Some:
     def finish(
         batch: Batch, start: int, stop: int, lines: list[bytes], notes: dict[int, Note]
     ) -> None:
+        chosen = _chosen(batch, follow)
         for i in range(start, stop):
-            if (follower := follow(batch, i)) is not None:
+            if i in chosen and (follower := follow.follow(batch, i)) is not None:
                 some(batch, start, i, lines, notes)
                 start = i + 1
                 with _following(follower) as record:

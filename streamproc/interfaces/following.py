@@ -6,7 +6,7 @@ well, and through all tasks that work for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -32,8 +32,15 @@ class Follower(Protocol):
         """It is done. None: it is one good line. What a call that goes on tells comes later."""
 
 
-Follow = Callable[[Batch, int], Follower | None]
-"""Whoever follows line i of a batch, None for nobody: asked of each record, so that is quick."""
+class Follow(Protocol):
+    """Whoever follows records of a run."""
+
+    def choose(self, batch: Batch) -> Container[int]:
+        """The lines of a batch of which `follow` is asked when work on them begins."""
+
+    def follow(self, batch: Batch, i: int) -> Follower | None:
+        """Whoever follows line i; None: nobody, after all."""
+
 
 FOLLOWED: ContextVar[Follower | None] = ContextVar("followed", default=None)
 """Who follows the record that the present task works for."""

@@ -6,6 +6,7 @@ one. Of a record there is one only where it is no plain success.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Protocol
 
 from msgspec import Struct
@@ -123,6 +124,10 @@ class Observer:
     """
 
     wanted: frozenset[type[Struct]] | None = None
+
+    def choose(self, batch: Batch) -> Container[int]:
+        """See `Follow`: all of them, unless it knows better."""
+        return range(len(batch))
 
     def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -14,19 +14,28 @@ T = TypeVar("T")
 
 
 class GuardedFollow:
-    """As `follow`, and nothing is raised: `fail` hears what was, once. Then `is_over`."""
+    """As `one`, and nothing is raised: `fail` hears what was, once. Then `is_over`."""
 
-    def __init__(self, follow: Follow, fail: Callable[[Exception], None]) -> None:
-        self._follow = follow
+    def __init__(self, one: Follow, fail: Callable[[Exception], None]) -> None:
+        self._one = one
         self._fail = fail
         self.is_over = False
 
-    def __call__(self, batch: Batch, i: int) -> Follower | None:
+    def choose(self, batch: Batch) -> Container[int]:
+        """See `Follow`."""
+        if not self.is_over:
+            try:
+                return self._one.choose(batch)
+            except Exception as error:
+                self.failed(error)
+        return ()
+
+    def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
         if self.is_over:
             return None
         try:
-            follower = self._follow(batch, i)
+            follower = self._one.follow(batch, i)
         except Exception as error:
             self.failed(error)
             return None
@@ -44,14 +53,32 @@ class GuardedFollow:
 
 def together(follows: Sequence[Follow]) -> Follow | None:
     """All of them, as one: there is one most of the time."""
-    if len(follows) < 2:
-        return next(iter(follows), None)
+    return _All(follows) if len(follows) > 1 else next(iter(follows), None)
 
-    def ask(batch: Batch, i: int) -> Follower | None:
-        found = [each for follow in follows if (each := follow(batch, i)) is not None]
+
+class _All:
+    """See `Follow`."""
+
+    def __init__(self, follows: Sequence[Follow]) -> None:
+        self._follows = follows
+
+    def choose(self, batch: Batch) -> Container[int]:
+        return _Chosen([(each, each.choose(batch)) for each in self._follows])
+
+    def follow(self, batch: Batch, i: int) -> Follower | None:
+        assert isinstance(batch.followed, _Chosen)
+        asked = [each for each, lines in batch.followed.by_each if i in lines]
+        found = [each for one in asked if (each := one.follow(batch, i)) is not None]
         return _Together(found) if found else None
 
-    return ask
+
+class _Chosen(Struct, frozen=True):
+    """The lines of which at least one of several is to be asked."""
+
+    by_each: list[tuple[Follow, Container[int]]]
+
+    def __contains__(self, i: object) -> bool:
+        return any(i in lines for _, lines in self.by_each)
 
 
 class _Guarded:

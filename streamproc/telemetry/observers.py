@@ -75,7 +75,7 @@ class Observers:
                 self._hear.setdefault(event, {})[name] = getattr(observer, method)
         self.wanted = frozenset(self._hear)
         if type(observer).follow is not Observer.follow:
-            self._follows[name] = GuardedFollow(observer.follow, partial(self._failed, name))
+            self._follows[name] = GuardedFollow(observer, partial(self._failed, name))
             self.follow = together(list(self._follows.values()))
 
     def _failed(self, name: str, error: Exception) -> None:

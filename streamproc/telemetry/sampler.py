@@ -6,8 +6,10 @@ begun, which takes more time than all that is done here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from random import getrandbits
+from math import log, log1p
+from random import getrandbits, random
 from typing import Self
 
 from msgspec import Struct
@@ -54,10 +56,20 @@ class Sampler(Struct, frozen=True):
             return parent.is_sampled
         return parent.trace_id & _LOW_BITS < self.ratio * _LOW_END
 
+    def gap(self) -> int:
+        """How many records that have no parent are passed over before the next one is taken.
 
-def trace_id(share: float) -> int:
-    """A new one, which all take that take more than such a share of traces. It is never 0."""
-    return (getrandbits(64) or 1) << 64 | int(share * _LOW_END)
+        Their number has a geometric distribution, as if one were drawn for each.
+        """
+        if self.ratio >= 1.0:
+            return 0
+        if self.ratio <= 0.0:
+            return sys.maxsize
+        return min(sys.maxsize, int(log(1.0 - random()) / log1p(-self.ratio)))
+
+    def trace_id(self) -> int:
+        """A new one of those that are taken. It is never 0."""
+        return (getrandbits(64) or 1) << 64 | int(random() * self.ratio * _LOW_END)
 
 
 def _ratio(text: str) -> float:

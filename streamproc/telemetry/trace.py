@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from random import random
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -18,7 +17,7 @@ from streamproc.paths import Path, path_of, value_of
 from streamproc.record import Batch, id_of
 from streamproc.shown import one_line
 from streamproc.telemetry.export_queue import ExportQueue, say
-from streamproc.telemetry.sampler import Sampler, trace_id
+from streamproc.telemetry.sampler import Sampler
 from streamproc.telemetry.span import SpanData, TraceData
 from streamproc.telemetry.trace_context import TraceContext
 from streamproc.telemetry.traced_record import TracedRecord
@@ -57,10 +56,10 @@ class Tracer(Observer):
     def __init__(self, kind: TraceKind, sampler: Sampler, queue: ExportQueue[TraceData]) -> None:
         self._kind = kind
         self._sampler = sampler
-        self._ratio = sampler.ratio
         self._queue = queue
         self._path = path_of(kind.trace_field) if kind.trace_field else ()
         self._name = self._path[0].encode() if self._path else b""
+        self._ahead = sampler.gap()  # records without a parent that are not traced
 
     async def __aenter__(self) -> Self:
         self._queue.start()
@@ -78,21 +77,43 @@ class Tracer(Observer):
         """See `Observer`."""
         self._queue.heard(event)
 
+    def choose(self, batch: Batch) -> Container[int]:
+        """See `Follow`: those that may have a parent, and the share of the others."""
+        if self._asks(batch):
+            return range(len(batch))
+        chosen, i, n = set(), self._ahead, len(batch)
+        while i < n:
+            chosen.add(i)
+            i += 1 + self._sampler.gap()
+        self._ahead = i - n
+        return chosen
+
     def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
-        is_asked = self._name or batch.messages is not None
+        is_asked = self._asks(batch)
         parent = self._parent(batch, i) if is_asked else None
-        if parent is None:
-            if (share := random()) >= self._ratio:
+        if parent is not None:
+            if not self._sampler.takes(parent):
                 return None
-            parent = TraceContext(trace_id(share), 0, is_sampled=True)
-        elif not self._sampler.takes(parent):
+        elif is_asked and not self._is_next():
             return None
+        else:
+            parent = TraceContext(self._sampler.trace_id(), 0, is_sampled=True)
         if not batch.lines[i] or not self._queue.has_room():
             return None
         record = self._span(batch, i)
         record.parent_id = parent.span_id
         return TracedRecord(parent, record, self._kind.requests, self._queue.put)
+
+    def _asks(self, batch: Batch) -> bool:
+        """Whether records of `batch` may say whose children they are."""
+        return bool(self._name) or batch.messages is not None
+
+    def _is_next(self) -> bool:
+        """Whether one without a parent is traced."""
+        is_next = not self._ahead
+        self._ahead = self._sampler.gap() if is_next else self._ahead - 1
+        return is_next
 
     def _span(self, batch: Batch, i: int) -> SpanData:
         run_id, cursor = self._kind.run_id, batch.cursor

@@ -113,6 +113,23 @@ def test_who_fails_follows_no_more_and_others_do(caplog: pytest.LogCaptureFixtur
     assert caplog.text.count("observers.clumsy failed, and hears no more") == 1
 
 
+@pytest.mark.parametrize("stage", [plain, awaited])
+def test_who_chooses_is_asked_of_no_other_line(stage: Any) -> None:
+    """Another one hears of all that it asks for."""
+
+    class Choosy(Diary):
+        def choose(self, batch: Batch) -> set[int]:
+            return {i for i in range(len(batch)) if (batch.cursor.line + i) % 6 == 1}
+
+    choosy, diary = Choosy(), Diary()
+    assert followed({"c": choosy, "d": diary}, stage) == followed({}, stage)
+    assert sorted(choosy.done) == list(range(1, 201, 6))
+    assert sorted(diary.done) == list(range(1, 201, 3))
+    alone = Choosy()
+    followed({"c": alone}, stage)
+    assert (sorted(alone.done), alone.asked) == (list(range(1, 201, 6)), 34)
+
+
 def test_records_that_no_stage_looks_at_are_followed_as_well() -> None:
     diary = Diary()
     assert followed({"d": diary}, {"builtin": "none"}) == GIVEN

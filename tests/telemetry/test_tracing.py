@@ -49,10 +49,14 @@ class Queue:
 
 def traced(batch: Batch, queue: Queue, sampler: Sampler, **kind: Any) -> list[int]:
     """Do all lines of `batch`; returns the numbers of those that are followed."""
-    tracer = Tracer(TraceKind(**kind), sampler, queue)  # type: ignore[arg-type] - what it uses
+    return traced_by(Tracer(TraceKind(**kind), sampler, queue), batch)  # type: ignore[arg-type] - what it uses
+
+
+def traced_by(tracer: Tracer, batch: Batch) -> list[int]:
     found = []
+    chosen = tracer.choose(batch)
     for i in range(len(batch)):
-        if (follower := tracer.follow(batch, i)) is not None:
+        if i in chosen and (follower := tracer.follow(batch, i)) is not None:
             follower.begin()
             follower.end(None)
             found.append(i)
@@ -110,6 +114,23 @@ def test_such_a_share_is_traced_and_by_the_ids_of_the_traces() -> None:
     ids = [each.trace_id for each in queue.traces]
     assert len(set(ids)) == len(ids)
     assert max(each & ((1 << 64) - 1) for each in ids) < 1 << 62
+
+
+@pytest.mark.parametrize("trace_field", [None, "parent"])
+@pytest.mark.parametrize("length", [1, 7, 1000])
+def test_the_share_is_that_of_all_records_however_they_come(
+    length: int, trace_field: str | None
+) -> None:
+    """Also where a record might have a parent, and has none."""
+    queue = Queue()
+    kind = TraceKind(trace_field=trace_field)
+    tracer = Tracer(kind, Sampler(0.02), queue)  # type: ignore[arg-type] - what it uses
+    batches = 50_000 // length
+    found = [traced_by(tracer, batch_of(*[b"{}"] * length)) for _ in range(batches)]
+    assert 800 < len(queue.traces) < 1_200
+    if length == 1000:  # nor is it that of those at the beginning
+        firsts = [i for each in found for i in each if i < 500]
+        assert 370 < len(firsts) < 630
 
 
 class Message:
