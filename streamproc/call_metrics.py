@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from functools import lru_cache
 from heapq import heappush, heappushpop
-from typing import NamedTuple
+from math import fsum
+from typing import NamedTuple, Self
 
 from msgspec import Struct, field
 
@@ -15,6 +16,7 @@ BOUNDS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
 _SLOWEST = 10  # records that are remembered
+_RECENT = 1000  # durations that are not counted yet
 _REMEMBERED = 1000  # labels: to make one for each attempt would be most of what a monitor costs
 RECORDS = "(record)"  # all targets that records name: who writes records writes no labels
 OTHER = "other"
@@ -46,19 +48,36 @@ def class_of(status: int | None) -> str:
 
 
 class Durations(Struct):
-    """A histogram: how many lasted up to each of `BOUNDS_S`, and at last those beyond."""
+    """A histogram: how many lasted up to each of `BOUNDS_S`, and at last those beyond.
+
+    `recent_s` are not in it yet: many at once take a fraction of the time.
+    """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
     total_s: float = 0.0
+    recent_s: list[float] = field(default_factory=list)
 
     def took(self, seconds: float) -> None:
         """One more."""
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.total_s += seconds
+        recent_s = self.recent_s
+        recent_s.append(seconds)
+        if len(recent_s) >= _RECENT:
+            self.settled()
+
+    def settled(self) -> Self:
+        """The same, and all are in it."""
+        ordered, before = sorted(self.recent_s), 0
+        for i, stop in enumerate((*(bisect_right(ordered, each) for each in BOUNDS_S), None)):
+            until = len(ordered) if stop is None else stop
+            self.counts[i] += until - before
+            before = until
+        self.total_s += fsum(ordered)
+        self.recent_s.clear()
+        return self
 
     def add(self, other: Durations) -> None:
         """Count what `other` counted as well."""
-        self.counts = list(map(int.__add__, self.counts, other.counts))
+        self.counts = list(map(int.__add__, self.settled().counts, other.settled().counts))
         self.total_s += other.total_s
 
 
@@ -76,7 +95,8 @@ class CallMetrics(Struct):
     `requests` by target, outcome and class of the status; `retries` by target and reason;
     `transitions` of circuits by target and new state; `lookups` in caches by stage and result.
     `request_s` and `rate_wait_s` are by target, `record_s` by stage. `slowest` is a heap of the
-    slowest records.
+    slowest records, which are slower than `slow_s`. `attempts` have ended, and are in none of
+    these yet.
     """
 
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -87,11 +107,28 @@ class CallMetrics(Struct):
     rate_wait_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     record_s: defaultdict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     slowest: list[Slow] = field(default_factory=list)
+    slow_s: float = -1.0
+    attempts: list[tuple[str, str, int | None, float]] = field(default_factory=list)
 
     def took(self, target: str, outcome: str, status: int | None, seconds: float) -> None:
         """An attempt ended."""
-        self.requests[target, outcome, class_of(status)] += 1
-        self.request_s[target].took(seconds)
+        attempts = self.attempts
+        attempts.append((target, outcome, status, seconds))
+        if len(attempts) >= _RECENT:
+            self.settled()
+
+    def settled(self) -> Self:
+        """The same, and all attempts are in it."""
+        alike: defaultdict[tuple[str, str, int | None], list[float]] = defaultdict(list)
+        for target, outcome, status, seconds in self.attempts:
+            alike[target, outcome, status].append(seconds)
+        for (target, outcome, status), took_s in alike.items():
+            self.requests[target, outcome, class_of(status)] += len(took_s)
+            self.request_s[target].recent_s += took_s
+        for durations in self.request_s.values():
+            durations.settled()
+        self.attempts.clear()
+        return self
 
     def note(self, slow: Slow) -> None:
         """Keep it if it is one of the slowest."""
@@ -99,13 +136,13 @@ class CallMetrics(Struct):
             heappush(self.slowest, slow)
         else:
             heappushpop(self.slowest, slow)
-
-    def is_slow(self, seconds: float) -> bool:
-        """Whether one that took so long would be kept."""
-        return len(self.slowest) < _SLOWEST or seconds > self.slowest[0].seconds
+        if len(self.slowest) == _SLOWEST:
+            self.slow_s = self.slowest[0].seconds
 
     def add(self, other: CallMetrics) -> None:
         """Count what `other` counted as well."""
+        self.settled()
+        other.settled()
         for name in ("requests", "retries", "transitions", "lookups"):
             getattr(self, name).update(getattr(other, name))
         for name in ("request_s", "rate_wait_s", "record_s"):
@@ -117,8 +154,10 @@ class CallMetrics(Struct):
 
     def reset(self) -> None:
         """Begin again."""
+        self.slow_s = -1.0
         for name in self.__struct_fields__:
-            getattr(self, name).clear()
+            if name != "slow_s":
+                getattr(self, name).clear()
 
     def copy(self) -> CallMetrics:
         """What was counted until now."""

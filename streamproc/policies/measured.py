@@ -28,7 +28,7 @@ class MeasuredRecords(Struct, frozen=True):
             finally:
                 took_s = perf_counter() - begun_s
                 durations.took(took_s)
-                if metrics.is_slow(took_s):
+                if took_s > metrics.slow_s:
                     metrics.note(Slow(took_s, stage, visit.record_id))
 
         return measured
