@@ -180,9 +180,10 @@ def imported() -> Iterator[Server]:
 @pytest.fixture
 def process_of(request: pytest.FixtureRequest) -> Callable[..., subprocess.Popen[bytes]]:
     """Starts a command: as its users do, or as a fork where the test is marked `forked`."""
-    if request.node.get_closest_marker("forked") is None or sys.platform != "linux":
+    marker = request.node.get_closest_marker("forked")
+    if marker is None or sys.platform != "linux":
         return subprocess.Popen
-    return partial(Forked, request.getfixturevalue("imported"))
+    return partial(Forked, request.getfixturevalue("imported"), **marker.kwargs)
 
 
 @pytest.fixture

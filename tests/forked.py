@@ -5,6 +5,10 @@ Tests marked `forked` look at what it does with records, files and arguments, wh
 before its first line: theirs begin in a fork. All others start it as its users do; and so do these,
 where they ask for something that is settled at the start of an interpreter.
 
+The workers of a command with `-w` are forks as well, of a child that it had before its first line;
+where a test looks at the children of a command, or at how a worker starts, it says
+`forked(workers="started")`. Workers that a pipeline file or the load ask for are started.
+
 A fork differs from a command: more modules are imported, what `leads` knows is read, hashes of
 texts have the seed of their process, and /proc tells its name. Descriptors, environment, working
 directory, `sys.path`, signals, and whose child it is are the same: tests/test_forked.py.
@@ -13,6 +17,7 @@ directory, `sys.path`, signals, and whose child it is are the same: tests/test_f
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import inspect
 import json
@@ -25,14 +30,18 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from itertools import dropwhile
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, Literal
 
 # what every command, the default stage, an http stage and its policies import, much of it late
 MODULES = (
     *("streamproc.cli.early", "streamproc.cli.run", "streamproc.cli.launch"),
+    *("streamproc.cli.worker", "streamproc.engines.worker_pool"),
     *("streamproc.cli.http_flags", "streamproc.cli.same_file", "streamproc.config.load"),
     *("streamproc.assembly.growth", "uvloop", "difflib", "tomllib", "aiofiles", "zipfile"),
     *("probablepeople", "pycountry", "usaddress"),
@@ -43,22 +52,19 @@ MODULES = (
 SETTLED = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
 PR_SET_CHILD_SUBREAPER = 36
 MOST_DESCRIPTORS = 64
+MOST_PASSED = 1  # beside the three that each process has
+ASKS = ("-w", "--workers")
 _SIZE = 4  # bytes of a number on the wire
 _given = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]  # private
 
 
-class Server:
-    """The process that is forked; it ends when its wire is closed."""
+class Nursery:
+    """The process at the other end of `wire`, which is forked; it has that environment."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, wire: socket.socket, environment: dict[str, str]) -> None:
+        self.wire = wire
         self.environment = environment
-        self.wire, theirs = socket.socketpair()
         self._turn = Lock()  # threads of a test begin commands; a request goes with its answer
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
 
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """The process id of a child of ours."""
@@ -68,6 +74,19 @@ class Server:
             self.wire.sendall(message)
             return int.from_bytes(received(self.wire, _SIZE), "big")
 
+
+class Server(Nursery):
+    """One that was started; it ends when its wire is closed."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        super().__init__(ours, environment)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+
     def close(self) -> None:
         self.wire.close()
         self._process.wait()
@@ -76,8 +95,16 @@ class Server:
 class Forked(subprocess.Popen[bytes]):
     """`Forked(server, command, ...)` is as `subprocess.Popen(command, ...)`."""
 
-    def __init__(self, server: Server, command: list[str], **options: Any) -> None:
-        self._server = server
+    def __init__(
+        self,
+        nursery: Nursery,
+        command: list[str],
+        *,
+        workers: Literal["forked", "started"] = "forked",
+        **options: Any,
+    ) -> None:
+        self._nursery = nursery
+        self._workers = workers
         super().__init__(command, **options)
 
     def _execute_child(self, *arguments: Any) -> None:
@@ -86,23 +113,27 @@ class Forked(subprocess.Popen[bytes]):
             super()._execute_child(*arguments)  # type: ignore[misc]  # as above
             return
         request = {
-            "arguments": given["args"][3:],
-            "environment": given["env"],
-            "folder": os.fspath(given["cwd"]),
+            "arguments": list(dropwhile(lambda each: each not in ("-m", "-c"), given["args"])),
+            "environment": dict(os.environ) if given["env"] is None else given["env"],
+            "folder": os.fspath(given["cwd"] or os.getcwd()),
             "session": given["start_new_session"],
+            "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+            "passed": given["pass_fds"],
+            "workers": self._workers,
         }
         pipes = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         descriptors = [k if fd == -1 else fd for k, fd in enumerate(pipes)]
-        self.pid = self._server.fork(request, descriptors)
+        self.pid = self._nursery.fork(request, [*descriptors, *given["pass_fds"]])
         self._child_created = True
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(given[name] for name in ends))  # type: ignore[attr-defined]
 
     def _can_be_forked(self, given: dict[str, Any]) -> bool:
-        ours, theirs = self._server.environment, given["env"]
+        ours, theirs = self._nursery.environment, given["env"]
+        theirs = os.environ if theirs is None else theirs
         return not (
             given["preexec_fn"]
-            or given["pass_fds"]
+            or len(given["pass_fds"]) > MOST_PASSED
             or given["process_group"] != -1
             or any(
                 ours.get(name) != theirs.get(name)
@@ -140,46 +171,91 @@ def serve(wire: socket.socket) -> None:
     import_module("streamproc.enrichers.leads")._prepare()  # a third of a second, for each of them
     gc.collect()
     gc.freeze()
+    fork_for(wire)
+
+
+def fork_for(wire: socket.socket) -> None:
+    """One fork for each request, until the wire is closed; its parent is who has asked."""
     while True:
-        size, descriptors, _, _ = socket.recv_fds(wire, _SIZE, 3)
+        size, descriptors, _, _ = socket.recv_fds(wire, _SIZE, 3 + MOST_PASSED)
         if not size:
             return
         request = json.loads(received(wire, int.from_bytes(size, "big")))
-        answer, told = os.pipe()
+        (answer, told), (adopted, orphaned) = os.pipe(), os.pipe()
         # its parent ends, and the nearest that adopts is who has asked
         if (between := os.fork()) == 0:
             if (pid := os.fork()) == 0:
                 wire.detach()
+                os.close(orphaned)
+                os.read(adopted, 1)  # it may ask to end with its parent
                 become_the_command(request, descriptors)
             os.write(told, pid.to_bytes(_SIZE, "big"))
             os._exit(0)
         os.waitpid(between, 0)
         wire.sendall(os.read(answer, _SIZE))
-        for each in (*descriptors, answer, told):
+        for each in (*descriptors, answer, told, adopted, orphaned):
             os.close(each)
 
 
 def become_the_command(request: dict[str, Any], descriptors: list[int]) -> None:
-    """As `python -m streamproc` begins. Never returns."""
+    """As `python -m streamproc` begins, or what it starts a worker with. Never returns."""
     try:
-        for number, each in enumerate(descriptors):
+        numbers = [0, 1, 2, *request["passed"]]
+        for number, each in zip(numbers, descriptors, strict=True):
             os.dup2(each, number)
-        os.closerange(3, MOST_DESCRIPTORS)
+        for number in set(range(3, MOST_DESCRIPTORS)).difference(numbers):
+            os.closerange(number, number + 1)
         if request["session"]:
             os.setsid()
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             renew(number, name)
-        sys.argv = ["streamproc", *request["arguments"]]
+        kind, named, *rest = request["arguments"]
+        if kind == "-c":
+            become_a_worker(named, rest)
+        sys.argv = [named, *rest]
         sys.path[0] = request["folder"]
-        runpy.run_module("streamproc", run_name="__main__", alter_sys=True)
+        if request["workers"] == "forked" and any(each.startswith(ASKS) for each in rest):
+            fork_workers()
+        runpy.run_module(named, run_name="__main__", alter_sys=True)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(70)
+
+
+def fork_workers() -> None:
+    """From here on what this process starts as its workers are forks of a child that it has now."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # it ends with its parent
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):  # pipes of its parent end with that
+            os.dup2(nothing, number)
+        os.close(nothing)
+        fork_for(theirs)
+        os._exit(0)
+    theirs.close()
+    # out of the way: a command has the descriptors that it has elsewhere
+    number = fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, MOST_DESCRIPTORS)
+    ours.close()
+    nursery = Nursery(socket.socket(fileno=number), dict(os.environ))
+    pool = import_module("streamproc.engines.worker_pool")
+    vars(pool)["subprocess"] = SimpleNamespace(
+        Popen=partial(Forked, nursery), DEVNULL=subprocess.DEVNULL
+    )
+
+
+def become_a_worker(program: str, arguments: list[str]) -> None:
+    del sys.path[0]  # as `-P` does
+    sys.argv = ["-c", *arguments]
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    exec(program, vars(main))  # noqa: S102 - as the interpreter does
 
 
 def renew(number: int, name: str) -> None:

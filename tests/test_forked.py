@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -33,7 +34,7 @@ def seen(record):
     return {
         "imported": "pycountry" in sys.modules,
         "arguments": sys.argv,
-        "main": [sys.modules["__main__"].__file__, sys.modules["__main__"].__name__],
+        "main": [vars(sys.modules["__main__"]).get(each) for each in ("__file__", "__name__")],
         "environment": dict(os.environ),
         "folder": os.getcwd(),
         "path": sys.path,
@@ -58,9 +59,14 @@ def seen(imported: Server, folder: Path) -> Callable[..., list[dict[str, Any]]]:
     """What a stage sees in a command that is started, and in one that is forked."""
     (folder / "seen.py").write_text(SEEN)
 
-    def see(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> list[Any]:
+    def see(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        workers: Literal["forked", "started"] = "forked",
+        **options: Any,
+    ) -> list[Any]:
         both = []
-        for begin in (subprocess.Popen, partial(Forked, imported)):
+        for begin in (subprocess.Popen, partial(Forked, imported, workers=workers)):
             with begin(
                 [*COMMAND, "-e", "x=seen.py:seen", *arguments], cwd=folder,
                 env=environment(env or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -68,7 +74,9 @@ def seen(imported: Server, folder: Path) -> Callable[..., list[dict[str, Any]]]:
             ) as process:  # fmt: skip
                 out, err = process.communicate(b"{}\n", PATIENCE_S)
             assert (process.returncode, err) == (0, b"")
-            both.append(json.loads(out)["x"])
+            found = json.loads(out)["x"]
+            parents = {os.getpid(): "the test", process.pid: "the command"}
+            both.append(found | {"parent": parents.get(found["parent"])})
         return both
 
     return see
@@ -81,6 +89,18 @@ def test_it_is_the_same_inside(seen: Any, session: bool) -> None:
     if session:
         assert started.pop("group") != forked.pop("group")  # each its own
     assert forked == started
+
+
+def test_it_is_the_same_inside_a_worker(seen: Any) -> None:
+    started, forked = seen("-w", "2", env={"API_KEY": "x"})
+    assert (started.pop("imported"), forked.pop("imported")) == (False, True)
+    forked["flags"] = forked["flags"].replace("safe_path=False", "safe_path=True")  # it has no -P
+    assert started["parent"] == "the command"
+    assert forked == started
+
+
+def test_a_worker_is_started_where_a_test_says_so(seen: Any) -> None:
+    assert [each["imported"] for each in seen("-w", "2", workers="started")] == [False, False]
 
 
 @pytest.mark.parametrize(

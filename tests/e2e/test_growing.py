@@ -19,7 +19,7 @@ from tests.conftest import PATIENCE_S, records, summary
 
 pytestmark = [
     pytest.mark.skipif(usable_cores() == 1, reason="there is one CPU"),
-    pytest.mark.forked,
+    pytest.mark.forked(workers="started"),
 ]
 
 # dear for what it reads, on any machine

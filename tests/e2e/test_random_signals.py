@@ -1,4 +1,4 @@
-"""Signals at random moments of real processes."""
+"""Signals at random moments of real processes, once they have written something."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import PATIENCE_S, records, summary
+
+pytestmark = pytest.mark.forked
 
 
 @pytest.mark.slow

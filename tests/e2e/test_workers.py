@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import PATIENCE_S, records, summary
 
 pytestmark = pytest.mark.forked
+looks_at_workers = pytest.mark.forked(workers="started")
 
 STAGES = """
 import asyncio, os, signal, time
@@ -90,6 +91,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@looks_at_workers
 def test_all_of_them_work(run: Any) -> None:
     """The work is shared; the order is that of the input."""
     done = run(*WORKERS, "-e", "stages.py:pid", "--summary", "json", stdin=INPUT)
@@ -159,6 +161,7 @@ def test_too_many_deaths(run: Any, folder: Path) -> None:
     assert len(records((folder / "out").read_bytes())) == 200
 
 
+@looks_at_workers
 def test_a_stage_that_cannot_be_entered(run: Any) -> None:
     """Said once, as without workers, and nothing is read."""
     done = run("-w", "2", "-e", "stages.py:Broken", stdin=INPUT)
@@ -166,6 +169,7 @@ def test_a_stage_that_cannot_be_entered(run: Any) -> None:
     assert b"no model here" in done.stderr
 
 
+@looks_at_workers
 def test_a_worker_is_killed(start: Any) -> None:
     """Whatever it had is done by others, and the run does not say that it failed."""
     process = start(*WORKERS, "-e", "stages.py:pid", "--summary", "json")
@@ -178,6 +182,7 @@ def test_a_worker_is_killed(start: Any) -> None:
     assert summary(err)["restarts"] == 1
 
 
+@looks_at_workers
 @pytest.mark.parametrize("stage", ["slow", "hang"])
 def test_no_orphans(start: Any, stage: str) -> None:
     """If the parent dies, the workers end, whatever they are doing."""
@@ -195,6 +200,7 @@ def test_no_orphans(start: Any, stage: str) -> None:
     assert not any(map(is_alive, workers))
 
 
+@looks_at_workers
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_signal_to_all_of_them(start: Any, signals: int) -> None:
     """Ctrl-C reaches parent and workers together: one drain, one summary, one exit code."""
@@ -249,6 +255,7 @@ def test_a_function_that_cannot_be_imported(folder: Path) -> None:
     assert b"has to be importable" in done.stderr
 
 
+@looks_at_workers
 def test_what_a_stage_forks_does_not_hide_a_death(start: Any, folder: Path) -> None:
     """The death is seen though the worker's wire stays open, and so is the end of the run."""
     (folder / "in").write_bytes(INPUT * 5)
