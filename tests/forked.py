@@ -132,7 +132,8 @@ class Forked(subprocess.Popen[bytes]):
         ours, theirs = self._nursery.environment, given["env"]
         theirs = os.environ if theirs is None else theirs
         return not (
-            given["preexec_fn"]
+            given["args"][0] != sys.executable
+            or given["preexec_fn"]
             or len(given["pass_fds"]) > MOST_PASSED
             or given["process_group"] != -1
             or any(
@@ -262,7 +263,8 @@ def renew(number: int, name: str) -> None:
     """A stream that knows nothing of what its descriptor was, set as the interpreter set it."""
     old = getattr(sys, name)
     new = os.fdopen(number, old.mode, encoding=old.encoding, errors=old.errors, closefd=False)
-    new.reconfigure(line_buffering=old.line_buffering, write_through=old.write_through)
+    by_line = old.line_buffering or (number == 1 and os.isatty(number))
+    new.reconfigure(line_buffering=by_line, write_through=old.write_through)
     setattr(sys, name, new)
     setattr(sys, f"__{name}__", new)
 

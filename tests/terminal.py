@@ -19,9 +19,19 @@ LINES = 12
 
 
 class Terminal:
-    """Runs one command, whose stderr (and whatever else is not given) is this terminal."""
+    """Runs one command, whose stderr (and whatever else is not given) is this terminal.
 
-    def __init__(self, folder: Path, *arguments: str, columns: int = 160, **options: Any) -> None:
+    `begin` starts it, as `subprocess.Popen` does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        begin: Callable[..., subprocess.Popen[bytes]],
+        *arguments: str,
+        columns: int = 160,
+        **options: Any,
+    ) -> None:
         self._ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (LINES, columns))
         self._screen = pyte.Screen(columns, LINES)
@@ -30,7 +40,7 @@ class Terminal:
         settings = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL} | options
         settings = {name: theirs if each is None else each for name, each in settings.items()}
         settings["env"] = environment({"TERM": "xterm"} | options.get("env", {}))
-        self.process = subprocess.Popen(
+        self.process = begin(
             [*COMMAND, *arguments], cwd=folder, stderr=theirs, bufsize=0, start_new_session=True,
             **settings,
         )  # fmt: skip

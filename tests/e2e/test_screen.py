@@ -15,6 +15,8 @@ from servers.running import Server
 
 from tests.terminal import LINES, Terminal
 
+pytestmark = pytest.mark.forked
+
 STAGES = """
 import asyncio, logging, os, sys
 
@@ -43,7 +45,7 @@ def server() -> Any:
 
 
 @pytest.fixture
-def see(tmp_path: Path) -> Any:
+def see(process_of: Any, tmp_path: Path) -> Any:
     """Run the command on a terminal; it is ended with the test."""
     seen: list[Terminal] = []
     (tmp_path / "stages.py").write_text(STAGES)
@@ -51,7 +53,7 @@ def see(tmp_path: Path) -> Any:
     def run(*arguments: str, given: bytes | None = None, **options: Any) -> Terminal:
         if given is not None:
             (tmp_path / "in").write_bytes(given)
-        seen.append(Terminal(tmp_path, *arguments, **options))
+        seen.append(Terminal(tmp_path, process_of, *arguments, **options))
         return seen[-1]
 
     yield run
