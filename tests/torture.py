@@ -25,7 +25,7 @@ from pathlib import Path
 
 from streamproc.pipes import PIPE_BYTES
 
-STREAMPROC = str(Path(sys.executable).with_name("streamproc"))
+COMMAND = [sys.executable, "-m", "streamproc"]
 STAGE = """
 import asyncio, random, time
 
@@ -50,19 +50,23 @@ FINAL = (0, 3)
 NOT_BEGUN = "init_import_site"
 
 
+Begin = Callable[..., subprocess.Popen[bytes]]
+
+
 class Case:
-    """One input, one pipeline, one output, in a folder of its own."""
+    """One input, one pipeline, one output, in a folder of its own; `begin` is how it is started."""
 
     def __init__(
-        self, folder: Path, dice: random.Random, more: tuple[str, ...] = (), count: int = LINES
+        self, folder: Path, dice: random.Random, begin: Begin = subprocess.Popen, count: int = LINES
     ) -> None:
         self.folder = folder
+        self.begin = begin
         self.source = dice.choice(["file", "files", "stdin", "pipe"])
         self.sink = dice.choice(["-o", ">>"])
         self.ordered = dice.random() < 0.6
         self.letters = dice.random() < 0.5
         self.function = dice.choice(["slow", "busy"])
-        self.more = more or (("-w", "2", "--log-level", "error") if dice.random() < 0.4 else ())
+        self.more = ("-w", "2", "--log-level", "error") if dice.random() < 0.4 else ()
         self.dice = dice
         (folder / "stages.py").write_text(STAGE)
         lines = [
@@ -80,7 +84,7 @@ class Case:
         return " ".join(filter(None, parts))
 
     def command(self, output: str, *more: str) -> list[str]:
-        command = [STREAMPROC, "-e", f"stages.py:{self.function}", *self.more, *more]
+        command = [*COMMAND, "-e", f"stages.py:{self.function}", *self.more, *more]
         if not self.ordered:
             command.append("--unordered")
         if self.letters:
@@ -109,7 +113,7 @@ class Case:
             command = self.command(output, *more)
             if shell:
                 command = ["bash", "-c", shell + shlex.join(command)]
-            process = subprocess.Popen(
+            process = self.begin(
                 command,
                 cwd=self.folder,
                 stdin=source,
@@ -349,12 +353,12 @@ def play(
     fault: Fault,
     seed: int,
     survived: Counter[str],
-    more: tuple[str, ...] = (),
+    begin: Begin = subprocess.Popen,
     count: int = LINES,
 ) -> None:
     """One round; its folder is kept when it fails."""
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    case = Case(folder, random.Random(seed), more, count)
+    case = Case(folder, random.Random(seed), begin, count)
     try:
         fault(case, survived)
     except AssertionError as problem:
