@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc import Pipeline
@@ -61,7 +62,6 @@ LINES = st.one_of(
     st.lists(objects(VALUE).map(str.encode), min_size=1, max_size=12),
     st.lists(USUAL, min_size=1, max_size=40),  # whole batches of them take shorter ways
 )
-few = settings(max_examples=60)
 
 
 def run(stages: list[Any], lines: list[bytes]) -> list[bytes]:
@@ -74,8 +74,12 @@ def run(stages: list[Any], lines: list[bytes]) -> list[bytes]:
     return asyncio.run(main())
 
 
+def size_of(line: bytes) -> int:
+    return len(json.loads(line, parse_int=str))
+
+
 def spliced(line: bytes, member: bytes) -> bytes:
-    comma = b"," if json.loads(line, parse_int=str) else b""
+    comma = b"," if size_of(line) else b""
     return line[:-1] + comma + member + b"}"
 
 
@@ -83,105 +87,85 @@ ANSWER = {"x": [1, 2.5, None], "é": "ü", "n": 10**23}
 ANSWER_JSON = rb'{"x":[1,2.5,null],"\u00e9":"\u00fc","n":100000000000000000000000}'
 
 
-@few
-@given(LINES)
-def test_none(lines: list[bytes]) -> None:
-    """The stage that does nothing does nothing."""
-    assert run(["none"], lines) == lines
+def nothing(record: dict[str, Any]) -> None:
+    return None
 
 
-@few
-@given(LINES)
-def test_nothing_to_add(lines: list[bytes]) -> None:
-    """A function with nothing to add leaves the line as it came."""
-    assert run([lambda record: None], lines) == lines
+def plain(record: dict[str, Any]) -> Any:
+    return {"x": 1}
 
 
-@few
-@given(LINES)
-def test_plain_function(lines: list[bytes]) -> None:
-    """The result of a plain function under its name, and not a byte more."""
-    expected = [spliced(line, b'"score":{"x":1}') for line in lines]
-    assert run([("score", lambda record: {"x": 1})], lines) == expected
+def plain_number(record: dict[str, Any]) -> Any:
+    return {"n": 1}
 
 
-@few
-@given(LINES)
-def test_coroutine_function(lines: list[bytes]) -> None:
-    """The same from a coroutine function, whose records overtake each other."""
+async def overtaking(record: dict[str, Any]) -> Any:
+    await asyncio.sleep(0)
+    return ANSWER
 
-    async def score(record: dict[str, Any]) -> Any:
+
+async def sometimes_at_once(record: dict[str, Any]) -> Any:
+    if len(record) % 2:
         await asyncio.sleep(0)
-        return ANSWER
-
-    expected = [spliced(line, b'"score":' + ANSWER_JSON) for line in lines]
-    assert run([("score", score)], lines) == expected
+    return {"n": 1}
 
 
-@few
+def changed_argument(record: dict[str, Any]) -> dict[str, Any]:
+    record["n"] = 1
+    return record
+
+
+def vandal(record: dict[str, Any]) -> dict[str, Any]:
+    for value in record.values():
+        if isinstance(value, dict | list):
+            value.clear()
+    record.clear()
+    record["junk"] = 1
+    return {"n": None}
+
+
+async def size(record: dict[str, Any]) -> Any:
+    return len(record)
+
+
+def size_again(record: dict[str, Any]) -> dict[str, Any]:
+    return {"n": record["score"]}
+
+
+WAYS: dict[str, tuple[list[Any], Callable[[bytes], bytes]]] = {
+    "the stage that does nothing": (["none"], lambda line: line),
+    "a function with nothing to add": ([nothing], lambda line: line),
+    "a result under its name": ([("score", plain)], lambda line: spliced(line, b'"score":{"x":1}')),
+    "records that overtake each other": (
+        [("score", overtaking)],
+        lambda line: spliced(line, b'"score":' + ANSWER_JSON),
+    ),
+    "calls of which some are answered at once": (
+        [("score", sometimes_at_once)],
+        lambda line: spliced(line, b'"score":{"n":1}'),
+    ),
+    "the same, merged": ([sometimes_at_once], lambda line: spliced(line, b'"n":1')),
+    "members of a plain function": ([plain_number], lambda line: spliced(line, b'"n":1')),
+    "its argument, with what it set": (
+        [changed_argument],
+        lambda line: spliced(line, b'"n":1'),
+    ),
+    "a function that destroys its argument": ([vandal], lambda line: spliced(line, b'"n":null')),
+    "stage after stage": (
+        [("score", size), size_again],
+        lambda line: spliced(line, b'"score":%d,"n":%d' % (size_of(line), size_of(line))),
+    ),
+}
+
+
 @given(LINES)
-def test_coroutine_functions_with_usual_results(lines: list[bytes]) -> None:
-    """Small results, under a name and merged, also when some calls are answered at once."""
+def test_every_way_leaves_a_line_as_it_came(lines: list[bytes]) -> None:
+    """A function's members under a name or merged, and not a byte more.
 
-    async def score(record: dict[str, Any]) -> Any:
-        if len(record) % 2:
-            await asyncio.sleep(0)
-        return {"n": 1}
-
-    assert run([("score", score)], lines) == [spliced(line, b'"score":{"n":1}') for line in lines]
-    assert run([score], lines) == [spliced(line, b'"n":1') for line in lines]
-
-
-@few
-@given(LINES)
-def test_merged_members(lines: list[bytes]) -> None:
-    """A plain function's members, merged at the top level."""
-    assert run([lambda record: {"n": 1}], lines) == [spliced(line, b'"n":1') for line in lines]
-
-
-@few
-@given(LINES)
-def test_changed_argument_that_is_returned(lines: list[bytes]) -> None:
-    """The commonest function: only what it has set is added."""
-
-    def score(record: dict[str, Any]) -> dict[str, Any]:
-        record["n"] = 1
-        return record
-
-    assert run([score], lines) == [spliced(line, b'"n":1') for line in lines]
-
-
-@few
-@given(LINES)
-def test_vandals(lines: list[bytes]) -> None:
-    """What a function does to its argument, and to what is inside, is nobody's loss."""
-
-    def vandal(record: dict[str, Any]) -> dict[str, Any]:
-        for value in record.values():
-            if isinstance(value, dict | list):
-                value.clear()
-        record.clear()
-        record["junk"] = 1
-        return {"n": None}
-
-    assert run([vandal], lines) == [spliced(line, b'"n":null') for line in lines]
-
-
-@few
-@given(LINES)
-def test_several_stages(lines: list[bytes]) -> None:
-    """Stage after stage splices, a plain one after a coroutine one."""
-
-    async def first(record: dict[str, Any]) -> Any:
-        return len(record)
-
-    def second(record: dict[str, Any]) -> dict[str, Any]:
-        return {"n": record["score"]}
-
-    outs = run([("score", first), second], lines)
-    for line, out in zip(lines, outs, strict=True):
-        size = len(json.loads(line, parse_int=str))
-        assert out == spliced(line, b'"score":%d,"n":%d' % (size, size))
+    Lines take longer to think of than to run: all ways are given the same.
+    """
+    for what, (stages, expected) in WAYS.items():
+        assert run(stages, lines) == list(map(expected, lines)), what
 
 
 def test_the_members_are_what_the_function_returned() -> None:
