@@ -14,6 +14,8 @@ from servers.sockets import until
 
 from tests.conftest import PATIENCE_S, records, summary
 
+pytestmark = pytest.mark.forked  # each signal comes when the server was called
+
 HOUR = "3600s"
 WAITS = {
     "Retry-After": 'http.url = "SERVER/429?after=200&times=99"',
