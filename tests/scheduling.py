@@ -24,6 +24,7 @@ LONG = (
     KAFKA,
     "tests/promises/test_torture.py",
     "tests/simulation/",
+    "tests/test_house.py",
 )
 
 
