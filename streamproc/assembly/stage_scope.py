@@ -117,6 +117,7 @@ class OpenedStage:
         called: Function,
         options: Mapping[str, object] | None = None,
         kind: StageKind | None = None,
+        spec: str | None = None,
     ) -> Enricher:
         """See `StageScope`."""
         from streamproc.enrichers.function import FunctionEnricher
@@ -141,7 +142,7 @@ class OpenedStage:
         if function.batch is not None:
             self.policies = {"batch": function.batch, **self.policies}
         repeats = any(policy.asks_again for policy in self.policies.values())
-        return self.layered(AskedFunction(function, self.name, may_repeat=repeats))
+        return self.layered(AskedFunction(function, self.name, spec, may_repeat=repeats))
 
     def layered(self, asks: Asks, checks: Sequence[Layer] = ()) -> Enricher:
         """See `StageScope`."""

@@ -122,6 +122,17 @@ def load(spec: str) -> Function:
     return found
 
 
+def file_of(spec: str) -> Path:
+    """The file in which `load` has found it. Raises OSError for a module without one."""
+    where = spec.rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(getattr(spec, "folder", None) or "", where)
+    file = getattr(sys.modules[where], "__file__", None)
+    if file is None:
+        raise FileNotFoundError(where)
+    return Path(file)
+
+
 _files: dict[str, ModuleType] = {}
 """Modules of stage files, by path: two stages of one file share what it keeps."""
 

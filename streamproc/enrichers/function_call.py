@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +15,14 @@ from typing import Any, Self
 from msgspec import Struct, field
 
 from streamproc.codec import decode, encode
-from streamproc.enrichers.function import FunctionEnricher
+from streamproc.enrichers.function import FunctionEnricher, file_of
 from streamproc.errors import RecordError
 from streamproc.interfaces import Standing, Visit
 from streamproc.policies.batch import Many
 from streamproc.record import NO_RESULT
 from streamproc.types import CallResult, Record
 
-_VERSION = 2  # of what is in a key
+_VERSION = 3  # of what is in a key
 
 
 class FunctionCall(Struct):
@@ -44,9 +45,14 @@ class FunctionCall(Struct):
         return sha256(self.salt + encode([self.target, self.fields])).digest()
 
 
-def identity(target: object, options: Mapping[str, object] | None = None) -> bytes:
+def identity(
+    target: object, options: Mapping[str, object] | None = None, spec: str | None = None
+) -> bytes:
     """32 bytes that are others for another function, for another version of its file and for
     other `options`.
+
+    What another function or class has made (a closure, an instance) is told from others of its
+    making by the name, and by the file, that `spec` (see `load`) gives it.
     """
     bound = [f"{name}={_written(value)}" for name, value in sorted((options or {}).items())]
     while isinstance(target, partial):
@@ -60,6 +66,10 @@ def identity(target: object, options: Mapping[str, object] | None = None) -> byt
         code = getattr(named, "__code__", None)
         source = repr((code.co_code, code.co_consts)).encode() if code is not None else b""
     name = encode([_VERSION, module, named.__qualname__, bound])
+    if spec is not None:
+        name += encode(spec.rpartition(":")[2])
+        with suppress(OSError):  # a module without a file
+            name += sha256(file_of(spec).read_bytes()).digest()
     return sha256(name + sha256(source).digest()).digest()
 
 
@@ -71,10 +81,13 @@ def _written(option: object) -> str:
 class AskedFunction:
     """A `FunctionEnricher` that takes calls; every attempt gets the record as it came."""
 
-    def __init__(self, function: FunctionEnricher, stage: str, *, may_repeat: bool) -> None:
+    def __init__(
+        self, function: FunctionEnricher, stage: str, spec: str | None = None, *, may_repeat: bool
+    ) -> None:
         self._function = function
         self._stage = stage
-        self._salt = identity(function.target, {"recipe": function.recipe} | function.options)
+        options = {"recipe": function.recipe} | function.options
+        self._salt = identity(function.target, options, spec)
         self.replaces = function.replaces
         self._may_repeat = may_repeat  # then the first attempt must not spoil the record
 

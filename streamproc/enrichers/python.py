@@ -50,4 +50,6 @@ class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """See `StageKind`."""
         from streamproc.enrichers.function import load
 
-        return scope.function(scope.target or load(self.spec), self.options)
+        if scope.target:
+            return scope.function(scope.target, self.options)
+        return scope.function(load(self.spec), self.options, spec=self.spec)

@@ -65,8 +65,11 @@ class StageScope(Protocol):
         called: Function,
         options: Mapping[str, object] | None = None,
         kind: StageKind | None = None,
+        spec: str | None = None,
     ) -> Enricher:
-        """Calls `called`, with policies around it if there are any; `kind` is what made it."""
+        """Calls `called`, with policies around it if there are any; `kind` is what made it, or
+        `spec` names it (`file.py:name`).
+        """
 
     def layered(
         self, asks: Any, checks: Sequence[Layer] = ()

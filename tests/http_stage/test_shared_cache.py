@@ -54,6 +54,29 @@ def test_functions_of_one_name_do_not_share_answers(run: Any, folder: Path) -> N
     assert (folder / "calls").read_text() == "..."
 
 
+def test_functions_that_a_function_has_made_do_not_share_answers(run: Any, folder: Path) -> None:
+    """Nor do objects of one class, nor those of which another file says what they are."""
+    (folder / "lib.py").write_text(
+        "class Adder:\n"
+        "    def __init__(self, n):\n        self.n = n\n"
+        "    def __call__(self, record):\n        return self.n\n"
+    )
+    found = []
+    for third, name in [(3, "f"), (3, "g"), (3, "a"), (3, "b"), (33, "b"), (33, "b")]:
+        (folder / "s.py").write_text(
+            "from lib import Adder\n"
+            "def made(n):\n    return lambda record: n\n"
+            f"f, g, a, b = made(0), made(1), Adder(2), Adder({third})\n"
+        )
+        (folder / "p.toml").write_text(
+            f'[[stage]]\nname = "x"\npython = "s.py:{name}"\ncache = {{ path = "c.db" }}'
+        )
+        done = run("-c", "p.toml", stdin=b'{"n":1}\n')
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["x"])
+    assert found == [0, 1, 2, 3, 33, 33]
+
+
 def test_an_answer_that_was_damaged_is_asked_for_again(enrich: Any, folder: Path) -> None:
     """No record fails of what somebody has written into the file."""
     text = 'http = { url = "SERVER/ok" }\ncache = { path = "c.db" }'
