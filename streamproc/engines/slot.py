@@ -24,7 +24,7 @@ from streamproc.engines.state import (
     WAITING,
     CallState,
 )
-from streamproc.errors import CallError, RecordError
+from streamproc.errors import CallError, RecordError, described
 from streamproc.interfaces import Fork, Room, Stage, Timed, Visit
 from streamproc.record import Batch, id_of
 from streamproc.types import CallResult, Coro
@@ -168,7 +168,9 @@ class Slot:
         if is_aborted and self.task and self.task.cancelling():
             raise error
         if isinstance(error, GeneratorExit):
-            raise error
+            if self.task is None or asyncio.current_task(self.task.get_loop()) is not self.task:
+                raise error  # the coroutine is closed; nobody has raised that
+            return RecordError("exception", described(error))
         return error
 
     def interrupt(self, now_s: float, *, is_deadline: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import inspect
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from streamproc.enrichers.long_imports import told_if_long
 from streamproc.enrichers.markers import marks
 from streamproc.enrichers.signature import check_takes_record, with_options, without_yield
 from streamproc.enrichers.threads import Threads
-from streamproc.errors import ConfigError
+from streamproc.errors import ConfigError, Interrupted, Unfinished, described
 from streamproc.interfaces import StageKind
 from streamproc.nearest import closest, nearest_file
 from streamproc.policies.batch import Batching
@@ -64,7 +66,7 @@ class FunctionEnricher:
         if is_async or hasattr(self._target, "__enter__"):
             try:
                 entered = await self._target.__aenter__() if is_async else self._target.__enter__()
-            except Exception as error:
+            except BaseException as error:
                 raise _blamed(f"{_name(self._target)} could not be entered", error) from error
             if callable(entered) and entered is not self._target and self._threads is None:
                 self.call = entered
@@ -85,7 +87,7 @@ class FunctionEnricher:
                     await self._target.__aexit__(kind, error, traceback)
                 else:
                     self._target.__exit__(kind, error, traceback)
-            except Exception as raised:
+            except BaseException as raised:
                 raise _blamed(f"{_name(self._target)} could not be left", raised) from raised
 
     @property
@@ -198,13 +200,35 @@ def _execute(spec: str, run: Callable[[], object]) -> None:
 def _created(kind: Function, options: Mapping[str, object]) -> object:
     try:
         return kind(**options)
-    except Exception as error:
+    except BaseException as error:
         given = f"with {', '.join(options)}" if options else "without arguments"
         raise _blamed(f"{_name(kind)} could not be created {given}", error) from error
 
 
 def _blamed(what: str, error: BaseException) -> ConfigError:
-    return ConfigError(f"{what}: {type(error).__name__}: {error}{_innermost(error)}")
+    """Whatever user code raises, SystemExit too: a run that it ended would look like a good one.
+
+    Raises `error` again if it was Ctrl-C, or ends the run.
+    """
+    if isinstance(error, Interrupted | Unfinished) or _is_ctrl_c(error) or _is_abort(error):
+        raise error
+    return ConfigError(f"{what}: {described(error)}{_innermost(error)}")
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """In the command it raises none."""
+    is_raised = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt) and is_raised
+
+
+def _is_abort(error: BaseException) -> bool:
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # there is no loop yet
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def _innermost(error: BaseException) -> str:

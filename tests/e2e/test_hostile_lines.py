@@ -39,6 +39,11 @@ def interrupted(record):
 async def interrupted_later(record):
     return interrupted(record)
 
+async def closed(record):
+    if record.get("bad"):
+        raise GeneratorExit
+    return {"ok": True}
+
 def decode(record):
     if record.get("bad"):
         raise streamproc.RecordError("too_long", "no")
@@ -151,10 +156,13 @@ def test_a_long_integer_is_the_stages_matter(run: Any) -> None:
 
 @pytest.mark.parametrize(
     ("function", "workers"),
-    [("interrupted", "1"), ("interrupted_later", "1"), ("interrupted", "2")],
+    [("interrupted", "1"), ("interrupted_later", "1"), ("interrupted", "2"), ("closed", "1")],
 )
 def test_a_stage_that_interrupts_itself(run: Any, function: str, workers: str) -> None:
-    """KeyboardInterrupt of user code is an exception as any other: Ctrl-C raises none."""
+    """KeyboardInterrupt of user code is an exception as any other: Ctrl-C raises none.
+
+    So is a GeneratorExit, unless somebody closes the coroutine.
+    """
     lines = b'{"n":1}\n{"bad":1}\n{"n":2}\n'
     stage = f"stages.py:{function}"
     done = run("-e", stage, "-w", workers, "--summary", "json", stdin=lines)

@@ -27,6 +27,33 @@ class Enter:
     async def __aexit__(self, *error): ...
     async def __call__(self, record): ...
 
+class EnterAndExit:
+    async def __aenter__(self):
+        raise SystemExit
+    async def __aexit__(self, *error): ...
+    async def __call__(self, record): ...
+
+class CreateAndExit:
+    def __init__(self):
+        raise SystemExit("no key")
+    def __call__(self, record): ...
+
+class LeaveAndExit:
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        raise SystemExit
+    def __call__(self, record): ...
+
+class LeaveAndCancel(LeaveAndExit):
+    def __exit__(self, *error):
+        import asyncio
+        raise asyncio.CancelledError
+
+class LeaveAndInterrupt(LeaveAndExit):
+    def __exit__(self, *error):
+        raise KeyboardInterrupt
+
 class Leave:
     async def __aenter__(self):
         return self
@@ -51,6 +78,8 @@ def classes(folder: Path) -> None:
         ("Create", b"ValueError: no key"),
         ("Needs", b"missing a required argument: 'key'; give key a default, or options"),
         ("Enter", b"OSError: no model"),
+        ("EnterAndExit", b"SystemExit"),
+        ("CreateAndExit", b"SystemExit: no key"),
     ],
 )
 def test_class_that_cannot_begin(run: Any, folder: Path, name: str, message: bytes) -> None:
@@ -65,12 +94,22 @@ def test_class_that_cannot_begin(run: Any, folder: Path, name: str, message: byt
 
 
 @pytest.mark.usefixtures("classes")
-def test_class_that_cannot_be_left(run: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Leave", b"OSError: cannot save"),
+        ("LeaveAndExit", b"SystemExit"),
+        ("LeaveAndCancel", b"CancelledError"),
+        ("LeaveAndInterrupt", b"KeyboardInterrupt"),
+    ],
+)
+def test_class_that_cannot_be_left(run: Any, name: str, message: bytes) -> None:
     """When leaving a class fails, all records are written, the account stands, and it is 78."""
-    done = run("-e", "classes.py:Leave", "--summary", "json", stdin=b'{"a":1}\n')
+    done = run("-e", f"classes.py:{name}", "--summary", "json", stdin=b'{"a":1}\n')
     assert done.stdout == b'{"a":1}\n'
-    assert done.returncode == summary(done.stderr)["exit_code"] == 78
-    assert b"OSError: cannot save" in done.stderr
+    account = summary(done.stderr)
+    assert (done.returncode, account["exit_code"], account["ok"]) == (78, 78, 1)
+    assert message in done.stderr
     assert done.stderr.count(b"\n") == 2
 
 
