@@ -2,7 +2,8 @@
 
 `python tests/fuzz.py [--minutes N] [--seed N]` runs all of it (`make torture`); the tests run
 what was found once, and a little of the rest. A line is `before + again * n + after`; it goes
-through a target at four times the size again and again, and costs about four times as much.
+through a target with nothing between, and then at four times the size again and again, which
+costs about four times as much.
 What comes over HTTP is in `fuzz_http.py`.
 """
 
@@ -46,7 +47,7 @@ from streamproc.errors import RecordError
 from streamproc.record import WHITESPACE, Batch, Cursor, Failed
 from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
 
-SIZES = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
+SIZES = [0, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
 NOTICED_S = 0.2  # CPU time; less is noise
 GROWTH = 7.0  # at four times the size; what is quadratic grows by 16
 PROMISED_S = 0.12  # that a MiB keeps the loop busy: 100 ms, and 20 ms for each MiB

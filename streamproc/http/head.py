@@ -63,4 +63,5 @@ class _Collector:
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._is_complete = self._parser.get_status_code() >= 200
+        # an interim answer that follows a whole one is none of it
+        self._is_complete = self._is_complete or self._parser.get_status_code() >= 200
