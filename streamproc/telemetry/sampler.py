@@ -65,7 +65,7 @@ class Sampler(Struct, frozen=True):
             return 0
         if self.ratio <= 0.0:
             return sys.maxsize
-        return min(sys.maxsize, int(log(1.0 - random()) / log1p(-self.ratio)))
+        return int(min(sys.maxsize, log(1.0 - random()) / log1p(-self.ratio)))
 
     def trace_id(self) -> int:
         """A new one of those that are taken. It is never 0."""

@@ -133,6 +133,11 @@ def test_the_share_is_that_of_all_records_however_they_come(
         assert 370 < len(firsts) < 630
 
 
+@pytest.mark.parametrize("ratio", [0.0, 5e-324, 1e-12])
+def test_hardly_any_is_none_of_so_few(ratio: float) -> None:
+    assert traced(batch_of(*[b"{}"] * 1000), Queue(), Sampler(ratio)) == []
+
+
 class Message:
     """As Kafka's client has them: the length is that of the value, which may be empty."""
 
