@@ -13,6 +13,7 @@ _STATUSES = (301, 302, 303, 307, 308)
 _KEPT = (b"accept", b"user-agent", b"content-type")  # what is no secret, wherever it goes
 _OF_BODY = (b"content-type", b"content-encoding", b"content-language")
 _SHOWN = 200  # characters of a useless place
+_LOOKED_AT = 2048  # characters in which a password is looked for
 _SAFE = "/?&=%:;,@!$'()*+~[]-._"
 
 
@@ -86,7 +87,9 @@ def _check(at: Origin, here: Target, allow_hosts: Listed) -> None:
 
 
 def _useless(location: str, reason: str) -> CallError:
-    shown = excerpt(redact(location).encode("latin-1"), _SHOWN)
+    # what is hidden may be long, and so may a password be: the last cut is for the eye
+    said = redact(excerpt(location.encode("latin-1"), _LOOKED_AT))
+    shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
     return bad_answer(f"a redirect to {shown!r}: {reason}")
 
 

@@ -7,6 +7,9 @@ import random
 
 import pytest
 from fuzz import FOUND, TARGETS, any_line, check
+from hostile import Line
+
+from streamproc import secrets
 
 
 @pytest.mark.alone
@@ -29,3 +32,11 @@ def test_any_bytes(target: str) -> None:
     dice = random.Random(target)
     for _ in range(8):
         check(target, any_line(target, dice))
+
+
+def test_what_is_hidden_is_looked_for_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many secrets there are: a place to which nobody is sent may be long."""
+    monkeypatch.setattr(secrets, "_hidden", {})
+    for i in range(40):
+        secrets.hide('"\\<>' * (2 + i))
+    check("redirect", Line(b"https://[", b'[\\..\\-"', b""))
