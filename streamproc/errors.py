@@ -280,7 +280,9 @@ def described(error: BaseException) -> str:
     """Type and message of an error in user code."""
     try:
         message = str(error)
-    except Exception:  # its __str__ is broken, too
+    except Interrupted:
+        raise
+    except BaseException:  # its __str__ is broken, too
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

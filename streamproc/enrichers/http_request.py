@@ -255,24 +255,26 @@ def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) 
     credential: Any = None
     headers = {name: each.written for name, each in settings.headers.items()}
     tls = settings.tls or Tls()
-    certificate: Any = tls.cert
+    authorities, certificate = _content_of(tls.ca), tls.cert
     if shares == "credential":
         credential = auth.pair() if auth is not None else None
         headers = {name: repr(each.parts) for name, each in settings.headers.items()}
-        certificate = _content_of(tls.cert) if tls.cert is not None else None
+        certificate = _content_of(tls.cert)
     elif auth is not None:
         given = (auth.bearer, auth.basic, auth.value)
         credential = [auth.header, *(getattr(each, "written", each is None) for each in given)]
     return encode(
         [
             _KEY_VERSION, stage, shares, credential, headers, kind, settings.select, settings.ok,
-            settings.missing, settings.redirects_followed, tls.ca, certificate,
+            settings.missing, settings.redirects_followed, authorities, certificate,
             tls.dangerously_accept_any_certificate,
         ]
     )  # fmt: skip
 
 
-def _content_of(path: str) -> str:
+def _content_of(path: str | None) -> str | None:
+    if path is None:
+        return None
     try:
         return sha256(Path(path).read_bytes()).hexdigest()
     except OSError:  # said when it is opened

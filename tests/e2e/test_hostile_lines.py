@@ -39,6 +39,15 @@ def interrupted(record):
 async def interrupted_later(record):
     return interrupted(record)
 
+class Unspeakable(Exception):
+    def __str__(self):
+        raise KeyboardInterrupt
+
+def unspeakable(record):
+    if record.get("bad"):
+        raise Unspeakable
+    return {"ok": True}
+
 async def closed(record):
     if record.get("bad"):
         raise GeneratorExit
@@ -156,7 +165,13 @@ def test_a_long_integer_is_the_stages_matter(run: Any) -> None:
 
 @pytest.mark.parametrize(
     ("function", "workers"),
-    [("interrupted", "1"), ("interrupted_later", "1"), ("interrupted", "2"), ("closed", "1")],
+    [
+        ("interrupted", "1"),
+        ("interrupted_later", "1"),
+        ("interrupted", "2"),
+        ("closed", "1"),
+        ("unspeakable", "1"),
+    ],
 )
 def test_a_stage_that_interrupts_itself(run: Any, function: str, workers: str) -> None:
     """KeyboardInterrupt of user code is an exception as any other: Ctrl-C raises none.

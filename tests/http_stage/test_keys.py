@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_key_may_have_the_name_of_a_credential(credential: str) -> None:
     if "KEY" in credential:
         other = http.replace("KEY", "OTHER")
         assert key(other, share=share, OTHER="k") != key(http, share=share, KEY="k")
+
+
+@pytest.mark.parametrize("share", ["credential", "credential-name"])
+def test_whoever_trusts_others_has_other_keys(tmp_path: Path, share: str) -> None:
+    """What authorities signed is in the file, whatever that is called."""
+    ca = tmp_path / "ca.pem"
+    keys = set()
+    for text in ("ours", "ours", "theirs"):
+        ca.write_text(text)
+        keys.add(key(f"{URL}, tls = {{ ca = '{ca}' }}", share=share))
+    assert len(keys) == 2
 
 
 def test_each_way_to_send_a_credential_has_keys_of_its_own() -> None:
