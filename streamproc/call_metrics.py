@@ -124,8 +124,8 @@ class CallMetrics(Struct):
             alike[target, outcome, status].append(seconds)
         for (target, outcome, status), took_s in alike.items():
             self.requests[target, outcome, class_of(status)] += len(took_s)
-            self.request_s[target].recent_s += took_s
-        for durations in self.request_s.values():
+            durations = self.request_s[target]
+            durations.recent_s += took_s
             durations.settled()
         self.attempts.clear()
         return self

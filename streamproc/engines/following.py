@@ -13,14 +13,6 @@ from streamproc.interfaces import FOLLOWED, Follow, Follower
 from streamproc.record import OK, UNPROCESSED, Batch, Note
 from streamproc.types import Coro
 
-
-def _chosen(batch: Batch, follow: Follow) -> Container[int]:
-    """The lines of `batch` that may be followed: asked once, so that the others cost nothing."""
-    if batch.followed is None:
-        batch.followed = follow.choose(batch)
-    return batch.followed
-
-
 Awaited = Callable[[Batch, int, Slot], Coro[Outcome]]
 Inline = Callable[[Batch, int], Outcome]
 Some = Callable[[Batch, int, int, list[bytes], dict[int, Note]], None]
@@ -51,6 +43,13 @@ def _within(context: bytes, outcome: Outcome) -> Outcome:
     if isinstance(outcome, Note):
         return structs.replace(outcome, context=context)
     return Note(OK, outcome, lines_out=1, context=context)
+
+
+def _chosen(batch: Batch, follow: Follow) -> Container[int]:
+    """The lines of `batch` that may be followed: asked once, so that the others cost nothing."""
+    if batch.followed is None:
+        batch.followed = follow.choose(batch)
+    return batch.followed
 
 
 def awaited(one: Awaited, follow: Follow | None) -> Awaited:
