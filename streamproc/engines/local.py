@@ -226,7 +226,7 @@ class LocalEngine(Stacked):
 
     async def _end_turn(self, records: int) -> None:
         """So many have been finished in it."""
-        if records == self._pace.size:
+        if records == self._pace.size or self._pace.is_careful:
             self._pace.measured(records, self._now() - self._turn_began_s)
         await asyncio.sleep(0)  # the writer's turn, the reader's, the signals'
 

@@ -20,14 +20,19 @@ class Pace:
 
     def __init__(self) -> None:
         self.size = 1
-        self._careful = 0
+        self._careful = 0  # how many single steps are left
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether it is paying off a stall: then each record is a turn to be told of."""
+        return self._careful > 0
 
     def measured(self, records: int, elapsed_s: float) -> None:
         """A turn of `records` records took `elapsed_s`."""
         if records > 1 and elapsed_s > STALL_S:
             self._careful = int(elapsed_s / STALL_SHARE_S)
         if self._careful > 0:
-            self._careful -= records
+            self._careful -= 1
             self.size = 1
         elif elapsed_s > TURN_S:
             self.size = max(1, int(self.size * TURN_S / elapsed_s))

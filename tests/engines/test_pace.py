@@ -1,6 +1,11 @@
 """How many records go by before the loop gets its turn."""
 
-from streamproc.engines.pace import MOST, STALL_S, TURN_S, Pace
+import asyncio
+
+import pytest
+
+from streamproc import Pipeline
+from streamproc.engines.pace import MOST, STALL_S, STALL_SHARE_S, TURN_S, Pace
 
 
 def test_it_doubles_while_turns_are_short() -> None:
@@ -39,3 +44,28 @@ def test_after_a_stall_records_go_one_by_one_for_a_while() -> None:
         pace.measured(1, 0.0)
         steps += 1
     assert steps > 1000
+
+
+def test_a_stall_is_paid_off_by_every_record_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where many calls end in one turn of the loop: each gives it away once."""
+    sizes: list[int] = []
+
+    class Stalled(Pace):
+        """Has had one stall, in a turn of eight."""
+
+        def measured(self, records: int, elapsed_s: float) -> None:
+            if records == 8 and not sizes:
+                elapsed_s = 2 * STALL_S
+            super().measured(records, elapsed_s)
+            if sizes or self.is_careful:
+                sizes.append(self.size)
+
+    async def waits(record: dict[str, int]) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("streamproc.engines.local.Pace", Stalled)
+    at_once, steps = 64, int(2 * STALL_S / STALL_SHARE_S)
+    records = [{"n": n} for n in range(steps * at_once // 8)]
+    Pipeline([waits], concurrency=at_once).run_sync(records, [])
+    assert sizes[0] == 1
+    assert max(sizes) > 1
