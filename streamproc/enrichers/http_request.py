@@ -26,7 +26,7 @@ from streamproc.version import __version__
 
 Shares = Literal["credential", "credential-name"]
 
-_KEY_VERSION = 2  # of what is in a key
+_KEY_VERSION = 3  # of what is in a key
 _LONG_SECRET = 12  # of a header that is written out in the pipeline file: not a common word
 ID_HEADER = "X-Request-Id"
 USER_AGENT = f"streamproc/{__version__}"
@@ -60,21 +60,18 @@ class HttpCall(Request):
         return asked(self)
 
     def key(self) -> bytes:
-        """SHA-256 over stage, credential, method, URL, headers that vary, and body.
-
-        What has a secret in it can be guessed from this: a store hashes it once more.
-        """
+        """A hash of stage and credential; method, URL, headers that vary, and body."""
         path = self.path
         if b"&" in path:  # of parameters with the same name the order matters
             path, mark, query = path.partition(b"?")
             parameters = query.split(b"&")
             parameters.sort(key=lambda each: each.partition(b"=")[0])
             path += mark + b"&".join(parameters)
+        asked = b"\n".join((self.salt, _name(self.target), self.method, path))
         # no line break is in a line, and what may contain one comes with its length
-        rest = self.varying + self.body + self.item_json
-        lengths = b"%d %d" % (len(self.varying), len(self.body))
-        lines = (self.salt, _name(self.target), self.method, path, lengths, rest)
-        return sha256(b"\n".join(lines)).digest()
+        if rest := self.varying + self.body + self.item_json:
+            asked += b"\n%d %d\n%b" % (len(self.varying), len(self.body), rest)
+        return asked
 
 
 class RequestBuilder:
@@ -246,7 +243,8 @@ def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:
 
 
 def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) -> bytes:
-    """What all keys of a stage begin with: whatever the answers depend on besides the record.
+    """What all keys of a stage begin with: whatever the answers depend on besides the record,
+    as 32 bytes.
 
     With shares = "credential-name" it has settings as they were written: a rotated key keeps
     its answers.
@@ -263,13 +261,14 @@ def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) 
     elif auth is not None:
         given = (auth.bearer, auth.basic, auth.value)
         credential = [auth.header, *(getattr(each, "written", each is None) for each in given)]
-    return encode(
+    written = encode(
         [
             _KEY_VERSION, stage, shares, credential, headers, kind, settings.select, settings.ok,
             settings.missing, settings.redirects_followed, authorities, certificate,
             tls.dangerously_accept_any_certificate,
         ]
     )  # fmt: skip
+    return sha256(written).digest()
 
 
 def _content_of(path: str | None) -> str | None:

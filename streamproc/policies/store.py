@@ -1,6 +1,6 @@
 """Where answers are kept: in memory, or in a SQLite file that runs and workers share.
 
-Neither shows what was asked: keys are hashes that take a secret of the store's own, so that
+A file does not show what was asked: its keys are hashes that take a secret of its own, so that
 nobody can guess a password, or a record, and compare.
 """
 
@@ -11,7 +11,7 @@ import os
 import time
 from collections import OrderedDict
 from contextlib import closing, suppress
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamproc")
 
 _OVERHEAD_BYTES = 200  # of an entry in memory, besides its key and value
+_SHORT_BYTES = 256  # of what was asked, which never leaves this process: to hash it costs more
 _SECRET_BYTES = 32
 _TOUCHED_S = 60.0  # that an entry was used is written down once a minute: a hit costs no write
 _PAGE_BYTES = 4096
@@ -38,7 +39,7 @@ A plain tuple: the garbage collector does not look at it again and again.
 
 
 class Store(Protocol):
-    """Keys are what `key` makes of the digest of a call. Nothing here waits long."""
+    """Keys are what `key` makes of that of a call. Nothing here waits long."""
 
     def open(self) -> None:
         """Raises `CreateError`."""
@@ -46,8 +47,8 @@ class Store(Protocol):
     def close(self) -> None:
         """Needed no more."""
 
-    def key(self, digest: bytes) -> bytes:
-        """What answers to a call with that digest are kept under. Only once it is open."""
+    def key(self, asked: bytes) -> bytes:
+        """What answers to a call with that key are kept under, short. Only once it is open."""
 
     def get(self, key: bytes) -> Kept | None:
         """What is kept, also when it is no longer good."""
@@ -68,9 +69,9 @@ class MemoryStore:
     def open(self) -> None:
         """Nothing to open."""
 
-    def key(self, digest: bytes) -> bytes:
+    def key(self, asked: bytes) -> bytes:
         """See `Store`."""
-        return digest  # it never leaves this process
+        return asked if len(asked) <= _SHORT_BYTES else sha256(asked).digest()
 
     def close(self) -> None:
         """Forget all."""
@@ -87,16 +88,19 @@ class MemoryStore:
     def put(self, key: bytes, kept: Kept) -> None:
         """See `Store`."""
         entries = self._entries
-        size = len(key) + len(kept[0]) + _OVERHEAD_BYTES
+        size = _size(key, kept)
         if size > self._max_bytes:
             return
         if key in entries:
-            self._bytes -= len(key) + len(entries.pop(key)[0]) + _OVERHEAD_BYTES
+            self._bytes -= _size(key, entries.pop(key))
         entries[key] = kept
         self._bytes += size
         while self._bytes > self._max_bytes or len(entries) > self._max_entries:
-            oldest, dropped = entries.popitem(last=False)
-            self._bytes -= len(oldest) + len(dropped[0]) + _OVERHEAD_BYTES
+            self._bytes -= _size(*entries.popitem(last=False))
+
+
+def _size(key: bytes, kept: Kept) -> int:
+    return len(key) + len(kept[0]) + _OVERHEAD_BYTES
 
 
 class SqliteStore:
@@ -150,8 +154,9 @@ class SqliteStore:
             self._database.close()
             self._database = None
 
-    def key(self, digest: bytes) -> bytes:
+    def key(self, asked: bytes) -> bytes:
         """See `Store`."""
+        digest = sha256(asked).digest()
         return blake2b(digest, key=self._secret, digest_size=32).digest()
 
     def get(self, key: bytes) -> Kept | None:
