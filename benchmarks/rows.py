@@ -42,7 +42,7 @@ def main() -> int:
                 failed = True
                 print(f"{job.name}: {problem}", file=sys.stderr)
             else:
-                print(line(job.name, rows[job.name], before.get(job.name)), flush=True)
+                print(line(job, rows[job.name], before.get(job.name)), flush=True)
     if not options.only and not failed:
         keep(HISTORY, rows)
     return int(failed)
@@ -71,15 +71,18 @@ HEAD = (
 )
 
 
-def line(name: str, row: dict[str, Any], before: dict[str, Any] | None) -> str:
-    """For people. `of limit` and `before` compare the least CPU: more than 1 is better."""
+def line(job: Job, row: dict[str, Any], before: dict[str, Any] | None) -> str:
+    """For people. `of limit` and `before` compare the least CPU, of a record where their number
+    has changed; for several processes `of limit` compares the clock's. More than 1 is better.
+    """
     cpu_s = row["cpu_s"][0]
     pairs = ["/".join(f"{each:.2f}" for each in row[key]) for key in ("wall_s", "cpu_s")]
-    limit = f"{row['limit']['cpu_s'][0] / cpu_s:.2f}" if "limit" in row else "-"
-    earlier = f"{before['cpu_s'][0] / cpu_s:.2f}" if before else "-"
+    limit = f"{row['limit'][job.by][0] / row[job.by][0]:.2f}" if "limit" in row else "-"
     each_us = cpu_s / row["records"] * 1e6
+    before_us = before["cpu_s"][0] / before["records"] * 1e6 if before else 0.0
+    earlier = f"{before_us / each_us:.2f}" if before else "-"
     return (
-        f"{name:22} {row['records']:>9,} {pairs[0]:>14} {pairs[1]:>14} {each_us:>10,.1f} "
+        f"{job.name:22} {row['records']:>9,} {pairs[0]:>14} {pairs[1]:>14} {each_us:>10,.1f} "
         f"{limit:>8} {earlier:>7}"
     )
 
