@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamproc.assembly import Pipeline
 from streamproc.cli.leave import say
-from streamproc.engines.free_memory import room_bytes
+from streamproc.engines.address_space import room_bytes
 from streamproc.units import ByteSize
 
 _LEAST_BYTES = 1 << 20

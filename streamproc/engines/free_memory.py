@@ -1,9 +1,8 @@
-"""How much memory there is: for more processes, and for records in this one."""
+"""How much memory there is for more processes."""
 
 from __future__ import annotations
 
 import re
-import resource
 from math import inf
 from pathlib import Path
 
@@ -18,18 +17,6 @@ def free_memory_bytes(root: Path = Path("/")) -> float:
     found = _AVAILABLE.search(_text(root / "proc/meminfo"))
     machine = int(found[1]) * 1024 if found else inf
     return min([machine, *map(_free, groups("memory", root))])
-
-
-def room_bytes(root: Path = Path("/")) -> float:
-    """Half of what `ulimit -v` leaves to this process; endless if it says nothing.
-
-    The other half is for copies, for what user code makes, and for what lies between.
-    """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    taken = numbers(root / "proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not taken:
-        return inf
-    return max(0, limit - taken[0] * resource.getpagesize()) / 2
 
 
 def _free(group: Path) -> float:

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Sequence
 
 from streamproc.codec import Document, OnError, Outline
+from streamproc.engines.address_space import room_bytes
 from streamproc.engines.executor import Executor
-from streamproc.engines.free_memory import room_bytes
 from streamproc.engines.long_records import LongRecords
 from streamproc.engines.results import apply
 from streamproc.engines.slot import Slot

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
-from typing import Any, ClassVar, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from streamproc.entering import Entered, Stacked
 from streamproc.errors import StreamprocError
 from streamproc.interfaces import Inner, Layer, Policy, Site, Visit
 from streamproc.types import CallResult, JsonValue, Record
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 log = logging.getLogger("streamproc")
 
@@ -125,6 +127,8 @@ class Constant(Entered):
 
 def names_of(sources: Sequence[str]) -> list[str]:
     """What each is called in `_source`: as much of a URL as tells it from the others."""
+    from urllib.parse import urlsplit
+
     urls = [urlsplit(each) if "://" in each else None for each in sources]
     names = list(sources)
     for form in _FORMS:
