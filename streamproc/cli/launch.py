@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from streamproc.assembly import Endpoints, Pipeline
 from streamproc.cli.address_space import limit_memory
 from streamproc.cli.files import within_limit
 from streamproc.cli.leave import note, remark, report, say, tell
+from streamproc.cli.settled import keep_freed_memory, settle
 from streamproc.cli.signals import Signals
 from streamproc.config.settings import Settings
 from streamproc.enrichers.imports import look_in_working_directory
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from streamproc.interfaces import Engine
 
 log = logging.getLogger("streamproc")
+
+_LASTS_S = 0.2  # a run that does has more than a small input
 
 
 def launch(
@@ -72,8 +74,8 @@ def _open_and_run(
     shutdown = Shutdown(settings.drain_timeout)
     loop = new_loop(settings.loop)
     asyncio.set_event_loop(loop)
-    gc.freeze()  # what is loaded by now stays; records come and go without cycles
-    gc.set_threshold(5_000, 50, 100)
+    settle()
+    loop.call_later(_LASTS_S, keep_freed_memory)
     return loop.run_until_complete(_Session(settings, pipeline, shutdown, notes).run(ends))
 
 

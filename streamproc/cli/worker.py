@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import os
 import pickle
 import signal
@@ -20,6 +19,7 @@ from streamproc.assembly import Pipeline
 from streamproc.assembly.listeners import followers_of
 from streamproc.cli.launch import new_loop, write_beside_progress
 from streamproc.cli.leave import lines_of
+from streamproc.cli.settled import keep_freed_memory, settle
 from streamproc.engines.framing import FrameProtocol, Kind, unpack_work
 from streamproc.engines.local import LocalEngine
 from streamproc.engines.worker import EventRelay, Inbox, Outbox
@@ -87,8 +87,8 @@ class _Worker:
         self._inbox = Inbox(self._channel, ahead, lambda: self.wire.send(Kind.WANT))
         try:
             async with engine:
-                gc.freeze()
-                gc.set_threshold(5_000, 50, 100)
+                settle()
+                keep_freed_memory()
                 self.wire.send(Kind.READY)
                 self._inbox.ask_if_low()
                 beating = asyncio.create_task(self._beat(engine, pipeline, events))
