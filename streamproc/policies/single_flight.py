@@ -50,11 +50,13 @@ class Flights:
         flight.waiting += 1
         try:
             written: bytes = await visit.wait_for_call(turn)
-        finally:
+        except BaseException:
             flight.waiting -= 1
-            visit.attempts = flight.attempts
             if not flight.waiting:
                 flight.give_up()
+            raise
+        finally:
+            visit.attempts = flight.attempts
         return written
 
 
@@ -94,7 +96,7 @@ class _Flight(Struct, eq=False):
         return turn
 
     def give_up(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more; it may have failed by itself."""
         if self._end() and self.fork is not None:
             self.fork.cancel()
 
