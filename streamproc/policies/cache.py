@@ -63,7 +63,8 @@ class Cache(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def store(self) -> Store:
         """The store that these settings mean, not opened yet."""
-        from streamproc.policies.store import MemoryStore, SqliteStore
+        from streamproc.policies.sqlite_store import SqliteStore
+        from streamproc.policies.store import MemoryStore
 
         entries, size = _LIMITS if self.path is None else _FILE_LIMITS
         most = {

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from streamproc.errors import CreateError
-from streamproc.policies.store import MemoryStore, SqliteStore
+from streamproc.policies.sqlite_store import SqliteStore
+from streamproc.policies.store import MemoryStore
 
 MIB = 1 << 20
 
@@ -63,6 +64,8 @@ def test_a_key_is_a_secret_of_its_file(tmp_path: Path) -> None:
 
 
 def test_all_who_open_it_at_once_have_the_same_secret(tmp_path: Path) -> None:
+    """And nobody is told that others have it: now and then SQLite does not wait for them."""
+
     def key(_: int) -> bytes:
         store = opened(tmp_path / "c.db")
         try:
@@ -110,7 +113,7 @@ def test_no_more_entries_than_it_may_have(tmp_path: Path) -> None:
 
 def test_what_was_used_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = time.time()
-    monkeypatch.setattr("streamproc.policies.store.time.time", lambda: now_s)
+    monkeypatch.setattr("streamproc.policies.sqlite_store.time.time", lambda: now_s)
     with closing(opened(tmp_path / "c.db", max_entries=3)) as store:
         for n in range(3):
             now_s += 1
