@@ -81,12 +81,7 @@ class Tracer(Observer):
         """See `Follow`: those that may have a parent, and the share of the others."""
         if self._asks(batch):
             return range(len(batch))
-        chosen, i, n = set(), self._ahead, len(batch)
-        while i < n:
-            chosen.add(i)
-            i += 1 + self._sampler.gap()
-        self._ahead = i - n
-        return chosen
+        return self._taken_of(len(batch))
 
     def follow(self, batch: Batch, i: int) -> Follower | None:
         """See `Follow`."""
@@ -95,7 +90,7 @@ class Tracer(Observer):
         if parent is not None:
             if not self._sampler.takes(parent):
                 return None
-        elif is_asked and not self._is_next():
+        elif is_asked and not self._taken_of(1):
             return None
         else:
             parent = TraceContext(self._sampler.trace_id(), 0, is_sampled=True)
@@ -109,11 +104,14 @@ class Tracer(Observer):
         """Whether records of `batch` may say whose children they are."""
         return bool(self._name) or batch.messages is not None
 
-    def _is_next(self) -> bool:
-        """Whether one without a parent is traced."""
-        is_next = not self._ahead
-        self._ahead = self._sampler.gap() if is_next else self._ahead - 1
-        return is_next
+    def _taken_of(self, count: int) -> set[int]:
+        """Which of the next `count` records without a parent are traced."""
+        taken, i = set(), self._ahead
+        while i < count:
+            taken.add(i)
+            i += 1 + self._sampler.gap()
+        self._ahead = i - count
+        return taken
 
     def _span(self, batch: Batch, i: int) -> SpanData:
         run_id, cursor = self._kind.run_id, batch.cursor
