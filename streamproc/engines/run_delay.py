@@ -1,6 +1,8 @@
 """How long this thread had to wait for a processor: that is nobody's fault here.
 
-Linux counts it (`/proc/thread-self/schedstat`, proc(5): the second number, in ns).
+Linux counts it (`/proc/thread-self/schedstat`, proc(5): the second number, in ns). On a busy
+machine it may count a sleep as well: of one of 1.5 s Linux 6.18 said that 1.47 s were such waiting.
+Who blocks in one is then not named; to name one who had to wait would be worse.
 """
 
 from __future__ import annotations
