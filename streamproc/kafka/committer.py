@@ -16,10 +16,13 @@ from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
 
 if TYPE_CHECKING:
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaError, TopicPartition
+
+    from streamproc.kafka.thread import KafkaThread
 
 INTERVAL_S = 1.0
-_LAST_S = 10.0
+_LAST_S = 10.0  # for the last word, which a broker may not answer
+_LOOK_S = 3.0  # of these for one question in a callback
 _AGAIN_S = 0.1
 
 
@@ -130,39 +133,53 @@ class OffsetCommitter:
         for lane in lanes:
             self._offsets.pop(lane, None)
             if (gone := self._source.numbered.get(lane)) is not None and self._source.thread:
-                self._source.thread.committed.pop((gone.topic, gone.partition), None)
+                self._source.thread.commits.confirmed.pop((gone.topic, gone.partition), None)
 
     async def _commit(self) -> None:
         """One after the other: librdkafka repeats what fails, and an older one could come last."""
         thread = self._source.thread
-        if thread is None or thread.is_committing or self._in_transactions:
+        if thread is None or not thread.commits.answer.done() or self._in_transactions:
             return  # it could overtake a transaction's offsets, too
-        if places := self._places(list(self._source.numbered), confirmed=thread.committed):
+        if places := self._places(list(self._source.numbered), confirmed=thread.commits.confirmed):
             try:
-                await thread.submit(lambda: thread.commit(places, asynchronous=True))
+                await thread.submit(lambda: thread.commit(places))
             except client.load().KafkaException as raised:
                 self._warn(raised.args[0].str())
 
     async def _last_word(self, lanes: list[int], *, is_returning: bool) -> None:
-        """Once more, and until it is heard. Who `is_returning` them hears of no other commit."""
+        """Once more, and until it is heard. Who `is_returning` them can hear of no commit."""
         thread, places = self._source.thread, self._places(lanes, confirmed={})
         if thread is None or not places or not thread.is_alive():
             return
+        say = self._say_and_look if is_returning else self._say_and_hear
         kafka, reason = client.load(), "no answer"
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 while True:
-                    if is_returning or not thread.is_committing:
-                        try:
-                            await thread.submit(lambda: thread.commit(places, asynchronous=False))
+                    try:
+                        if await say(thread, places):
                             return
-                        except kafka.KafkaException as raised:
-                            reason = raised.args[0].str()
-                            if codes.is_refusal(raised.args[0]):
-                                break
-                    # the thread hears of the other one, or joins the group's next generation
-                    await asyncio.sleep(_AGAIN_S)
+                    except kafka.KafkaException as raised:
+                        reason = raised.args[0].str()
+                        if codes.is_refusal(raised.args[0]):
+                            break
+                    await asyncio.sleep(_AGAIN_S)  # the thread joins the group's next generation
         self._warn(reason)
+
+    async def _say_and_look(self, thread: KafkaThread, places: dict[int, TopicPartition]) -> bool:
+        return await thread.submit(lambda: thread.commit_and_look(places, _LOOK_S))
+
+    async def _say_and_hear(self, thread: KafkaThread, places: dict[int, TopicPartition]) -> bool:
+        """Raises what the answer is, if it is no good one."""
+        await self._answer(thread)
+        if await thread.submit(lambda: thread.commit(places)):
+            error = await self._answer(thread)
+            if error is not None:
+                raise client.load().KafkaException(error)
+        return True
+
+    async def _answer(self, thread: KafkaThread) -> KafkaError | None:
+        return await asyncio.shield(asyncio.wrap_future(thread.commits.answer))
 
     def _warn(self, reason: str) -> None:
         client.log.warning("kafka: offsets were not committed: %s", reason)

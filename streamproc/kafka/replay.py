@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from streamproc.codec import one_line, original_line
-from streamproc.errors import DecodeError, OutputError
+from streamproc.errors import DecodeError, OutputError, UnavailableError
 from streamproc.kafka import client, positions
 from streamproc.kafka.brokers import broker_monitor
 from streamproc.kafka.letters import PREFIX, Letter, original_headers
 from streamproc.kafka.message import Message
 from streamproc.kafka.settings import KafkaSinkSettings, KafkaSourceSettings
 
-_TIMEOUT_S = 10.0
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, TopicPartition
+
+_TIMEOUT_S, _POLL_S = 10.0, 0.1
 _FLUSH_S = 300.0
 _MESSAGES = 1000
 
@@ -31,9 +35,10 @@ class Replay:
         self._complain = complain
         self._broker_monitor = broker_monitor(source.brokers)
         group = {"group.id": source.group or "streamproc-replay"}
-        config = client.CONSUMER | group | dict(source.properties)
+        config = client.CONSUMER | group | dict(source.properties) | {"on_commit": self._on_commit}
         self._consumer = client.create_client(self._kafka.Consumer, source.brokers, config)
         self._done: dict[tuple[str, int], int] = {}
+        self._answers: list[KafkaError | None] = []  # to what was committed
         self._at = ""  # the message that is looked at
 
     def to_topic(self, sink: KafkaSinkSettings) -> int:
@@ -129,12 +134,22 @@ class Replay:
                     raise self._kafka.KafkaException(error)
 
     def _commit(self) -> None:
+        """Once. A broker that is silent is not waited for in `close`, either."""
         if self._source.group is not None and self._done:
             offsets = [self._kafka.TopicPartition(*place, at) for place, at in self._done.items()]
+            what = f"{self._source.group}: all is given back, and not committed"
             try:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
+                self._consumer.commit(offsets=offsets, asynchronous=True)
             except self._kafka.KafkaException as error:
-                raise client.map_error(
-                    error.args[0], f"{self._source.group}: all is given back, and not committed"
-                ) from None
+                raise client.map_error(error.args[0], what) from None
+            end_s = time.monotonic() + _TIMEOUT_S
+            while not self._answers:
+                if time.monotonic() >= end_s:
+                    raise UnavailableError(f"{what}: the broker does not answer")
+                self._consumer.poll(_POLL_S)
+            if self._answers[0] is not None:
+                raise client.map_error(self._answers[0], what)
         self._consumer.close()
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        self._answers.append(error)

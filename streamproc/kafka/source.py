@@ -100,7 +100,9 @@ class KafkaSource:
         if self.thread is not None:
             self.thread.close()
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, self.thread.join, _LEAVE_S)
+            # a broker that was silent for too long need not be told
+            leave_s = _LEAVE_S if self.thread.commits.answer.done() else 0.0
+            await loop.run_in_executor(None, self.thread.join, leave_s)
 
     @property
     def _thread(self) -> KafkaThread:

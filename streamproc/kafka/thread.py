@@ -18,8 +18,9 @@ from streamproc.errors import StreamprocError, UnavailableError
 from streamproc.kafka import client, codes, positions
 from streamproc.kafka.assignment import Assignment
 from streamproc.kafka.brokers import broker_monitor
+from streamproc.kafka.commits import Commits
 from streamproc.kafka.hearing import Hearing
-from streamproc.kafka.host import Drained, Place
+from streamproc.kafka.host import Drained
 from streamproc.kafka.jobs import Jobs
 from streamproc.kafka.message import Message, Properties
 from streamproc.kafka.settings import KafkaSourceSettings
@@ -87,9 +88,8 @@ class KafkaThread(threading.Thread):
         )
         if settings.group is None:  # librdkafka looks for its coordinator even so
             self._passing += ("GROUP_AUTHORIZATION_FAILED",)
-        self.committed: dict[Place, int] = {}  # what the broker has confirmed
-        self.is_committing = False  # and has said nothing yet
-        self._config = config | {"on_commit": self._on_commit}
+        self.commits = Commits(self)
+        self._config = config | {"on_commit": self.commits.answered}
         self.consumer: Any = self._new_consumer()  # what it fetches are messages as in `message`
         self._hearing = Hearing(self._new_consumer, settings.topics[0])
         self.assignment = Assignment(self, settings)
@@ -121,6 +121,7 @@ class KafkaThread(threading.Thread):
                 self._failure = self._failure or UnavailableError("kafka: the thread has ended")
                 self._post(self._listener.failed, self._failure)
             self.is_closing = True
+            self.commits.give_up()
             over = UnavailableError("kafka: the connection is closed")
             self._jobs.end(self._failure or over)
 
@@ -218,6 +219,7 @@ class KafkaThread(threading.Thread):
         replaced, self.consumer = self.consumer, better
         self.assignment.begin_again(replaced)
         replaced.close()
+        self.commits.give_up()
 
     def patiently(self, attempt: Callable[[], None], longest_s: float = math.inf) -> bool:
         """See `Host`."""
@@ -242,20 +244,13 @@ class KafkaThread(threading.Thread):
         """Whether it goes when the broker is back, or another one leads."""
         return error.retriable() or (not error.fatal() and codes.is_one_of(error, self._passing))
 
-    def commit(self, places: Mapping[int, TopicPartition], *, asynchronous: bool) -> None:
-        """By lane, of those that are ours still. Called in this thread."""
-        self.assignment.look()
-        ours = [each for number, each in places.items() if number in self.assignment.numbers]
-        if ours:
-            self.consumer.commit(offsets=ours, asynchronous=asynchronous)
-            self.is_committing = self.is_committing or asynchronous
+    def commit(self, places: Mapping[int, TopicPartition]) -> bool:
+        """By lane. False if none of these are ours any more. Called in this thread."""
+        return bool(self.commits.send(places, self.assignment))
 
-    def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        """Called back: what nobody waits for may be lost when the broker goes."""
-        self.is_committing = False
-        if error is None:
-            good = [each for each in places if each.error is None]
-            self.committed |= {(each.topic, each.partition): each.offset for each in good}
+    def commit_and_look(self, places: Mapping[int, TopicPartition], timeout_s: float) -> bool:
+        """In a callback: see `Commits`. Called in this thread."""
+        return self.commits.send_and_look(places, self.assignment, timeout_s)
 
     def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
         """See `Host`."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
+import confluent_kafka
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from broker import Broker
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
+from streamproc.errors import UnavailableError
+from streamproc.kafka import replay
+from streamproc.kafka.commits import Commits
 from streamproc.kafka.committer import INTERVAL_S, OffsetCommitter
+from streamproc.kafka.settings import KafkaSourceSettings
 from streamproc.kafka.source import Lane
 from streamproc.kafka.thread import KafkaThread
 from streamproc.record import Batch, Cursor
@@ -25,24 +34,46 @@ class Group:
 
     def __init__(self, *refusals: int) -> None:
         self.refusals = list(refusals)
-        self.told: list[tuple[int, bool]] = []  # an offset, and whether nobody waits for it
+        self.told: list[int] = []  # offsets
+        self.taken = -1
+        self.answers: list[KafkaError | None] = []  # on their way
+        self.is_silent = False
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> None:
-        self.told += [(each.offset, asynchronous) for each in offsets]
+        assert asynchronous, "it lasts as long as a broker is silent"
+        [place] = offsets
+        self.told.append(place.offset)
         if self.refusals:
-            raise KafkaException(KafkaError(self.refusals.pop(0)))
+            self.answers.append(KafkaError(self.refusals.pop(0)))
+        elif not self.is_silent:
+            self.answers.append(None)
+            self.taken = place.offset
+
+    def committed(self, places: list[Any], timeout: float) -> list[Any]:
+        assert timeout < math.inf
+        if self.is_silent:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [SimpleNamespace(offset=self.taken) for _ in places]
 
 
 class Thread(KafkaThread):
-    """Without a thread: what is submitted is done."""
+    """Without a thread: what is submitted is done, and what is answered is heard then."""
 
     def __init__(self, group: Group) -> None:
-        self.consumer = group
-        self.committed, self.is_committing = {}, False
+        self.consumer = self.group = group
+        self.commits = Commits(self)
         self.assignment: Any = SimpleNamespace(look=lambda: None, numbers={LANE})
 
     async def submit(self, function: Any) -> Any:
-        return function()
+        result = function()
+        while self.group.answers:
+            self.answer(self.group.answers.pop(0))
+        return result
+
+    def answer(self, error: KafkaError | None) -> None:
+        """As a poll hears it."""
+        done = SimpleNamespace(topic="in", partition=0, offset=self.group.taken, error=None)
+        self.commits.answered(error, [done] if error is None else [])
 
     def is_alive(self) -> bool:
         return True
@@ -70,7 +101,7 @@ def test_the_group_is_between_two_generations(is_returning: bool) -> None:
     async def main() -> None:
         group, _, committer = world(KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
         await (committer.drained([LANE]) if is_returning else committer.close(finished=True))
-        assert group.told == [(COUNT, False)] * 3
+        assert group.told == [COUNT] * 3
 
     simulate(main())
 
@@ -87,22 +118,41 @@ def test_we_may_not_commit(caplog: pytest.LogCaptureFixture) -> None:
     assert "offsets were not committed" in caplog.text
 
 
+@pytest.mark.parametrize("is_returning", [True, False])
+def test_a_broker_is_silent_at_the_end(
+    caplog: pytest.LogCaptureFixture, is_returning: bool
+) -> None:
+    """What it may have heard is not waited for, however long it says nothing."""
+
+    async def main() -> None:
+        group, thread, committer = world()
+        group.is_silent = True
+        await (committer.drained([LANE]) if is_returning else committer.close(finished=True))
+        assert set(group.told) == {COUNT}
+        assert not thread.commits.answer.done()
+
+    simulate(main())
+    assert "offsets were not committed" in caplog.text
+
+
 def test_one_after_the_other() -> None:
     """librdkafka repeats those that fail: of two on their way the older may come last."""
 
     async def main() -> None:
         group, thread, committer = world()
+        group.is_silent = True
         running = asyncio.create_task(committer.run())
         await asyncio.sleep(INTERVAL_S * 3.5)
-        assert group.told == [(COUNT, True)]
+        assert group.told == [COUNT]
         committer.stop()
         await running
         closing = asyncio.create_task(committer.close(finished=True))
         await asyncio.sleep(INTERVAL_S)
-        assert group.told == [(COUNT, True)]
-        thread._on_commit(AWAY, [])
+        assert group.told == [COUNT]
+        group.is_silent = False
+        thread.answer(AWAY)
         await closing
-        assert group.told == [(COUNT, True), (COUNT, False)]
+        assert group.told == [COUNT] * 2
 
     simulate(main())
 
@@ -111,17 +161,56 @@ def test_what_failed_is_said_again() -> None:
     """And what was confirmed is not."""
 
     async def main() -> None:
-        group, thread, committer = world()
+        group, _, committer = world(KafkaError._TRANSPORT)
         running = asyncio.create_task(committer.run())
-        await asyncio.sleep(INTERVAL_S * 1.5)
-        thread._on_commit(AWAY, [])
-        await asyncio.sleep(INTERVAL_S)
-        assert group.told == [(COUNT, True)] * 2
-        done = SimpleNamespace(topic="in", partition=0, offset=COUNT, error=None)
-        thread._on_commit(None, [done])
-        await asyncio.sleep(INTERVAL_S * 2)
-        assert group.told == [(COUNT, True)] * 2
+        await asyncio.sleep(INTERVAL_S * 5)
+        assert group.told == [COUNT] * 2
         committer.stop()
         await running
 
     simulate(main())
+
+
+def test_a_consumer_is_replaced_while_its_commit_is_on_its_way() -> None:
+    """Nobody will answer that one: the others go on."""
+
+    async def main() -> None:
+        group, thread, committer = world()
+        group.is_silent = True
+        running = asyncio.create_task(committer.run())
+        await asyncio.sleep(INTERVAL_S * 1.5)
+        group.is_silent = False
+        thread.commits.give_up()
+        await asyncio.sleep(INTERVAL_S * 3)
+        assert group.told == [COUNT] * 2
+        committer.stop()
+        await running
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_replay_is_not_heard(
+    broker: Broker,
+    topic: Callable[..., str],
+    produce: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_silent: bool,
+) -> None:
+    """All is given back: it ends, and says that the group does not know."""
+    name = topic(1)
+    produce(name, [b'{"n":1,"_error":{}}'])
+
+    class Away(Consumer):
+        def commit(self, *, offsets: list[Any], asynchronous: bool) -> None:
+            assert asynchronous, "it lasts as long as a broker is silent"
+            if not is_silent:
+                raise KafkaException(AWAY)
+
+    monkeypatch.setattr(confluent_kafka, "Consumer", Away)
+    monkeypatch.setattr(replay, "_TIMEOUT_S", 1.0)
+    settings = KafkaSourceSettings(brokers=broker.bootstrap, topics=(name,), group=name)
+    out = BytesIO()
+    with pytest.raises(UnavailableError, match="all is given back, and not committed"):
+        replay.Replay(settings, lambda _: None).to_lines(out, keep_sources=False)
+    assert out.getvalue() == b'{"n":1}\n'
