@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SILENCE_S = 15.0  # longer than `reconnect.backoff.max.ms`: one that tries again is not deaf
 _ANSWER_S = 2.0
+_FIRST_ANSWER_S = 5.0  # a new one has to connect first: eight round trips with TLS and a login
 _ENOUGH = 2  # times in a row
 
 
@@ -47,11 +48,11 @@ class Hearing(Generic[Client]):
         """Another client, if brokers answer that one and not this one. Not in a callback."""
         if not self.is_due:
             return None
-        if self._is_answered(client):
+        if self._is_answered(client, _ANSWER_S):
             self.heard()
             return None
         another = self._create()
-        self._deaf = self._deaf + 1 if self._is_answered(another) else 0
+        self._deaf = self._deaf + 1 if self._is_answered(another, _FIRST_ANSWER_S) else 0
         self._asked_s = time.monotonic()
         if self._deaf < _ENOUGH:
             another.close()
@@ -59,9 +60,9 @@ class Hearing(Generic[Client]):
         self.heard()
         return another
 
-    def _is_answered(self, client: Client) -> bool:
+    def _is_answered(self, client: Client, timeout_s: float) -> bool:
         try:
-            client.list_topics(self.topic, timeout=_ANSWER_S)
+            client.list_topics(self.topic, timeout=timeout_s)
         except load().KafkaException as raised:
             log.debug("kafka: %s", raised.args[0].str())
             return False

@@ -170,6 +170,20 @@ def test_brokers_that_are_just_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert it.better_one(Deaf(None)) is answered
 
 
+def test_brokers_to_which_it_is_a_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new client connects, greets and logs in before it asks: 8 round trips of 0.4 s."""
+    monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
+
+    def list_topics(_: str, timeout: float) -> None:
+        if timeout < 8 * 0.4:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    far = SimpleNamespace(list_topics=list_topics, close=lambda: None)
+    it = hearing.Hearing(lambda: far, "in")
+    assert it.better_one(Deaf(None)) is None
+    assert it.better_one(Deaf(None)) is far
+
+
 def test_a_topic_in_which_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is answered is kept, however long it has been silent."""
     monkeypatch.setattr(hearing, "_SILENCE_S", 0.0)
