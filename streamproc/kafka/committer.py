@@ -16,13 +16,11 @@ from streamproc.kafka.source import KafkaSource
 from streamproc.record import Batch, Progress
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, TopicPartition
-
-    from streamproc.kafka.thread import KafkaThread
+    from confluent_kafka import TopicPartition
 
 INTERVAL_S = 1.0
 _LAST_S = 10.0  # for the last word, which a broker may not answer
-_LOOK_S = 3.0  # of these for one question in a callback
+_LOOK_S = 3.0  # of these for one question
 _AGAIN_S = 0.1
 
 
@@ -138,7 +136,7 @@ class OffsetCommitter:
     async def _commit(self) -> None:
         """One after the other: librdkafka repeats what fails, and an older one could come last."""
         thread = self._source.thread
-        if thread is None or not thread.commits.answer.done() or self._in_transactions:
+        if thread is None or thread.commits.unanswered or self._in_transactions:
             return  # it could overtake a transaction's offsets, too
         if places := self._places(list(self._source.numbered), confirmed=thread.commits.confirmed):
             try:
@@ -147,39 +145,30 @@ class OffsetCommitter:
                 self._warn(raised.args[0].str())
 
     async def _last_word(self, lanes: list[int], *, is_returning: bool) -> None:
-        """Once more, and until it is heard. Who `is_returning` them can hear of no commit."""
+        """Once more, and until the group has it. Who `is_returning` them hears no answers."""
         thread, places = self._source.thread, self._places(lanes, confirmed={})
         if thread is None or not places or not thread.is_alive():
             return
-        say = self._say_and_look if is_returning else self._say_and_hear
-        kafka, reason = client.load(), "no answer"
+        commits, kafka, reason = thread.commits, client.load(), "no answer"
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 while True:
-                    try:
-                        if await say(thread, places):
-                            return
-                    except kafka.KafkaException as raised:
-                        reason = raised.args[0].str()
-                        if codes.is_refusal(raised.args[0]):
+                    error = None
+                    if is_returning or not commits.unanswered:
+                        try:
+                            if await thread.submit(lambda: thread.commit_and_look(places, _LOOK_S)):
+                                return
+                        except kafka.KafkaException as raised:
+                            error = raised.args[0]
+                    # the thread hears of it, or joins the group's next generation
+                    await asyncio.sleep(_AGAIN_S)
+                    if not commits.unanswered:
+                        error = commits.error or error
+                    if error is not None:
+                        reason = error.str()
+                        if codes.is_refusal(error):
                             break
-                    await asyncio.sleep(_AGAIN_S)  # the thread joins the group's next generation
         self._warn(reason)
-
-    async def _say_and_look(self, thread: KafkaThread, places: dict[int, TopicPartition]) -> bool:
-        return await thread.submit(lambda: thread.commit_and_look(places, _LOOK_S))
-
-    async def _say_and_hear(self, thread: KafkaThread, places: dict[int, TopicPartition]) -> bool:
-        """Raises what the answer is, if it is no good one."""
-        await self._answer(thread)
-        if await thread.submit(lambda: thread.commit(places)):
-            error = await self._answer(thread)
-            if error is not None:
-                raise client.load().KafkaException(error)
-        return True
-
-    async def _answer(self, thread: KafkaThread) -> KafkaError | None:
-        return await asyncio.shield(asyncio.wrap_future(thread.commits.answer))
 
     def _warn(self, reason: str) -> None:
         client.log.warning("kafka: offsets were not committed: %s", reason)

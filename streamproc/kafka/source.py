@@ -101,7 +101,7 @@ class KafkaSource:
             self.thread.close()
             loop = asyncio.get_running_loop()
             # a broker that was silent for too long need not be told
-            leave_s = _LEAVE_S if self.thread.commits.answer.done() else 0.0
+            leave_s = 0.0 if self.thread.commits.unanswered else _LEAVE_S
             await loop.run_in_executor(None, self.thread.join, leave_s)
 
     @property

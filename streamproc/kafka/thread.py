@@ -244,12 +244,12 @@ class KafkaThread(threading.Thread):
         """Whether it goes when the broker is back, or another one leads."""
         return error.retriable() or (not error.fatal() and codes.is_one_of(error, self._passing))
 
-    def commit(self, places: Mapping[int, TopicPartition]) -> bool:
-        """By lane. False if none of these are ours any more. Called in this thread."""
-        return bool(self.commits.send(places, self.assignment))
+    def commit(self, places: Mapping[int, TopicPartition]) -> None:
+        """By lane, of those that are ours still. Called in this thread."""
+        self.commits.send(places, self.assignment)
 
     def commit_and_look(self, places: Mapping[int, TopicPartition], timeout_s: float) -> bool:
-        """In a callback: see `Commits`. Called in this thread."""
+        """The same, and whether the group has them: see `Commits`. Called in this thread."""
         return self.commits.send_and_look(places, self.assignment, timeout_s)
 
     def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
