@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, NamedTuple
@@ -126,12 +125,14 @@ def checksum(fd: int, offset: int, known: tuple[int, int] = (0, 0)) -> int | Non
 
     None if the file cannot be read. Raises OSError.
     """
+    from streamproc.crc32 import crc32 as crc32_of
+
     at, crc32 = known
     with _readable(fd) as again:
         if again is None:
             return None if at < offset else crc32
         while at < offset and (chunk := os.pread(again, min(_READ_BYTES, offset - at), at)):
-            crc32 = zlib.crc32(chunk, crc32)
+            crc32 = crc32_of(chunk, crc32)
             at += len(chunk)
     return crc32
 

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import logging
 import os
-import zlib
 from io import FileIO
 from types import TracebackType
 from typing import Any, Self
@@ -140,7 +139,9 @@ class _Summed(FileIO):
     def write(self, data: Any, /) -> int:  # a Buffer, which has no name before Python 3.12
         count = super().write(data)
         if self.crc32 is not None:
-            self.crc32 = zlib.crc32(data[:count], self.crc32)
+            from streamproc.crc32 import crc32
+
+            self.crc32 = crc32(data[:count], self.crc32)
         return count
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections import deque
 
 from streamproc.fingerprint import FileMark, Place, checksum, mark_of
@@ -25,8 +24,10 @@ class Checksums:
 
     def add(self, chunk: bytes) -> None:
         """The next bytes."""
-        offset, crc32 = self._places[-1]
-        self._places.append((offset + len(chunk), zlib.crc32(chunk, crc32)))
+        from streamproc.crc32 import crc32
+
+        offset, before = self._places[-1]
+        self._places.append((offset + len(chunk), crc32(chunk, before)))
 
     def mark(self, offset: int) -> FileMark:
         """The mark at `offset`, which never goes back. Raises OSError."""
