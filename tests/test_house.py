@@ -28,7 +28,7 @@ FLOOR = {
     "testing": 4, "codec": 3, "interfaces": 2, "record": 0, "errors": 0, "units": 0, "secrets": 0,
     "version": 0, "waiting": 0, "fingerprint": 0, "frontier": 1, "counters": 1, "call_metrics": 0,
     "targets": 0, "attendance": 0, "pipes": 0, "waits": 0, "nearest": 0, "memory": 0, "shown": 1,
-    "wall_clock": 0, "threads": 1, "entering": 0, "types": -2, "paths": -1,
+    "wall_clock": 0, "threads": 1, "entering": 0, "types": -2, "paths": -1, "crc32": -1,
 }  # fmt: skip
 # kafka → http: a template is one thing, in a URL and in a key
 SIBLINGS = {("enrichers", "http"), ("enrichers", "policies"), ("kafka", "http")}
