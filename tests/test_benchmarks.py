@@ -87,4 +87,5 @@ def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rows.keep(history, {"none": {"records": 10, **rows.seconds(samples(cpu_s, cpu_s + 1))}})
     before = rows.last(history, "small")["none"]
     assert before == {"records": 10, "wall_s": [4.0, 5.0], "cpu_s": [2.0, 2.5]}
-    assert rows.line("none", before | {"limit": before}, before).split()[-2:] == ["1.00", "1.00"]
+    job = Job("none", 10, [])
+    assert rows.line(job, before | {"limit": before}, before).split()[-2:] == ["1.00", "1.00"]

@@ -225,14 +225,15 @@ class _Pool:
             if self._tls is None:
                 _, connection = await loop.create_connection(made, *address, family=family)
                 return connection
-            sock = _socket(family)
+            sock, connection = _socket(family), made()
             try:
                 await loop.sock_connect(sock, address)
                 phase = TLS
-                _, connection = await loop.create_connection(
-                    made, sock=sock, ssl=self._tls, server_hostname=self._target.host
+                await loop.create_connection(
+                    lambda: connection, sock=sock, ssl=self._tls, server_hostname=self._target.host
                 )
             except BaseException:
+                connection.close()  # just up, it would wait for the other side's farewell
                 sock.close()
                 raise
         except asyncio.CancelledError as error:

@@ -15,7 +15,8 @@ from servers.running import HOST
 
 from streamproc.errors import ConfigError
 from streamproc.http import addresses
-from streamproc.http.contract import Target, Tls
+from streamproc.http.connection import Connection
+from streamproc.http.contract import Response, Target, Tls
 from streamproc.interfaces import RecheckError, Standing
 
 REFUSED = ("tls", False, False, True, False)
@@ -97,6 +98,30 @@ def test_a_cancelled_handshake_leaves_nothing(world: World) -> None:
                 await asyncio.gather(task, return_exceptions=True)
             response = await client.send(world.request("/ok", target=world.tls()))
             assert good(response) == "/ok"
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("kind", ["lean"])
+def test_a_handshake_is_cancelled_as_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transport waits for no farewell: the next one may have the same descriptor."""
+    tasks: list[asyncio.Task[Response]] = []
+    made = Connection.connection_made
+
+    def cancelled(self: Connection, transport: asyncio.BaseTransport) -> None:
+        made(self, transport)
+        if tasks:
+            tasks.pop().cancel()
+
+    monkeypatch.setattr(Connection, "connection_made", cancelled)
+
+    async def main() -> None:
+        async with world.client(**trusting(world)) as client:
+            task = asyncio.create_task(client.send(world.request("/ok", target=world.tls())))
+            tasks.append(task)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert good(await client.send(world.request("/ok", target=world.tls()))) == "/ok"
 
     world.run(main())
 
