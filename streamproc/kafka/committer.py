@@ -140,7 +140,7 @@ class OffsetCommitter:
             return  # it could overtake a transaction's offsets, too
         if places := self._places(list(self._source.numbered), confirmed=thread.commits.confirmed):
             try:
-                await thread.submit(lambda: thread.commit(places))
+                await thread.submit(lambda: thread.commits.send(places, thread.assignment))
             except client.load().KafkaException as raised:
                 self._warn(raised.args[0].str())
 
@@ -149,14 +149,19 @@ class OffsetCommitter:
         thread, places = self._source.thread, self._places(lanes, confirmed={})
         if thread is None or not places or not thread.is_alive():
             return
-        commits, kafka, reason = thread.commits, client.load(), "no answer"
+        commits, assignment = thread.commits, thread.assignment
+        kafka, reason = client.load(), "no answer"
+
+        def look() -> bool:
+            return commits.send_and_look(places, assignment, _LOOK_S)
+
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 while True:
                     error = None
                     if is_returning or not commits.unanswered:
                         try:
-                            if await thread.submit(lambda: thread.commit_and_look(places, _LOOK_S)):
+                            if await thread.submit(look):
                                 return
                         except kafka.KafkaException as raised:
                             error = raised.args[0]

@@ -10,7 +10,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +26,7 @@ from streamproc.kafka.message import Message, Properties
 from streamproc.kafka.settings import KafkaSourceSettings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
+    from confluent_kafka import Consumer, KafkaError
 
 MOST_MESSAGES = 5_000  # of one call of `consume`
 _PATIENCE_S = 0.5  # full for so long: pause, and go on polling
@@ -243,14 +243,6 @@ class KafkaThread(threading.Thread):
     def is_passing(self, error: KafkaError) -> bool:
         """Whether it goes when the broker is back, or another one leads."""
         return error.retriable() or (not error.fatal() and codes.is_one_of(error, self._passing))
-
-    def commit(self, places: Mapping[int, TopicPartition]) -> None:
-        """By lane, of those that are ours still. Called in this thread."""
-        self.commits.send(places, self.assignment)
-
-    def commit_and_look(self, places: Mapping[int, TopicPartition], timeout_s: float) -> bool:
-        """The same, and whether the group has them: see `Commits`. Called in this thread."""
-        return self.commits.send_and_look(places, self.assignment, timeout_s)
 
     def tell_assigned(self, partitions: list[tuple[str, int, int, int]]) -> None:
         """See `Host`."""
