@@ -16,10 +16,10 @@ HIDDEN = "***"
 _SHORTEST = 4  # hiding every "1" would make messages unreadable and protect nothing
 _MASK = "\ue000"
 _WIDEST = 28  # characters of the longest spelling of one character
-_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")  # what they all leave as it is
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]+|\\+|.", re.DOTALL)
+_PLAIN = r"[A-Za-z0-9._~-]+"  # what they all leave as it is
+_SPELT_ALIKE = r"(?s:[A-Za-z0-9._~-]+|\\+|.)"
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
-_USERINFO = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]*)*@")
+_USERINFO = r"(?:(?<=://)|(?<=^//))[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]*)*@"
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
 _hidden: dict[str, tuple[str, re.Pattern[str]]] = {}
@@ -45,8 +45,8 @@ def hidden() -> list[str]:
 def hide_all(values: Iterable[str]) -> None:
     """Hide what another process hides."""
     for value in set(values) - _hidden.keys():
-        anchor = max(_PLAIN.findall(value), key=len, default="")
-        pattern = "".join(_run(token) for token in _TOKEN.findall(value))
+        anchor = max(re.findall(_PLAIN, value), key=len, default="")
+        pattern = "".join(_run(token) for token in re.findall(_SPELT_ALIKE, value))
         _hidden[value] = anchor, re.compile(pattern)
     known = sorted(_hidden.items(), key=lambda item: len(item[0]), reverse=True)
     _hidden.clear()
@@ -59,7 +59,7 @@ def redact(text: str) -> str:
         if anchor in text:
             text = pattern.sub(HIDDEN, text)
     if "//" in text and "@" in text:
-        text = _USERINFO.sub(f"{HIDDEN}@", text)
+        text = re.sub(_USERINFO, f"{HIDDEN}@", text)
     return text
 
 
@@ -93,7 +93,7 @@ def excerpt(data: bytes, most: int) -> str:
 
 def _run(token: str) -> str:
     """A pattern for plain characters, for some backslashes, or for one other character."""
-    if _PLAIN.fullmatch(token):
+    if re.fullmatch(_PLAIN, token):
         return re.escape(token)
     if token[0] == "\\":
         n = len(token)

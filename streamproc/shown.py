@@ -12,9 +12,7 @@ _TAIL = 150  # of these for the end, where messages say what to do
 _TRACE = 2000  # of a line of code, which does not
 
 # control characters, marks and overrides of the writing direction, line separators, half characters
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _FRAME = '  File "'
 
@@ -22,7 +20,7 @@ _FRAME = '  File "'
 def one_line(text: str, most: int = MOST) -> str:
     """`text` without secrets as one line of at most `most` characters; its middle is left out."""
     text = _cut(redact(text), most)
-    return _cut(_UNSAFE.sub(_escaped, text), most)
+    return _cut(re.sub(_UNSAFE, _escaped, text), most)
 
 
 def short(text: str, most: int = MOST) -> str:
@@ -32,7 +30,7 @@ def short(text: str, most: int = MOST) -> str:
 
 def as_json(document: str) -> str:
     """A JSON document (or TOML values) that means the same, with no such character in it."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    return re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def counted(number: int, what: str) -> str:

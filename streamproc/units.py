@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from streamproc.types import JsonObject, JsonValue, Kind
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
+_DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|sec|second|m|min|minute|h|hour))?")
+_RATE = r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|sec|second|m|min|minute|h|hour))?"
 _PERIODS = {
     "s": 1.0,
     "sec": 1.0,
@@ -23,10 +23,10 @@ _PERIODS = {
     "h": 3600.0,
     "hour": 3600.0,
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
-_SHARE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?")
-_ADDRESS = re.compile(r"(?:(?:\[([\w:.%]+)\]|([^\s:/@\[\]]+)):)?(\d{1,5})")
-_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?"
+_SHARE = r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*(%)?"
+_ADDRESS = r"(?:(?:\[([\w:.%]+)\]|([^\s:/@\[\]]+)):)?(\d{1,5})"
+_RUN_ID = r"[A-Za-z0-9._-]{1,64}"
 FileName = Annotated[str, Meta(min_length=1)]  # none at all is a variable that is not set
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -39,7 +39,7 @@ class Seconds(float):
     @classmethod
     def parse(cls, value: object) -> Seconds:
         """Raises ValueError: what was expected."""
-        if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        if isinstance(value, str) and (match := re.fullmatch(_DURATION, value.strip())):
             return cls(float(match[1]) * _SECONDS[match[2] or "s"])
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
             return cls(value)
@@ -68,7 +68,7 @@ class ByteSize(int):
     @classmethod
     def parse(cls, value: object) -> ByteSize:
         """Raises ValueError: what was expected."""
-        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        if isinstance(value, str) and (match := re.fullmatch(_SIZE, value.strip())):
             unit = (match[2] or "").lower()
             base = 1024 if unit.endswith("i") else 1000
             size = int(float(match[1]) * base ** _POWERS.get(unit[:1], 0))
@@ -95,7 +95,7 @@ class Rate(float):
     @classmethod
     def parse(cls, value: object) -> Rate:
         """Raises ValueError: what was expected."""
-        if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
+        if isinstance(value, str) and (match := re.fullmatch(_RATE, value.strip())):
             period_s = _PERIODS[match[2][0]] if match[2] else 1.0
             if (limit := float(match[1])) > 0:
                 self = cls(limit / period_s, period_s)
@@ -114,7 +114,7 @@ class Sample(float):
     @classmethod
     def parse(cls, value: JsonValue) -> Sample:
         """Raises ValueError: what was expected."""
-        if isinstance(value, str) and (match := _SHARE.fullmatch(value.strip())):
+        if isinstance(value, str) and (match := re.fullmatch(_SHARE, value.strip())):
             value = float(match[1]) / 100 if match[2] else float(match[1])
             if match[2] and value >= 1:
                 value = int(value == 1)  # 100% are all
@@ -134,7 +134,7 @@ class Address(str):
     @classmethod
     def parse(cls, value: object) -> Address:
         """Raises ValueError: what was expected."""
-        match = None if isinstance(value, bool) else _ADDRESS.fullmatch(str(value).strip())
+        match = None if isinstance(value, bool) else re.fullmatch(_ADDRESS, str(value).strip())
         if match is None or int(match[3]) > 65535:
             raise ValueError(
                 "expected HOST:PORT such as 127.0.0.1:9464 (this machine only), 0.0.0.0:9464 (all "
@@ -159,7 +159,7 @@ class RunId(str):
     @classmethod
     def parse(cls, value: object) -> RunId:
         """Raises ValueError: what was expected."""
-        if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
+        if not isinstance(value, str) or not re.fullmatch(_RUN_ID, value):
             raise ValueError("expected letters, digits, '.', '_' and '-', 1 to 64 of them")
         return cls(value)
 

@@ -45,7 +45,7 @@ from streamproc.engines.framing import (
 from streamproc.enrichers.leads import LeadsEnricher
 from streamproc.errors import RecordError
 from streamproc.record import WHITESPACE, Batch, Cursor, Failed
-from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
+from streamproc.sources.json_values import JsonCutter
 
 SIZES = [0, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
 NOTICED_S = 0.2  # CPU time; less is noise
@@ -115,8 +115,8 @@ def cut(line: bytes) -> None:
     """A value that never ends, as `--input-format json` reads it."""
     cutter = JsonCutter("f", 16 << 20)
     value = b"{" + line.translate(None, b"}]")
-    for at in range(0, len(value), JSON_CHUNK_BYTES):
-        assert not cutter.feed(value[at : at + JSON_CHUNK_BYTES])
+    for at in range(0, len(value), JsonCutter.chunk_bytes):
+        assert not cutter.feed(value[at : at + JsonCutter.chunk_bytes])
     ((batch, _),) = cutter.finish()
     assert b"\n" not in batch.lines[0]
 

@@ -36,8 +36,8 @@ SourceLike = Source | Path | Records
 SinkLike = Sink | Path | list[Any] | Writable
 """A list, whatever else is in it, gets dicts."""
 
-_FLAGS = re.compile(r" \(--?[a-z][a-z-]*(?: [A-Z]+)?\)|^-e ")
-_FLAG = re.compile(r"(?<!\S)--([a-z][a-z-]*)")
+_FLAGS = r" \(--?[a-z][a-z-]*(?: [A-Z]+)?\)|^-e "
+_FLAG = r"(?<!\S)--([a-z][a-z-]*)"
 
 
 def tables_of(stages: Sequence[StageLike]) -> tuple[list[Table], list[Function | None]]:
@@ -86,7 +86,7 @@ def _spec_of(function: Callable[..., object]) -> str:
 def _in_python(problem: str) -> str:
     """A problem without the flags of the command line, or with the keys that say the same."""
     problem = problem.replace("under a line [[stage]]", "into its table")
-    return _FLAG.sub(lambda match: match[1].replace("-", "_"), _FLAGS.sub("", problem))
+    return re.sub(_FLAG, lambda match: match[1].replace("-", "_"), re.sub(_FLAGS, "", problem))
 
 
 @contextmanager

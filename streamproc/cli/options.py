@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -51,7 +50,7 @@ class _Option(click.Option):
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:  # those of `click.option`
     """An option that can also be set in the environment: STREAMPROC_ and its long name."""
     long = next(name for name in names if name.startswith("--"))
-    variable = _PREFIX + re.sub("[^a-z]", "_", long.split("/")[0][2:]).upper()
+    variable = _PREFIX + long.split("/")[0][2:].replace("-", "_").upper()
     return click.option(*names, cls=_Option, envvar=variable, **attributes)
 
 

@@ -12,7 +12,7 @@ from streamproc.codec.shape import MAX_DEPTH, is_too_deep
 from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE
 
-_first_key = re.compile(rb'\{[ \t\r\n]*+"').match
+_FIRST_KEY = rb'\{[ \t\r\n]*+"'
 
 
 class _Skipped(msgspec.Struct, gc=False, rename={"error": "_error"}):
@@ -27,7 +27,7 @@ _checked = msgspec.json.Decoder(msgspec.Raw).decode
 
 def has_members(record: bytes) -> bool:
     """Whether the object `record` has any."""
-    return _first_key(record) is not None
+    return re.match(_FIRST_KEY, record) is not None
 
 
 class Outline(NamedTuple):

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import chain, groupby
 from json.decoder import JSONDecoder
 from typing import Any, NamedTuple
@@ -31,13 +32,15 @@ _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _SHALLOW = rb'[\[{](?:[^][{}"]++|%b)*+[\]}]' % _STRING  # which bracket it is says the parser
 for _ in range(2):
     _SHALLOW = rb'[\[{](?:[^][{}"]++|%b|%b)*+[\]}]' % (_STRING, _SHALLOW)
-_has_spaced_colon = re.compile(rb"[^:]*+:[ \t\r\n]").match  # the usual reason, seen at once
-_before_deep = re.compile(rb'(?:[^"\[{]++|%b|%b)*+' % (_STRING, _SHALLOW)).match
+_SPACED_COLON = rb"[^:]*+:[ \t\r\n]"  # the usual reason, seen at once
+_BEFORE_DEEP = rb'(?:[^"\[{]++|%b|%b)*+' % (_STRING, _SHALLOW)
 # What stands before a value, and the value if it is no container of many levels.
-_each_member = re.compile(
-    rb"([{, \t\r\n]*+%b[ \t\r\n]*+:[ \t\r\n]*+)(%b|%b|[^\[{,} \t\r\n]*+)"
-    % (_STRING, _STRING, _SHALLOW)
-).findall
+_MEMBER = rb"([{, \t\r\n]*+%b[ \t\r\n]*+:[ \t\r\n]*+)(%b|%b|[^\[{,} \t\r\n]*+)" % (
+    _STRING,
+    _STRING,
+    _SHALLOW,
+)
+_compiled = cache(re.compile)  # when one is needed: it takes as long as to load a module
 
 # One member as it came: brace or comma, key, colon and the white space around them; the value.
 Part = tuple[bytes, bytes]
@@ -65,15 +68,15 @@ def members(record: bytes) -> Members:
         return Members([], [], record)
     end = record[len(body) :]
     if body.find(b"[") < 0 and body.find(b"{", 1) < 0:
-        parts = _each_member(body)
+        parts = _compiled(_MEMBER).findall(body)
         return Members(_names(parts), parts, end)
     containers = _Containers(record)
     parts = []
     at = 0
     while at < len(body):
-        match = _before_deep(body, at or 1)
+        match = _compiled(_BEFORE_DEEP).match(body, at or 1)
         assert match is not None
-        parts += _each_member(body, at, at := match.end())
+        parts += _compiled(_MEMBER).findall(body, at, at := match.end())
         if at < len(body):
             head, _ = parts[-1]
             value = containers.find(head.strip(_AROUND_KEY), at)
@@ -134,7 +137,7 @@ def _compact(parts: Iterable[Part]) -> bytes:
 
 def unspaced_members(record: bytes) -> dict[str, msgspec.Raw] | None:
     """The members of `record`, of equal names the last one; None where there are spaces."""
-    if _has_spaced_colon(record):
+    if _compiled(_SPACED_COLON).match(record):
         return None
     try:
         return _raw_members(record)

@@ -15,12 +15,12 @@ from streamproc.secrets import hide
 from streamproc.types import Table
 from streamproc.units import decode_hook
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_ADDRESS = r"([a-z][a-z0-9+.-]*)://"
 
 
 def scheme_of(name: str | None) -> str | None:
     """The scheme of an address, None for the name of a file."""
-    found = _ADDRESS.match(name or "")
+    found = re.match(_ADDRESS, name) if name and "://" in name else None
     return found[1] if found else None
 
 

@@ -11,13 +11,13 @@ from streamproc.errors import ConfigError
 from streamproc.interfaces import Connector
 from streamproc.types import JsonValue, Table
 
-_NAME = re.compile(r"key|token|secret|passw(?:or)?d|passphrase|authorization|cookie", re.I).search
+_NAME = r"(?i)key|token|secret|passw(?:or)?d|passphrase|authorization|cookie"
 # of an http table, of a function, of plugins: names that somebody else chose
 _BY_NAME = ("headers", "query", "form", "json", "monitor", "options", "observers")
 _ENDS = ("source", "sink", "dead_letter")
 _OF_AUTH = ("bearer", "basic", "value")
-_PARAMETER = re.compile(r"([?&][^=&#?]*=)([^&#]*)")
-_FIELD = re.compile(r"\{[^{}]*\}")
+_PARAMETER = r"([?&][^=&#?]*=)([^&#]*)"
+_FIELD = r"\{[^{}]*\}"
 _SCHEMES = ("", "bearer", "basic", "token")
 _LEAST = 8  # a shorter one may be a word that messages need
 
@@ -49,7 +49,7 @@ def _masked(value: object, mask: Mask) -> JsonValue:
         auth = value["auth"].items()
         out["auth"] = {k: _literal(v, mask) if k in _OF_AUTH else v for k, v in auth}
     if isinstance(out.get("url"), str):
-        out["url"] = _PARAMETER.sub(lambda found: _of_parameter(found, mask), out["url"])
+        out["url"] = re.sub(_PARAMETER, lambda found: _of_parameter(found, mask), out["url"])
     return out
 
 
@@ -94,7 +94,7 @@ def _by_name(value: object, mask: Mask) -> JsonValue:
     if not isinstance(value, dict):
         return value
     return {
-        name: _literal(each, mask) if _NAME(name) and isinstance(each, str)
+        name: _literal(each, mask) if re.search(_NAME, name) and isinstance(each, str)
         else _by_name(each, mask)
         for name, each in value.items()
     }  # fmt: skip
@@ -103,8 +103,8 @@ def _by_name(value: object, mask: Mask) -> JsonValue:
 def _literal(value: object, mask: Mask) -> JsonValue:
     if not isinstance(value, str) or "${" in value:
         return value
-    return value if _FIELD.sub("", value).strip().casefold() in _SCHEMES else mask(value)
+    return value if re.sub(_FIELD, "", value).strip().casefold() in _SCHEMES else mask(value)
 
 
 def _of_parameter(found: re.Match[str], mask: Mask) -> str:
-    return found[1] + (_literal(found[2], mask) if _NAME(found[1]) else found[2])
+    return found[1] + (_literal(found[2], mask) if re.search(_NAME, found[1]) else found[2])

@@ -9,8 +9,8 @@ from typing import Any
 from streamproc.secrets import hide
 from streamproc.types import JsonValue
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CREDENTIALS = re.compile(r"http\.(auth|headers)\.")  # where to send nothing is a mistake
+_VARIABLE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
+_CREDENTIALS = r"http\.(auth|headers)\."  # where to send nothing is a mistake
 
 
 def expand(
@@ -21,14 +21,14 @@ def expand(
         return {k: expand(v, variables, join(path, k), problems) for k, v in value.items()}
     if isinstance(value, list):
         return [expand(v, variables, f"{path}[{i}]", problems) for i, v in enumerate(value)]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "${" not in value:
         return value
 
     used = {}
-    for name in _VARIABLE.findall(value):
+    for name in re.findall(_VARIABLE, value):
         if name not in variables:
             problems.append(f"{path}: the environment variable {name} is not set")
-        elif not variables[name] and _CREDENTIALS.search(path):
+        elif not variables[name] and re.search(_CREDENTIALS, path):
             problems.append(f"{path}: the environment variable {name} is empty: set it")
         else:
             hide(variables[name])
@@ -46,7 +46,7 @@ class _Filled(str):
     variables: dict[str, str]
 
     def __new__(cls, written: str, variables: dict[str, str]) -> _Filled:
-        self = super().__new__(cls, _VARIABLE.sub(lambda match: variables[match[1]], written))
+        self = super().__new__(cls, re.sub(_VARIABLE, lambda match: variables[match[1]], written))
         self.written = written
         self.variables = variables
         return self

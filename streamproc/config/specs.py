@@ -18,12 +18,12 @@ from streamproc.types import JsonValue, Table
 
 Recipes = Mapping[str, type[Recipe]]
 
-_NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
+_NAMED = r"(?s)([A-Za-z_][A-Za-z0-9_-]*)=(.*)"
 
 
 def stage_of(spec: str) -> Table:
     """The stage that `-e spec` means. Raises `ConfigError`."""
-    match = _NAMED.fullmatch(spec)
+    match = re.fullmatch(_NAMED, spec) if "=" in spec else None
     table: Table = {"name": match[1]} if match else {}
     what = match[2] if match else spec
     kind, colon, rest = what.partition(":")

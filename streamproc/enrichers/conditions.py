@@ -16,7 +16,7 @@ _TOGETHER = (
     "and_expression", "comparator", "function_expression", "multi_select_dict",
     "multi_select_list",
 )  # fmt: skip
-_NUMBER = re.compile(r"([\w.]{1,99})\s*(==|!=|<=|>=|<|>)\s*(-?\d{1,30}(?:\.\d{1,30})?)(?![\d`])")
+_NUMBER = r"([\w.]{1,99})\s*(==|!=|<=|>=|<|>)\s*(-?\d{1,30}(?:\.\d{1,30})?)(?![\d`])"
 
 
 def expression(key: str, text: str | None) -> Callable[[Record], JsonValue] | None:
@@ -53,7 +53,7 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 def _advice(text: str) -> str:
     """What people write who know other languages, as JMESPath has it."""
-    if numbers := _NUMBER.search(text):
+    if numbers := re.search(_NUMBER, text):
         written = f"{numbers[1]} {numbers[2]} `{numbers[3]}`"
         return f"; numbers stand in backticks: {written}"
     if re.search(r"(?<![=!<>])=(?!=)", text):

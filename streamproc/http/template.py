@@ -15,7 +15,7 @@ from streamproc.errors import RecordError
 from streamproc.paths import Path, path_of, value_of
 from streamproc.types import Record
 
-_TOKEN = re.compile(r"\{\{|\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\{([^{}]*)\}|[{}]")
+_PIECE = r"\{\{|\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\{([^{}]*)\}|[{}]"
 
 _MANY = 10**4000  # CPython refuses to write longer integers, codec does not
 _MAX_DIGITS = 50_000  # writing more takes too long: the time grows with their square
@@ -44,7 +44,7 @@ class Template:
         variables = getattr(value, "variables", {})
         parts: list[str | Path] = []
         literal, at = "", 0
-        for match in _TOKEN.finditer(written):
+        for match in re.finditer(_PIECE, written):
             literal += written[at : match.start()]
             at = match.end()
             token = match[0]

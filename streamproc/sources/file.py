@@ -8,7 +8,7 @@ import stat
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from streamproc.errors import InputError
 from streamproc.fingerprint import Bookmark
@@ -18,11 +18,13 @@ from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.bookmarks import bookmark_of, misfit_of, rewind
 from streamproc.sources.checksums import Checksums
 from streamproc.sources.formats import head_of, refuse_others
-from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
 from streamproc.sources.lines import LineCutter
 from streamproc.sources.part import Part
 from streamproc.sources.prefix import Prefix
-from streamproc.sources.stdin import CHUNK_BYTES, Descriptor
+from streamproc.sources.stdin import Descriptor
+
+if TYPE_CHECKING:
+    from streamproc.sources.json_values import JsonCutter
 
 
 class LineSource:
@@ -161,7 +163,7 @@ class LineSource:
             self._reader = Descriptor(
                 part.fd,
                 None if part.sums is None else part.sums.add,
-                chunk_bytes=CHUNK_BYTES if self._cutter_of is LineCutter else JSON_CHUNK_BYTES,
+                chunk_bytes=self._cutter_of.chunk_bytes,
             )
             self._cutter = self._cutter_of(
                 part.name, self._max_line_bytes, part=self._at, line=part.line, offset=part.offset

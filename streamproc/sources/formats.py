@@ -35,7 +35,7 @@ _TABLES = (  # what has to be read as a file, and with what
 )  # fmt: skip
 _OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")  # in a zip archive
 _TAR_AT = 257  # of a tar archive's magic
-_YAML = re.compile(rb"\s*(?:-(?:\s|$)|#|[\w.-]+:(?:\s|$))|---(?:\s|$)|%YAML ")
+_YAML = rb"\s*(?:-(?:\s|$)|#|[\w.-]+:(?:\s|$))|---(?:\s|$)|%YAML "
 _OR_FLAG = ", or read it with --input-format json"
 
 
@@ -67,11 +67,13 @@ def refuse_others(name: str, head: bytes) -> None:
         if _is_table(first, rest, separator):
             flags = f"--i{flag}" if flag else "--icsv --ifs ';'"
             raise _refusal(name, what, f"mlr {flags} --ojsonl cat")
-    if re.match(rb"(?i)<(?:!doctype html|html)\b", first):
+    if first.startswith(b"<") and re.match(rb"(?i)<(?:!doctype html|html)\b", first):
         raise InputError(f"{_place(name)} is HTML, maybe the page of an error: expected JSON Lines")
     if _is_xml(first, rest):
         raise _table(name, "XML", "yq -p xml -o json -I 0 '.path.to.records[]' {name}")
-    if rest and all(_YAML.match(line) for line in (first, *(rest[:-1] or rest))):
+    if first.startswith(b"{"):
+        return
+    if rest and all(re.match(_YAML, line) for line in (first, *(rest[:-1] or rest))):
         raise _refusal(name, "YAML", "yq -o json -I 0 '.[]'")
 
 
@@ -89,7 +91,7 @@ def _refuse_binary(name: str, head: bytes) -> None:
 
 
 def _is_array(first: bytes, rest: Sequence[bytes]) -> bool:
-    if not re.match(rb"\[\s*(\{|$)", first):
+    if not (first.startswith(b"[") and re.match(rb"\[\s*(\{|$)", first)):
         return False
     return not first.endswith(b"]") or (first != b"[]" and not rest)
 

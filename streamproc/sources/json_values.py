@@ -11,8 +11,6 @@ from streamproc.sources.lines import BOM
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-JSON_CHUNK_BYTES = 16 << 10  # a value may have two bytes: in a larger one they keep the loop busy
-
 _START = re.compile(rb"[^ \t\r\n,]")  # of a value, or the bracket of an array around it
 _AFTER_WORD = re.compile(rb"[ \t\r\n,\[\]{}]")
 # Possessive (`++`, `*+`): of a string that never ends no shorter part is tried.
@@ -37,6 +35,8 @@ class JsonCutter:
     The elements of an array at the top are values of their own. Each becomes a line: line
     breaks and indentation between its tokens go, all other bytes stay. `line` counts values.
     """
+
+    chunk_bytes = 16 << 10  # a value may have two bytes: in a larger one they keep the loop busy
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamproc.record import Batch, Cursor, Failed
+from streamproc.sources.stdin import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -18,6 +19,8 @@ BOM = b"\xef\xbb\xbf"
 
 class LineCutter:
     """Cuts the chunks of one file. `feed` returns what is complete, `finish` the rest."""
+
+    chunk_bytes = CHUNK_BYTES
 
     def __init__(
         self,

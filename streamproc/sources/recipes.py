@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamproc.interfaces import SourceRecipe, SourceScope
 from streamproc.sources.file import LineSource
-from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.lines import LineCutter
+
+if TYPE_CHECKING:
+    from streamproc.sources.json_values import JsonCutter
 
 
 class Files(SourceRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,11 +21,16 @@ class Files(SourceRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def opened(self, scope: SourceScope) -> LineSource:
         """See `SourceRecipe`."""
+        cutter_of: type[LineCutter | JsonCutter] = LineCutter
+        if self.format == "json":
+            from streamproc.sources.json_values import JsonCutter
+
+            cutter_of = JsonCutter
         return LineSource(
             self.inputs,
             stdin_fd=self.stdin_fd,
             max_line_bytes=scope.max_line_bytes,
             resumable=scope.is_resumable,
-            cutter_of=JsonCutter if self.format == "json" else LineCutter,
+            cutter_of=cutter_of,
             before_tail=None if scope.stream is None else scope.stream.settle,
         )

@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 from streamproc.interfaces import Recipe
 from streamproc.units import Address
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_PRINTABLE = r"[\x21-\x7e]+"
 
 
 class MonitorSettings(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class MonitorSettings(Recipe, frozen=True, kw_only=True, forbid_unknown_fields=T
     token: str | None = None
 
     def __post_init__(self) -> None:
-        if self.token is not None and not _TOKEN.fullmatch(self.token):
+        if self.token is not None and not re.fullmatch(_PRINTABLE, self.token):
             raise ValueError("token: expected characters of ASCII, at least one, and no spaces")
 
     @property

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from streamproc.errors import InputError
 from streamproc.sources.file import LineSource
 from streamproc.sources.formats import refuse_others
-from streamproc.sources.json_values import JSON_CHUNK_BYTES, JsonCutter
+from streamproc.sources.json_values import JsonCutter
 from streamproc.sources.stdin import CHUNK_BYTES
 from tests.conftest import records
 
@@ -205,8 +205,8 @@ def test_what_is_read_at_once_has_few_values(tmp_path: Path) -> None:
             return found
 
     found = asyncio.run(counts())
-    assert (sum(found), max(found)) == (60_000, JSON_CHUNK_BYTES // 2)
-    assert JSON_CHUNK_BYTES < CHUNK_BYTES
+    assert (sum(found), max(found)) == (60_000, JsonCutter.chunk_bytes // 2)
+    assert JsonCutter.chunk_bytes < CHUNK_BYTES
 
 
 def test_a_string_that_never_ends_keeps_its_line_breaks() -> None:
