@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, cast
 
+from streamproc.codec.line import split
 from streamproc.record import Batch, Cursor, Note
 
 _HEADER = struct.Struct("<BI")
@@ -157,7 +158,7 @@ def _pack_lines(lines: list[bytes], *, is_plain: bool) -> tuple[bytes, bytes]:
 
 def _unpack_lines(body: memoryview, at: int) -> list[bytes]:
     if body[at : at + 1] == _JOINED:
-        return bytes(body[at + 1 :]).split(b"\n")
+        return split(bytes(body[at + 1 :]))
     lines: list[bytes] = pickle.loads(body[at + 1 :])
     return lines
 

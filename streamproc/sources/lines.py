@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamproc.codec.line import split
 from streamproc.record import Batch, Cursor, Failed
 from streamproc.sources.stdin import CHUNK_BYTES
 
@@ -47,7 +48,7 @@ class LineCutter:
         """Batches, in order, of the lines that `chunk` completes."""
         if self._start:
             chunk = self._without_bom(chunk)
-        lines = chunk.split(b"\n")
+        lines = split(chunk)
         rest = lines.pop()
         n_bytes = len(chunk) - len(rest)
         out: list[tuple[Batch, Failed | None]] = []
