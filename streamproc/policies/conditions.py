@@ -67,6 +67,12 @@ class Conditions:
             None if bucket is None else bucket.available(now),
         )
 
+    def is_silent(self, now: float) -> bool:
+        """Whether it is a sign of life that calls wait for: no pause it asked for, no token."""
+        if self.is_closed or now < self.pause.lasts_until:
+            return False
+        return self.circuit is not None and not self.circuit.can_admit
+
     def is_forgettable(self, now: float) -> bool:
         """Whether new ones would be the same, so that these can be forgotten."""
         bucket, permits = self._bucket, self._permits

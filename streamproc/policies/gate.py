@@ -157,7 +157,7 @@ class Gate:
         is_closed, are_waiting = self._conditions.is_closed, len(self._line) > 0
         is_sure = not (are_waiting or self._conditions.health.doubt.exists)
         self.is_easy = is_closed and is_sure and now >= self._conditions.pause.lasts_until
-        self._outage.waiting(are_waiting=are_waiting and not is_closed)
+        self._outage.waiting(are_waiting=are_waiting and self._conditions.is_silent(now))
         self._set_timer(now, are_waiting=are_waiting)
 
     def _next(self, now: float) -> Waiter | None:

@@ -13,9 +13,11 @@ from streamproc.http.contract import Target
 from streamproc.policies.admission import Admission
 from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
+from streamproc.policies.rate_limit import RateLimit
 from streamproc.policies.retry import RetryPolicy
 from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
+from streamproc.units import Rate
 
 RECORDS = Target("http", "named.by.a.record", 80, is_from_record=True)
 TEN = [f"{k}" for k in range(10)]
@@ -229,5 +231,49 @@ def test_with_a_fallback_nobody_waits_for_a_long_pause(after_s: float) -> None:
         assert {type(each) for each in outcomes} == {CircuitOpenError}
         assert now() == pytest.approx(1000.0, abs=0.1)
         assert len(named.begun) == 1
+
+    simulate(main())
+
+
+def test_a_pause_is_no_outage() -> None:
+    """It says when it will answer again, though others that were on their way failed after it."""
+
+    async def main() -> None:
+        named = Named(OUTAGE)
+        named.errors, named.takes_s = {"busy": wait_for(14.0)}, {"busy": 0.001}
+        call = CircuitBreaker(open=15.0).wrap(named, site(max_wait_s=10.0))
+        await results(ask(call, "busy", *TEN))
+        named.error = None
+        assert await results(ask(call, "late")) == ["ok"]
+        assert now() > 1014
+
+    simulate(main())
+
+
+def test_a_half_open_circuit_waits_for_a_pause() -> None:
+    """One of the probes was told to come later."""
+
+    async def main() -> None:
+        named = Named(OUTAGE)
+        call = CircuitBreaker().wrap(named, site(max_wait_s=10.0))
+        await results(ask(call, *TEN))
+        named.error, named.errors = None, {"busy": wait_for(11.0), "a": OUTAGE, "b": OUTAGE}
+        outcomes = await results(ask(call, "busy", "a", "b", *TEN))
+        assert outcomes[3:] == ["ok"] * 10
+
+    simulate(main())
+
+
+def test_to_wait_for_a_token_is_no_outage() -> None:
+    """Probes would be let through, but only so many calls are made in a minute."""
+
+    async def main() -> None:
+        named = Named(OUTAGE)
+        layer = Admission(CircuitBreaker(consecutive=1), RateLimit(limit=Rate(1 / 20), burst=1))
+        call = layer.wrap(named, site(max_wait_s=10.0))
+        await results(ask(call, "first"))
+        named.error = None
+        assert await results(ask(call, "a", "b", "c")) == ["ok"] * 3
+        assert now() == pytest.approx(1060.0, abs=0.1)
 
     simulate(main())
