@@ -71,12 +71,16 @@ class SourcesEnricher(Stacked):
         """`FanOutResult` results. Raises `SourcesError` if a source failed."""
         asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
         visits: dict[str, Visit] = {}
+        attempts: dict[str, int] = {}  # of jobs that ended: their visits may be others' since
         begun_s = perf_counter()
 
         def ask(source: SourceOf) -> CallResult:
             async def job(own: Visit) -> CallResult:
                 visits[source.name] = own
-                return await source.enricher.call(fields.copy(), own)
+                try:
+                    return await source.enricher.call(fields.copy(), own)
+                finally:
+                    attempts[source.name] = own.attempts
 
             return visit.fork(job)
 
@@ -97,12 +101,14 @@ class SourcesEnricher(Stacked):
                 raise error
             else:
                 errors[source.name] = _as_record_error(error)
-        visit.attempts = max((each.attempts for each in visits.values()), default=1)
+        for name in visits.keys() - attempts.keys():  # abandoned, and still at it
+            attempts[name] = visits[name].attempts
+        visit.attempts = max(attempts.values(), default=1)
         self._observer.gathered(perf_counter() - begun_s, is_failed=bool(errors))
         if errors:
             facts = {
                 name: {"kind": error.kind, "message": redact(error.message),
-                       "attempts": visits[name].attempts, **error.details}
+                       "attempts": attempts[name], **error.details}
                 for name, error in errors.items()
             }  # fmt: skip
             raise SourcesError(next(iter(errors.values())), facts, FanOutResult(parts))
