@@ -70,8 +70,8 @@ class LineSource:
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise InputError(f"cannot read {name}: it is a directory")
             part = Part(name, fd)
-            if part.is_file and self._cutter_of is LineCutter:
-                refuse_others(part.name, await asyncio.to_thread(head_of, fd, part.begin))
+            if part.is_file:
+                self._refuse_others(part.name, await asyncio.to_thread(head_of, fd, part.begin))
             if self._resumable and part.is_file:
                 part.sums = await asyncio.to_thread(Checksums, fd, part.begin)
             elif self._resumable:
@@ -110,8 +110,8 @@ class LineSource:
             except OSError as error:
                 raise InputError(f"cannot read {part.name}: {error.strerror}") from error
             part.rest = b""
-            if part.offset == 0 and not part.is_file and self._cutter_of is LineCutter:
-                refuse_others(part.name, chunk)
+            if part.offset == 0 and not part.is_file:
+                self._refuse_others(part.name, chunk)
             if not chunk and self._cutter.has_tail:
                 if self._before_tail is not None and part.is_file and part is self._parts[-1]:
                     await self._before_tail()
@@ -153,6 +153,9 @@ class LineSource:
         await rewind(self._parts, position)
         self._skip = position.skip
         self._resumed = position
+
+    def _refuse_others(self, name: str, head: bytes) -> None:
+        refuse_others(name, head, any_json=self._cutter_of is not LineCutter)
 
     def _next_part(self) -> bool:
         self._at = min(self._at + 1, len(self._parts))

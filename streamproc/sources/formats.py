@@ -47,16 +47,19 @@ def head_of(fd: int, offset: int) -> bytes:
         return b""
 
 
-def refuse_others(name: str, head: bytes) -> None:
+def refuse_others(name: str, head: bytes, *, any_json: bool = False) -> None:
     """Raises `InputError` if `head`, the first bytes of `name`, is not of JSON Lines.
 
-    It says through what the input has to be piped. One line that is wrong is a failed
-    record and no reason: all that is seen has to look like the other format.
+    With `any_json` arrays, and records over several lines, may be there as well. It says through
+    what the input has to be piped. One line that is wrong is a failed record and no reason: all
+    that is seen has to look like the other format.
     """
     head = head[:_HEAD_BYTES]
     _refuse_binary(name, head)
     lines = [line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:_LINES]]
     first, *rest = [line for line in lines if line] or [b""]
+    if any_json and first.startswith((b"[", b"{")):
+        return
     if _is_array(first, rest):
         raise _refusal(name, "one JSON array", "jq -c '.[]'", _OR_FLAG)
     if first == b"{" and rest and rest[0].startswith(b'"'):

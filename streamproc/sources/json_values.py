@@ -54,6 +54,7 @@ class JsonCutter:
         self._part = part
         self.line = line
         self.offset = offset  # of all that was fed
+        self._mark: bytes | None = b"" if offset == 0 else None  # what may be a byte order mark
         self._in_array = False
         self._value = bytearray()  # what came of the value that is not complete yet
         self._depth = 0
@@ -71,11 +72,13 @@ class JsonCutter:
 
     def feed(self, chunk: bytes) -> Found:
         """Batches, in order, of the values that `chunk` completes."""
-        if self.offset == 0:
-            self.offset += len(chunk)
+        self.offset += len(chunk)
+        if self._mark is not None:
+            chunk, self._mark = self._mark + chunk, None
+            if len(chunk) < len(BOM) and BOM.startswith(chunk):
+                self._mark = chunk  # too short to tell
+                return []
             chunk = chunk.removeprefix(BOM)
-        else:
-            self.offset += len(chunk)
         at = 0
         while at < len(chunk):
             at = self._go_on(chunk, at) if self._is_begun else self._begin(chunk, at)
@@ -83,6 +86,7 @@ class JsonCutter:
 
     def finish(self) -> Found:
         """At the end of input: a word that only the end ends, and what is not closed."""
+        self._take_mark()
         if self._is_begun:
             self._end()
         if self._in_array:
@@ -94,11 +98,18 @@ class JsonCutter:
 
     def residue(self) -> tuple[Batch, Failed] | None:
         """A value that is not complete, when there will be no end of input."""
+        self._take_mark()
         if not self._is_begun or self._oversized is not None:
             return None
         cursor = Cursor(self._file, self.line, self.offset, self._part)
         batch = Batch(self._lane, cursor, [_as_line(self._value)], len(self._value))
         return batch, Failed("decode", "shutdown", "not complete when reading stopped", 0)
+
+    def _take_mark(self) -> None:
+        """Nothing follows what began like a byte order mark: it is the beginning of a value."""
+        if self._mark:
+            mark, self._mark = self._mark, None
+            self._keep(mark[self._begin(mark, 0) :])
 
     def _begin(self, chunk: bytes, at: int) -> int:
         match = _START.search(chunk, at)

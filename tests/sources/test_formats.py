@@ -116,6 +116,21 @@ def test_another_format_is_told(name: str) -> None:
         refuse_others("<stdin>", data)
 
 
+def test_another_format_is_told_where_any_json_is_read(run: Any, folder: Path) -> None:
+    """`--input-format json` reads arrays and records over several lines, and no gzip either."""
+    for name, (data, what, _) in OTHERS.items():
+        if what in ("one JSON array", "JSON over several lines"):
+            refuse_others(name, data, any_json=True)
+        else:
+            with pytest.raises(InputError, match=what):
+                refuse_others(name, data, any_json=True)
+    (folder / "a.gz").write_bytes(OTHERS["a.gz"][0])
+    for where in ({}, {"stdin": OTHERS["a.gz"][0]}):
+        done = run("-e", "none", "--input-format", "json", *([] if where else ["a.gz"]), **where)
+        assert (done.returncode, done.stdout) == (66, b"")
+        assert b"is compressed with gzip" in done.stderr
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -178,15 +193,16 @@ JSON = st.recursive(
 @given(
     st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4),
     st.booleans(), st.sampled_from([None, 0, 2]), st.integers(1, 9),
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
 )  # fmt: skip
 def test_values_come_out_as_they_went_in(
-    given_records: list[Any], as_array: bool, indent: int | None, step: int
+    given_records: list[Any], as_array: bool, indent: int | None, step: int, mark: bytes
 ) -> None:
-    """Whatever the records, the layout and where chunks end."""
+    """Whatever the records, the layout and where chunks end, also inside of a byte order mark."""
     parts = [json.dumps(each, indent=indent) for each in given_records]
     text = json.dumps(given_records, indent=indent) if as_array else " ".join(parts)
     cutter = JsonCutter("x", 1 << 20)
-    data = text.encode()
+    data = mark + text.encode()
     found = [each for at in range(0, len(data), step) for each in cutter.feed(data[at : at + step])]
     found += cutter.finish()
     assert [json.loads(line) for batch, _ in found for line in batch.lines] == given_records
@@ -207,6 +223,16 @@ def test_what_is_read_at_once_has_few_values(tmp_path: Path) -> None:
     found = asyncio.run(counts())
     assert (sum(found), max(found)) == (60_000, JsonCutter.chunk_bytes // 2)
     assert JsonCutter.chunk_bytes < CHUNK_BYTES
+
+
+@pytest.mark.parametrize("ending", [JsonCutter.finish, JsonCutter.residue])
+def test_half_a_byte_order_mark_is_no_record(ending: Any) -> None:
+    """It is told, not passed over."""
+    cutter = JsonCutter("x", 1 << 20)
+    assert cutter.feed(b"\xef\xbb") == []
+    found = ending(cutter)
+    batch, _ = found[0] if isinstance(found, list) else found
+    assert batch.lines == [b"\xef\xbb"]
 
 
 def test_a_string_that_never_ends_keeps_its_line_breaks() -> None:
