@@ -30,7 +30,7 @@ class Acknowledger:
             self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
             if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
                 raise OSError
-        except OSError:
+        except (OSError, OverflowError):  # a number that no descriptor has
             raise UsageError(
                 f"--ack-fd {fd}: not open for writing; add {fd}>FILE, or pass the end of a pipe"
             ) from None

@@ -108,8 +108,10 @@ def _lines(file: str) -> Iterator[tuple[int, bytes]]:
 
     It may be the dead-letter file of the run that reads what we write.
     """
+    if file == "-" and sys.stdin is None:
+        raise InputError("stdin is closed: pipe records in, or name a file")
     try:
-        with sys.stdin.buffer if file == "-" else open(file, "rb") as stream:
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as stream:
             status = os.fstat(stream.fileno())
             is_file = stat.S_ISREG(status.st_mode)
             if is_file and os.path.samestat(status, os.fstat(sys.stdout.fileno())):
@@ -120,7 +122,8 @@ def _lines(file: str) -> Iterator[tuple[int, bytes]]:
                 if is_file and at > status.st_size:
                     break
                 if line.strip():
-                    yield number, line.removesuffix(b"\n")
+                    mark = b"\xef\xbb\xbf" if number == 1 else b""
+                    yield number, line.removeprefix(mark).removesuffix(b"\n")
             if is_file and os.fstat(stream.fileno()).st_size > status.st_size:
                 say(
                     f"streamproc: {file} has grown while it was read, and what was added is not "

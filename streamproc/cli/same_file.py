@@ -64,7 +64,7 @@ def _identity(target: Target) -> object:
     """What two names of one file or pipe have in common; None where sharing does no harm."""
     try:
         status = os.fstat(target) if isinstance(target, int) else os.stat(target)
-    except OSError:
+    except (OSError, OverflowError):  # a number that no descriptor has
         return None if isinstance(target, int) else os.path.realpath(target)
     is_content = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
     return (status.st_dev, status.st_ino) if is_content else None

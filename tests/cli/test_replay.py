@@ -57,11 +57,11 @@ def test_from_dead_letters(tmp_path: Path) -> None:
 
 
 def test_several_files_and_stdin(tmp_path: Path) -> None:
-    """Files come in order, `-` is stdin."""
+    """Files come in order, `-` is stdin, the second time at its end; a BOM is accepted."""
     (tmp_path / "a.jsonl").write_bytes(b'{"n":1,"_error":{}}\n\n')
     (tmp_path / "b.jsonl").write_bytes(b'{"n":3,"_error":{}}')
-    stdin = b'{"n":2,"_error":{}}\r\n{"n":9}\n'
-    done = streamproc(tmp_path, "replay", "a.jsonl", "-", "b.jsonl", stdin=stdin)
+    stdin = b'\xef\xbb\xbf{"n":2,"_error":{}}\r\n{"n":9}\n'
+    done = streamproc(tmp_path, "replay", "a.jsonl", "-", "b.jsonl", "-", stdin=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b'{"n":1}\n{"n":2}\n{"n":3}\n'
 

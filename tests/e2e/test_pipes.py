@@ -122,9 +122,10 @@ def test_closed_descriptors(folder: Path) -> None:
         74,
         b"streamproc: stdout: closed: redirect it, or use -o FILE\n",
     )
-    done = shell(folder, "streamproc -e none <&-")
-    assert done.returncode == 66
-    assert b"stdin is closed" in done.stderr
+    for command in ("streamproc -e none", "streamproc replay -"):
+        done = shell(folder, f"{command} <&-")
+        assert done.returncode == 66
+        assert b"stdin is closed" in done.stderr
 
 
 @pytest.mark.parametrize(
