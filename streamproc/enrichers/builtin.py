@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal, get_args
 
@@ -9,6 +10,7 @@ from streamproc.interfaces import Enricher, StageKind, StageScope
 from streamproc.types import JsonValue
 
 BuiltinName = Literal["leads", "none"]
+_CODE = re.compile("[A-Z]{2}")
 BUILTINS: tuple[str, ...] = get_args(BuiltinName)
 
 
@@ -29,6 +31,11 @@ class Builtin(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """See `Recipe`."""
         if "country" in stage and stage.get("builtin") != "leads":
             yield "country: only the builtin leads has a country"
+        elif isinstance(country := stage.get("country"), str) and _CODE.fullmatch(country):
+            from streamproc.enrichers.lead_phones import is_region
+
+            if not is_region(country):
+                yield f"country: no phone numbers of {country!r} are known: expected one such as GB"
 
     @classmethod
     def default_name(cls, key: str, value: JsonValue) -> str:

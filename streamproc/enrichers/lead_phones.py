@@ -31,6 +31,11 @@ def library() -> ModuleType:
     return compatible
 
 
+def is_region(country: str) -> bool:
+    """Whether phone numbers of `country` (ISO 3166 alpha-2) are known."""
+    return bool(library().country_code_for_region(country))
+
+
 def phone(value: object, country: str) -> Facts:
     """`{"e164", "country", "type", "valid"}`, and `reason` if not valid."""
     if isinstance(value, int) and abs(value) >= _TOO_BIG:

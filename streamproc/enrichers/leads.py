@@ -30,6 +30,7 @@ _LONGEST_NAME = 250
 _LONGEST_ADDRESS = 500
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_COUNTRY = 100
+_BRITAIN = {"UK", "U.K.", "GREAT BRITAIN"}  # ISO 3166 keeps UK for it, and says GB
 _TWO_LETTERS = re.compile("[A-Z]{2}")
 
 
@@ -211,6 +212,8 @@ def _country(text: str) -> str:
 @lru_cache(maxsize=1024)
 def country_code(text: str) -> str:
     """ISO 3166 alpha-2 of a country's name or code; what is unknown stays as it is."""
+    if text.strip().upper() in _BRITAIN:
+        return "GB"
     if _TWO_LETTERS.fullmatch(text):  # a code, or unknown
         return text
     import pycountry

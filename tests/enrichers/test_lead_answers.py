@@ -206,8 +206,18 @@ def test_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_country_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As pycountry says of every two letters."""
     codes = ["".join(two) for two in itertools.product(string.ascii_uppercase, repeat=2)]
+    codes.remove("UK")
     leads.country_code.cache_clear()
     found = [leads.country_code(code) for code in codes]
     leads.country_code.cache_clear()
     monkeypatch.setattr(leads, "_TWO_LETTERS", leads.re.compile("(?!)"))
     assert found == [leads.country_code(code) for code in codes] == codes
+
+
+@pytest.mark.parametrize("said", ["UK", "uk ", "U.K.", "Great Britain", "United Kingdom", "GB"])
+def test_britain_has_two_codes(said: str) -> None:
+    """ISO 3166 keeps UK for it: a national number is read as one of there."""
+    facts = leads.LeadsEnricher().call({"phone": "020 7946 0958", "country": said})
+    assert facts is not None
+    assert facts["phone"]["e164"] == "+442079460958"
+    assert facts["address"] == {"country": "GB"}
