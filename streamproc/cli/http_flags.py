@@ -27,13 +27,22 @@ def apply_http_flags(stages: Sequence[Table], given: Table) -> None:
         )
     [http] = asking
     if "header" in flags:
-        http["headers"] = dict(map(_header, flags["header"]))
+        http["headers"] = _headers(flags["header"])
     if "method" in flags:
         http["method"] = flags["method"]
     if "json" in flags:
         http["json"] = _json(flags["json"])
     if "auth" in flags:
         http["auth"] = _auth(flags["auth"])
+
+
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in map(_header, texts):
+        if any(name.lower() == other.lower() for other in headers):
+            raise UsageError(f"-H: {name} is given twice: write one, with both values in it")
+        headers[name] = value
+    return headers
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -54,12 +63,15 @@ def _no_forgotten_braces(flag: str, value: str) -> str:
 
 def _json(text: str) -> JsonValue:
     try:
-        return decode_any(text.encode())
+        body = decode_any(text.encode())
     except DecodeError as error:
         raise UsageError(
             f"--json {text}: {error.message}; expected JSON such as "
             '\'{"domain": "{email.domain}"}\''
         ) from None
+    if body is None:
+        raise UsageError("--json null: that is no body; leave it out, or write an object")
+    return body
 
 
 def _auth(text: str) -> dict[str, str]:

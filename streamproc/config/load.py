@@ -207,7 +207,8 @@ def _unknown(kind: Kind, key: str, known: Iterable[str]) -> str:
     if not issubclass(kind, StageSettings | Settings) and _has(StageSettings, key):
         return f"belongs to the stage: write {key} = ... beside the table, as a key of [[stage]]"
     if issubclass(kind, StageSettings) and _has(HttpSettings, key):
-        return f"belongs into the table http: http = {{ url = ..., {key} = ... }}"
+        more = "" if key == "url" else f", {key} = ..."
+        return f"belongs into the table http: http = {{ url = ...{more} }}"
     if kind is Settings and _has(StageSettings, key):
         return "belongs to a stage: write it under a line [[stage]]"
     if issubclass(kind, StageSettings) and _has(Settings, key):

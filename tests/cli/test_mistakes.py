@@ -61,6 +61,12 @@ FILES = {
         "stage[0].http.timeout", "belongs to the stage", "write timeout"
     ),
     STAGE + "headers = { }": ("stage[0].headers", "belongs into the table http", "http = {"),
+    '[[stage]]\nname = "a"\nurl = "http://h/"\nbuiltin = "none"': (
+        "stage[0].url", "belongs into the table http", "http = { url = ... }"
+    ),
+    '[[stage]]\nbuiltin = "leads"\ncountry = "UK"': (
+        "stage[0].country", "no phone numbers of 'UK' are known", "such as GB"
+    ),
     'retry = {}\n[[stage]]\nbuiltin = "none"': ("retry", "belongs to a stage", "[[stage]]"),
     STAGE + "ordered = false": ("stage[0].ordered", "belongs to the top", "above the first"),
     '[stage]\nbuiltin = "none"': ("stage", "double brackets", "[[stage]]"),
@@ -113,6 +119,9 @@ USAGE = {
     ("--dead-letter", "-"): ("--dead-letter", "stdout has the records", "./-"),
     ("--report", "-"): ("--report", "stdout has the records", "./-"),
     ("-o", ""): ("--output", "expected the name of a file", "got ''"),
+    ("-e", "x=http://h/", "-H", "A: 1", "-H", "a: 2"): ("-H: a", "given twice", "write one"),
+    ("-e", "x=http://h/", "--json", "null"): ("--json null", "no body", "leave it out"),
+    ("--ack-fd", "9" * 20): (f"--ack-fd {'9' * 20}", "not open for writing", "9>FILE"),
     ("--sample-seed", "3"): ("--sample-seed", "random share", "--sample 0.01"),
 }
 
