@@ -130,7 +130,7 @@ class Document:
             self.added += members
 
     def _rewrite(self, changed: JsonObject) -> None:
-        new = {name: encode(value) for name, value in changed.items()}
+        new = {name: encode(value, 1) for name, value in changed.items()}
         self.line = splice.rewrite(self.line, new)
         self.given.update(changed)
         self.fields.update(changed)
@@ -138,12 +138,15 @@ class Document:
 
     def _graft(self, path: tuple[str, ...], value: object) -> None:
         name, *rest = path
+        written = encode(value, len(path))
         if name in self.given:
-            member = splice.graft_into(splice.values(self.line)[name], rest, encode(value))
+            member = splice.graft_into(
+                splice.values(self.line)[name], rest, encode(value, len(path))
+            )
             self.line = splice.rewrite(self.line, {name: member})
             self.added = None
         else:
-            member = splice.graft_into(None, rest, encode(value))
+            member = splice.graft_into(None, rest, written)
             new = b"{%b:%b}" % (encode(name), member)
             self.line = splice.append(self.line, bool(self.given), new)
             if self.added is not None:

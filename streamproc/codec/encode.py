@@ -30,8 +30,8 @@ class _Inside(NamedTuple):
     value: object
 
 
-def encode(value: object) -> bytes:
-    """Compact JSON of `value`.
+def encode(value: object, levels: int = 0) -> bytes:
+    """Compact JSON of `value`, which will stand `levels` deep in a record.
 
     Raises TypeError for a type that JSON has no word for (set, bytes, Decimal, a dict
     key that is no string) and ValueError for NaN and infinities: `null` instead would
@@ -40,13 +40,13 @@ def encode(value: object) -> bytes:
     try:
         out = orjson.dumps(value)
     except TypeError:
-        return _encode_exact(value).encode()
+        return _encode_exact(value, levels).encode()
     if out.find(b"null") >= 0:  # also what orjson makes of NaN; half the time of `in`
         _refuse_nan(value)
     return out
 
 
-def _encode_exact(value: object) -> str:
+def _encode_exact(value: object, levels: int) -> str:
     """Without recursion: records may nest deeper than Python calls."""
     out: list[str] = []
     steps: list[_Step] = []
@@ -57,15 +57,16 @@ def _encode_exact(value: object) -> str:
                 if isinstance(part, str):
                     out.append(part)
                 else:
+                    value = part.value
                     steps.append(part.step)
-                    inside.append(_parts(part.value))
+                    inside.append(_parts(value))
                     break
             else:
                 inside.pop()
                 del steps[-1:]
         except (TypeError, ValueError) as error:
             raise type(error)(f"{_at(steps)}{error}") from None
-        if len(inside) > MAX_DEPTH + 1:
+        if len(inside) + levels > MAX_DEPTH and isinstance(value, dict | list | tuple):
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels, or inside itself")
     return "".join(out)
 

@@ -205,7 +205,7 @@ def rebuild(record: bytes, changed: JsonObject, value: Record) -> bytes:
     several = _duplicates(names, parts) if len(kept) < len(names) else {}
     for name in kept.keys() & changed.keys():
         several.pop(name, None)
-        kept[name] = kept[name][0], encode(changed[name])
+        kept[name] = kept[name][0], encode(changed[name], 1)
     new = {name: item for name, item in changed.items() if name not in kept}
     return _in_rows(
         value,
@@ -241,7 +241,7 @@ def selected(record: bytes, value: Selected) -> bytes:
     out: list[Part] = []
     for name, item in value.items():
         found = _dig(record, value.paths[name]) if name in value.paths else None
-        out.append((encode(name), encode(item) if found is None else found))
+        out.append((encode(name), encode(item, 1) if found is None else found))
     return _compact(out)
 
 

@@ -93,6 +93,18 @@ def test_deeply_nested_values() -> None:
     assert encode(objects) == b'{"a":' * 511 + b"{}" + b"}" * 511
 
 
+@pytest.mark.parametrize("core", [[], {}, (), [1]])
+@pytest.mark.parametrize("levels", [0, 1, 3])
+def test_what_stands_deeper_than_a_record_may_is_refused(core: Any, levels: int) -> None:
+    """An empty array is a level, too, and so is all that it will stand in."""
+    value = core
+    for _ in range(511 - levels):
+        value = [value]
+    encode(value, levels)
+    with pytest.raises(ValueError, match="deeper than 512 levels"):
+        encode([value], levels)
+
+
 @dataclasses.dataclass
 class Point:
     x: float

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
 
 
@@ -15,3 +17,27 @@ def test_a_deep_record_reaches_a_function_with_retries(tmp_path: Path) -> None:
         command, input=DEEP + b"\n", cwd=tmp_path, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, DEEP[:-1] + b',"x":1}\n')
+
+
+@pytest.mark.parametrize("place", ["a", "n", "a.b", "n.b", "."])
+@pytest.mark.parametrize("one_more", [False, True])
+def test_no_record_comes_out_that_could_not_go_in(
+    tmp_path: Path, place: str, one_more: bool
+) -> None:
+    """A result counts with all that it is put into; one level more fails the record."""
+    levels = 511 - (0 if place == "." else len(place.split("."))) + one_more
+    value = "[" * levels + "]" * levels
+    code = f"import json\ndef f(record):\n    return {{'x': json.loads('{value}')}}\n"
+    (tmp_path / "deep.py").write_text(code)
+    stage = f'[[stage]]\nname = "s"\npython = "deep.py:f"\ninto = "{place}"\n'
+    (tmp_path / "p.toml").write_text(stage)
+    streamproc = [sys.executable, "-m", "streamproc"]
+    done = subprocess.run(
+        [*streamproc, "-c", "p.toml"], input=b'{"n":1}\n', cwd=tmp_path, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, b"nested deeper than 512" in done.stdout) == (3 * one_more, one_more)
+    again = subprocess.run(
+        [*streamproc, "-e", "none"], input=done.stdout, capture_output=True, check=False
+    )
+    assert (again.returncode, again.stdout) == (0, done.stdout)
