@@ -38,7 +38,17 @@ class _Parsed(_ParamType):
 
 
 class _Option(click.Option):
-    """One that says which variable is wrong, if the value comes from there."""
+    """One that says which variable is wrong, if the value comes from there.
+
+    Where it may be repeated, each line of the variable is one: values have spaces in them.
+    """
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:  # as in click: any value
+        """What the variable says."""
+        if not self.multiple:
+            return super().value_from_envvar(ctx)
+        text = self.resolve_envvar_value(ctx)
+        return text and [line for line in map(str.strip, text.split("\n")) if line]
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """What a message calls it."""

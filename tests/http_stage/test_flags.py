@@ -73,6 +73,20 @@ def test_mistakes(run: Any, arguments: tuple[str, ...], message: bytes) -> None:
     assert SECRET.encode() not in done.stderr
 
 
+def test_what_may_be_repeated_stands_in_lines_of_a_variable(run: Any, server: Server) -> None:
+    """Values have spaces in them: a header, an expression, a table."""
+    environment = {
+        "STREAMPROC_ENRICH": f"filter:n && n > `1`\nx={server.url}/echo\n",
+        "STREAMPROC_HEADER": "X-A: one two\n\nX-B: 3",
+        "STREAMPROC_SET": "x.retry={ attempts = 1 }",
+    }
+    done = run(stdin=b'{"n":1}\n{"n":2}\n', env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    [record] = records(done.stdout)
+    sent = {name.lower(): value for name, value in dict(record["x"]["headers"]).items()}
+    assert (record["n"], sent["x-a"], sent["x-b"]) == (2, "one two", "3")
+
+
 def test_a_literal_secret_is_never_shown(run: Any, folder: Path, server: Server) -> None:
     """Not in errors either, where a server gives it back."""
     stage = f"x={server.url}/echo"
