@@ -38,7 +38,7 @@ from streamproc.types import JsonObject, JsonValue
 # What the command returns, of errors and of runs that went to an end.
 EXIT_CODES = {
     "0": "end of input, no record failed",
-    "1": "a bug in streamproc; or out of memory; or over `-j` calls ignored their cancellation",
+    "1": "a bug in streamproc or a plugin; out of memory; or over `-j` calls ignored cancellation",
     "2": "usage",
     "3": "finished; some records failed, or none has a field that a stage names; or a test failed",
     "4": "stopped by `--max-errors` or `--on-error stop`",

@@ -123,6 +123,9 @@ class OpenedStage:
         from streamproc.enrichers.function import FunctionEnricher
         from streamproc.enrichers.function_call import AskedFunction
 
+        if not callable(called):
+            opened = type(called).__name__
+            raise ConfigError(f"its kind has to open what can be called, not {opened}")
         threads, doubles = self._builder.pipeline.concurrency, self._builder.doubles
         if options:
             from streamproc.config.options import typed_options

@@ -38,10 +38,13 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
     from streamproc.config.masking import masked
+    from streamproc.config.registry import refuse_names
+    from streamproc.config.settings import OWN_KEYS
     from streamproc.config.toml import pipeline_file
     from streamproc.enrichers.imports import look_in_working_directory
 
     look_in_working_directory()
+    refuse_names(OWN_KEYS)
     table = read_file(config)
     settings = resolve(table, {}, sets, try_stage=problems_of)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name

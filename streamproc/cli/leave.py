@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from io import StringIO
+from traceback import walk_tb
 
 from streamproc.errors import (
     ConfigError,
@@ -69,7 +70,7 @@ def remark(*lines: str) -> None:
 
 
 def report(error: BaseException) -> int:
-    """Say what `error` says, and return its exit code. A traceback only for our own bugs."""
+    """Say what `error` says, and return its exit code. A traceback only for bugs."""
     from click import ClickException  # which workers do without
 
     if isinstance(error, ClickException):
@@ -91,13 +92,33 @@ def report(error: BaseException) -> int:
         tell(_OUT_OF_MEMORY)
         return 1
     trace = traceback_lines(error)
+    whose = whose_bug(error)
     if _logs_json:
-        tell("\n".join(["a bug in streamproc; please report it:", *trace]), most=_TRUSTED)
+        tell("\n".join([f"a bug in {whose}; please report it:", *trace]), most=_TRUSTED)
         return 1
     for line in trace:
         say(line, _TRUSTED)
-    say("streamproc: this is a bug in streamproc; please report it with the lines above")
+    say(f"streamproc: this is a bug in {whose}; please report it with the lines above")
     return 1
+
+
+def whose_bug(error: BaseException) -> str:
+    """Of the plugin or of streamproc: of whoever raised it, or has not what it needs to have."""
+    from streamproc.config.registry import home_of
+
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    lacking: object = None
+    if isinstance(error, AttributeError):
+        lacking = error.obj
+    elif isinstance(error, NotImplementedError) and frames:
+        lacking = frames[-1].f_locals.get("self")
+    modules = [str(frame.f_globals.get("__name__")) for frame in reversed(frames)]
+    for module in (type(lacking).__module__, *modules):
+        if module.partition(".")[0] == "streamproc":
+            break
+        if home := home_of(module):
+            return f"{home}, a plugin"
+    return "streamproc"
 
 
 def lines_of(error: StreamprocError) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from streamproc.cli.command import streamproc_command
 from streamproc.cli.leave import log_json
 from streamproc.cli.options import run_options, unknown_variables
-from streamproc.errors import UsageError
+from streamproc.errors import ConfigError, UsageError
 from streamproc.types import Table
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ class _Run(click.Command):
     """A command whose help names what addresses mean, and the plugins that are installed."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from streamproc.config.registry import connectors, installed
+        from streamproc.config.registry import installed
 
         with formatter.section("Addresses"):
-            recipes = [each.source or each.sink for each in connectors().values()]
-            formatter.write_dl([(each.what, each.address) for each in recipes if each])
+            formatter.write_dl(list(_addresses()))
         if plugins := installed():
             with formatter.section("Plugins"):
                 formatter.write_dl([(kind, ", ".join(names)) for kind, names in plugins.items()])
@@ -149,13 +149,32 @@ def _name_ends(inputs: tuple[str, ...], overrides: Table) -> None:
         overrides["dead_letter"] = table_of(str(letters), is_source=False)
 
 
-def _endless() -> Iterator[str]:
-    from streamproc.config.registry import SCHEMES, connector
+def _addresses() -> Iterator[tuple[str, str]]:
+    """What each is, and what it looks like; of a plugin that cannot be used, why not."""
+    from streamproc.config.registry import connector, schemes
 
-    for scheme in SCHEMES:
-        kind = connector(scheme)
-        if kind and kind.source and kind.source.is_endless:
-            yield kind.source.what
+    for scheme in schemes():
+        try:
+            kind = connector(scheme)
+        except ConfigError as error:
+            yield f"{scheme}://", str(error)
+            continue
+        assert kind is not None  # it is one of those that there are
+        source, sink = kind.source, kind.sink
+        if source is not None:
+            yield source.what, source.address
+        if sink is not None and (source is None or source.address != sink.address):
+            yield sink.what if source is None else f"{sink.what}, as output", sink.address
+
+
+def _endless() -> Iterator[str]:
+    from streamproc.config.registry import connector, schemes
+
+    for scheme in schemes():
+        with suppress(ConfigError):  # of a plugin that cannot be used
+            kind = connector(scheme)
+            if kind and kind.source and kind.source.is_endless:
+                yield kind.source.what
 
 
 def _lay_monitor(table: Table, overrides: Table) -> None:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-from streamproc.config.recipes import recipes_of
+from streamproc.config.recipes import all_recipes
 from streamproc.config.settings import Settings
 from streamproc.errors import UsageError
 
@@ -38,9 +38,8 @@ def _read(
         yield "an input", 0 if name == "-" else name
     if config is not None:
         yield "the pipeline file", config
-    for stage in settings.stage:
-        for recipe in recipes_of(stage):
-            yield from recipe.files_read()
+    for recipe in all_recipes(settings):
+        yield from recipe.files_read()
 
 
 def _written(settings: Settings, output: Target | None) -> Iterator[tuple[str, Target]]:
@@ -55,9 +54,8 @@ def _written(settings: Settings, output: Target | None) -> Iterator[tuple[str, T
         yield "the next checkpoint", f"{settings.checkpoint}.new"
     if settings.ack_fd is not None:
         yield "what --ack-fd writes", settings.ack_fd
-    for stage in settings.stage:
-        for recipe in recipes_of(stage):
-            yield from recipe.files_written()
+    for recipe in all_recipes(settings):
+        yield from recipe.files_written()
 
 
 def _identity(target: Target) -> object:

@@ -18,7 +18,7 @@ from typing import Any
 from streamproc.assembly import Pipeline
 from streamproc.assembly.listeners import followers_of
 from streamproc.cli.launch import new_loop, write_beside_progress
-from streamproc.cli.leave import lines_of
+from streamproc.cli.leave import lines_of, whose_bug
 from streamproc.cli.settled import keep_freed_memory, settle
 from streamproc.engines.framing import FrameProtocol, Kind, unpack_work
 from streamproc.engines.local import LocalEngine
@@ -74,8 +74,9 @@ class _Worker:
             text = "\n".join(lines_of(error))
             self.wire.send(Kind.FATAL, pickle.dumps((text, error.exit_code)))
         except Exception as error:
-            text = "\n".join(traceback_lines(error))
-            self.wire.send(Kind.FATAL, pickle.dumps((f"in a worker: {text}", 1)))
+            said = f"in a worker: a bug in {whose_bug(error)}; please report it:"
+            text = "\n".join([said, *traceback_lines(error)])
+            self.wire.send(Kind.FATAL, pickle.dumps((text, 1)))
 
     async def _work(self, pipeline: Pipeline, events: EventRelay) -> None:
         self._task = asyncio.current_task()

@@ -140,9 +140,7 @@ class Document:
         name, *rest = path
         written = encode(value, len(path))
         if name in self.given:
-            member = splice.graft_into(
-                splice.values(self.line)[name], rest, encode(value, len(path))
-            )
+            member = splice.graft_into(splice.values(self.line)[name], rest, written)
             self.line = splice.rewrite(self.line, {name: member})
             self.added = None
         else:

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import msgspec
 
-from streamproc.config.registry import SCHEMES, connector, connectors
+from streamproc.config.registry import SCHEMES, connector, schemes
 from streamproc.errors import UsageError
 from streamproc.interfaces import Connector, EndRecipe
 from streamproc.nearest import nearest
@@ -30,8 +30,7 @@ def table_of(address: str, *, is_source: bool) -> Table:
     _hide(kind, address)
     recipe = recipe_of(kind, is_source=is_source)
     if recipe is None:
-        which = "written to, not read from" if is_source else "read from, not written to"
-        raise UsageError(f"{address}: it can be {which}")
+        raise UsageError(f"{address}: it can be {of_other_side(is_source=is_source)}")
     table = kind.table_of(address, is_source=is_source)
     return {str(scheme_of(address)): _plain(recipe, address) if table is None else table}
 
@@ -45,7 +44,7 @@ def connector_of(address: str) -> type[Connector]:
                 f"{address}: is no place of records: pipe them in, curl -s URL | "
                 "streamproc, or a stage that calls it for each record: -e NAME=URL"
             )
-        known = list(connectors())
+        known = schemes()
         raise UsageError(
             f"{address}: nothing is known of {scheme}://{nearest(scheme, known)} (known: "
             f"{', '.join(known)}; a plugin brings others)"
@@ -56,6 +55,11 @@ def connector_of(address: str) -> type[Connector]:
 def recipe_of(kind: type[Connector], *, is_source: bool) -> type[EndRecipe] | None:
     """What can be read from, or written to."""
     return kind.source if is_source else kind.sink
+
+
+def of_other_side(*, is_source: bool) -> str:
+    """What can be done with a connector that has no such recipe."""
+    return "written to, not read from" if is_source else "read from, not written to"
 
 
 def hide_secrets(arguments: list[str]) -> None:
@@ -76,13 +80,18 @@ def _hide(kind: type[Connector], address: str) -> None:
 
 
 def _plain(recipe: type[EndRecipe], address: str) -> Table:
-    """The values have the types of the keys; one that has not stays text, which is told later."""
+    """The values have the types of the keys; one that has not stays text, which is told later.
+
+    So are limits, which hints do not have here. Raises `UsageError` for a key that is there twice.
+    """
     from urllib.parse import parse_qsl, unquote
 
     rest, _, query = address.partition("://")[2].partition("?")
     table: Table = {} if recipe.shorthand is None or not rest else {recipe.shorthand: unquote(rest)}
-    hints = get_type_hints(recipe, include_extras=True)
+    hints = get_type_hints(recipe)
     for key, text in parse_qsl(query, keep_blank_values=True):
+        if key in table:
+            raise UsageError(f"{address}: {key} is there twice: leave one out")
         try:
             value = msgspec.convert(text, hints.get(key, str), strict=False, dec_hook=decode_hook)
         except msgspec.ValidationError:

@@ -47,9 +47,9 @@ def _of_stages(where: str, stages: Iterable[object]) -> Iterable[str]:
 
 
 def _of_stage(where: str, stage: Table) -> Iterable[str]:
-    known = _recipes(stage)
+    known, is_whole = _recipes(stage)
     kinds = {name: recipe for name, recipe in known.items() if issubclass(recipe, StageKind)}
-    if len(kinds.keys() & stage.keys()) != 1:
+    if len(kinds.keys() & stage.keys()) != 1 and is_whole:
         yield f"{where}: expected exactly one of {', '.join(kinds)}"
     whats = [kind.what for name, kind in kinds.items()
              if name in stage and not kind.takes_policies]  # fmt: skip
@@ -74,11 +74,12 @@ def _of_stage(where: str, stage: Table) -> Iterable[str]:
     yield from _of_sources(where, stage, kinds)
 
 
-def _recipes(stage: Table) -> Mapping[str, type[Recipe]]:
+def _recipes(stage: Table) -> tuple[Mapping[str, type[Recipe]], bool]:
+    """What its keys may be, and whether that is known of all of them."""
     try:
-        return recipes(stage_settings(stage))
+        return recipes(stage_settings(stage)), True
     except ConfigError:  # a plugin that cannot be used is told where its table is read
-        return recipes(StageSettings)
+        return recipes(StageSettings), False
 
 
 def _of_expressions(where: str, stage: Table, known: Mapping[str, type[Recipe]]) -> Iterable[str]:

@@ -11,14 +11,18 @@ from typing import Any
 
 import msgspec
 
+from streamproc.config.addresses import of_other_side
 from streamproc.config.contradictions import contradictions
 from streamproc.config.masking import literal_secrets
 from streamproc.config.origins import expand, join, locate
-from streamproc.config.recipes import own_kinds
-from streamproc.config.registry import observers
+from streamproc.config.recipes import own_kinds, recipes
+from streamproc.config.registry import connector, names_of_plugins, schemes
 from streamproc.config.settings import (
+    OWN_KEYS,
+    EndSettings,
     ObserverSettings,
     Settings,
+    SourceSettings,
     StageSettings,
     all_sources,
     struct_for,
@@ -203,17 +207,33 @@ def _known(kind: Kind) -> dict[str, msgspec.structs.FieldInfo]:
 def _unknown(kind: Kind, key: str, known: Iterable[str]) -> str:
     """What is said of a key that is not one; one of the level above or below gets its place."""
     if issubclass(kind, ObserverSettings):
-        return f"there is no such observer{_nearest(key, observers())}"
+        return f"there is no such observer{_nearest(key, names_of_plugins('observers'))}"
     if not issubclass(kind, StageSettings | Settings) and _has(StageSettings, key):
         return f"belongs to the stage: write {key} = ... beside the table, as a key of [[stage]]"
     if issubclass(kind, StageSettings) and _has(HttpSettings, key):
         more = "" if key == "url" else f", {key} = ..."
         return f"belongs into the table http: http = {{ url = ...{more} }}"
+    for name in _plugged(kind):
+        if _has(recipes(kind)[name], key):
+            return f"belongs into the table {name}: {name} = {{ {key} = ... }}"
     if kind is Settings and _has(StageSettings, key):
         return "belongs to a stage: write it under a line [[stage]]"
     if issubclass(kind, StageSettings) and _has(Settings, key):
         return "belongs to the top of the file: write it above the first [[stage]]"
+    if issubclass(kind, EndSettings):
+        if connector(key) is not None:
+            return f"can be {of_other_side(is_source=issubclass(kind, SourceSettings))}"
+        known = schemes()
+    elif issubclass(kind, StageSettings):
+        known = {*known, *names_of_plugins("stages", "policies")}
     return f"unknown key{_nearest(key, known)}"
+
+
+def _plugged(kind: Kind) -> list[str]:
+    """The names of plugins that are keys of this stage, if it is one."""
+    if not issubclass(kind, StageSettings):
+        return []
+    return [name for name in kind.__struct_fields__ if name not in OWN_KEYS]
 
 
 def _has(kind: object, key: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamproc.config.registry import connector
+from streamproc.config.settings import OWN_KEYS
 from streamproc.errors import ConfigError
 from streamproc.interfaces import Connector
 from streamproc.types import JsonValue, Table
@@ -30,6 +31,9 @@ def masked(value: Table, mask: Mask) -> Table:
     What comes from `${VAR}` or from a field of the record is no secret of the file.
     """
     out: dict[str, Any] = _masked(value, mask)
+    stages = value.get("stage")
+    if isinstance(stages, list | tuple):
+        out["stage"] = [_of_stage(each, mask) for each in stages]
     for name in _ENDS:
         if isinstance(out.get(name), dict):
             out[name] = {k: _of_end(k, v, mask) for k, v in value[name].items()}
@@ -50,6 +54,17 @@ def _masked(value: object, mask: Mask) -> JsonValue:
         out["auth"] = {k: _literal(v, mask) if k in _OF_AUTH else v for k, v in auth}
     if isinstance(out.get("url"), str):
         out["url"] = re.sub(_PARAMETER, lambda found: _of_parameter(found, mask), out["url"])
+    return out
+
+
+def _of_stage(value: object, mask: Mask) -> JsonValue:
+    """A stage: what plugins add to its keys, they have named."""
+    if not isinstance(value, dict):
+        return value
+    out: dict[str, Any] = _masked(value, mask)
+    out |= {name: _by_name(each, mask) for name, each in value.items() if name not in OWN_KEYS}
+    if isinstance(value.get("all"), list | tuple):
+        out["all"] = [_of_stage(each, mask) for each in value["all"]]
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streamproc.config.settings import Settings, StageSettings
+from streamproc.config.settings import EndSettings, Settings, StageSettings, all_sources
 from streamproc.interfaces import Policy, Recipe, StageKind
 
 R = TypeVar("R", bound=Recipe)
@@ -60,10 +60,16 @@ def kinds_of(stage: StageSettings) -> Iterator[StageKind]:
     yield from filter(None, map(kind_of, (stage, *(stage.fallback or ()))))
 
 
-def recipes_of(stage: StageSettings) -> list[Recipe]:
-    """What it does, and its policies."""
-    kind = kind_of(stage)
-    return [*([] if kind is None else [kind]), *policies_of(stage).values()]
+def all_recipes(settings: Settings) -> Iterator[Recipe]:
+    """What stages do, and whom they ask; their policies; ends, and observers."""
+    for stage in all_sources(settings.stage):
+        yield from kinds_of(stage)
+        yield from policies_of(stage).values()
+    for end in (settings.source, settings.sink, settings.dead_letter):
+        if isinstance(end, EndSettings):
+            yield end.recipe
+    if settings.observers is not None:
+        yield from settings.observers.recipes.values()
 
 
 def _with_beside(recipe: R, stage: Struct) -> R:

@@ -7,6 +7,7 @@ from typing import get_type_hints
 
 import msgspec
 
+from streamproc.config.recipes import recipes
 from streamproc.config.registry import connectors, observers, plugins
 from streamproc.config.settings import (
     OWN_KEYS,
@@ -51,7 +52,10 @@ def _add_ends(known: JsonObject, kind: type[EndSettings]) -> None:
         [kind], schema_hook=schema_hook, ref_template="#/$defs/{name}"
     )
     known |= components
-    known[kind.__name__] |= {"minProperties": 1, "maxProperties": 1}
+    table = known[kind.__name__]
+    for name, recipe in recipes(kind).items():
+        table["properties"][name] = _or_shorthand(recipe, table["properties"][name]["anyOf"][0])
+    table |= {"minProperties": 1, "maxProperties": 1}
 
 
 def _or_shorthand(recipe: type[Recipe], ref: JsonObject) -> JsonObject:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 from streamproc.config.recipes import own_kinds, own_prefixes, recipes
-from streamproc.config.registry import is_kind_of_plugin
+from streamproc.config.registry import is_kind_of_plugin, names_of_plugins
 from streamproc.config.settings import OWN_KEYS, observer_settings, stage_settings
 from streamproc.enrichers.builtin import BUILTINS
 from streamproc.errors import ConfigError
@@ -30,6 +30,8 @@ def stage_of(spec: str) -> Table:
     if what in BUILTINS:
         return table | {"builtin": what}
     if colon and (kind in own_prefixes() or is_kind_of_plugin(kind)):
+        if not rest:
+            raise ConfigError(f"-e {spec}: expected {kind}:TEXT")
         return table | {kind: rest}
     if what.startswith(("http://", "https://")):
         if not match:
@@ -44,7 +46,8 @@ def stage_of(spec: str) -> Table:
         return table | {"python": what}
     raise ConfigError(
         f"-e {spec}: expected {', '.join(BUILTINS)}, module:function, file.py:function, "
-        f"{', '.join(f'{name}:EXPRESSION' for name in own_prefixes())} or NAME=https://...{_near(what)}"
+        f"{', '.join(f'{name}:EXPRESSION' for name in own_prefixes())} or NAME=https://..."
+        f"{_near(what)}"
     )
 
 
@@ -82,19 +85,29 @@ def _refuse_schemes(spec: str, what: str) -> None:
 
 def _refuse_kinds(spec: str, kind: str, rest: str) -> None:
     """A kind of stage that is not spelt right, and is no module either."""
-    match = closest(kind, own_prefixes(), 0.75) if rest and re.fullmatch(r"\w+", kind) else None
-    if match and not find_spec(kind) and not os.path.exists(f"{kind}.py"):
+    if not rest or not re.fullmatch(r"\w+", kind) or _is_module(kind):
+        return
+    if match := closest(kind, _prefixes(), 0.75):
         raise ConfigError(
             f"-e {spec}: there is no module and no kind of stage {kind!r}, did you mean "
             f"{match}:{rest}?"
         )
 
 
+def _is_module(name: str) -> bool:
+    return os.path.exists(f"{name}.py") or find_spec(name) is not None
+
+
+def _prefixes() -> list[str]:
+    """All that `-e KIND:` means, those of plugins last, for which there is a search."""
+    return [*own_prefixes(), *names_of_plugins("stages")]
+
+
 def _near(what: str) -> str:
     if what.endswith(".py"):
         return f"; which function of it? {what}:FUNCTION"
-    match = closest(what, BUILTINS)
-    return f"; did you mean {match}?" if match else ""
+    match = closest(what, [*BUILTINS, *_prefixes()])
+    return f"; did you mean {match if match in BUILTINS else f'{match}:TEXT'}?" if match else ""
 
 
 def with_default_names(stages: list[object]) -> list[JsonValue]:

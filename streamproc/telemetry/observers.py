@@ -53,10 +53,7 @@ class Observers:
         self._hear.clear()
         self._follows.clear()
         self.wanted, self.follow = frozenset(), None
-        try:
-            await self._stack.__aexit__(None, None, None)
-        except Exception as raised:  # the run is over, and its account stands
-            log.warning("an observer could not be closed: %s", described(raised))
+        await self._stack.__aexit__(None, None, None)
 
     def tell(self, event: Struct) -> None:
         """See `Audience`."""
@@ -100,10 +97,10 @@ async def _entered(name: str, recipe: ObserverKind, stack: AsyncExitStack) -> Ob
     where = f"observers.{name}"
     try:
         observer: Any = recipe.opened()
-        if hasattr(observer, "__aenter__"):
-            await stack.enter_async_context(observer)
-        elif hasattr(observer, "__enter__"):
-            stack.enter_context(observer)
+        is_async = hasattr(observer, "__aenter__")
+        if is_async or hasattr(observer, "__enter__"):
+            await observer.__aenter__() if is_async else observer.__enter__()
+            stack.push_async_callback(_left, where, observer)
     except StreamprocError:
         raise
     except OSError as error:
@@ -115,3 +112,13 @@ async def _entered(name: str, recipe: ObserverKind, stack: AsyncExitStack) -> Ob
         got = type(observer).__name__
         raise ConfigError(f"{where}: its recipe opened {got}, which is no Observer")
     return observer
+
+
+async def _left(where: str, observer: Any) -> None:  # a context manager, async or not
+    try:
+        if hasattr(observer, "__aexit__"):
+            await observer.__aexit__(None, None, None)
+        else:
+            observer.__exit__(None, None, None)
+    except Exception as error:  # the run is over, and its account stands
+        log.warning("%s could not be closed: %s", where, described(error))

@@ -1,6 +1,7 @@
 """`[observers.failures]`: one JSON line per failed call."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -16,6 +17,10 @@ class Failures(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     file: str
     kinds: tuple[str, ...] = ()
+
+    def files_written(self) -> Iterable[tuple[str, str]]:
+        """See `Recipe`."""
+        yield "what observers.failures writes", self.file
 
     def opened(self) -> Observer:
         """See `ObserverKind`."""

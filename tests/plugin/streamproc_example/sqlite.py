@@ -207,6 +207,10 @@ class SqliteSource(SourceRecipe, frozen=True, kw_only=True, forbid_unknown_field
     path: str
     table: Table
 
+    def files_read(self) -> Iterable[tuple[str, str]]:
+        """See `Recipe`."""
+        yield "the database that is read", self.path
+
     def opened(self, scope: SourceScope) -> RowSource:
         """See `SourceRecipe`."""
         return RowSource(self.path, self.table, is_resumable=scope.is_resumable)
