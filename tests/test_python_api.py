@@ -128,6 +128,23 @@ def test_run_takes_what_is_at_hand(tmp_path: Path, form: str, sink: str) -> None
         assert lines == [f'{{"n":{n},"double":{2 * n}}}' for n in range(3)]
 
 
+@pytest.mark.parametrize("policies", [{}, {"retry": True}, {"when": "n > `1`"}])
+def test_each_run_has_an_account_of_its_own(policies: Any) -> None:
+    """Of its stages, too: what one did before, or broke off, is in none of the next."""
+
+    async def twice(record: Any) -> Any:
+        return {"double": record["n"] * 2}
+
+    pipeline = Pipeline([{"name": "twice", "python": twice, **policies}])
+    next(pipeline.map([{"n": n} for n in range(100)])).clear()
+    first, second = (pipeline.run_sync([{"n": n} for n in range(5)], []) for _ in range(2))
+    stage = first.stages["twice"]
+    assert stage["calls"] + stage["skipped"] == first.received == 5
+    for name in ("calls", "failed_calls", "skipped", "skipped_when"):
+        assert second.stages["twice"][name] == stage[name]
+    assert second.requests == first.requests
+
+
 def test_map_is_a_plain_generator() -> None:
     """In order, dicts; also where a loop runs already, as in a notebook."""
     assert list(Pipeline([double]).map(numbered(3))) == DOUBLED

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from msgspec import structs
 
-from streamproc.assembly.account import account_of
+from streamproc.assembly.account import Counting, account_of
 from streamproc.assembly.background import Background
 from streamproc.assembly.doubles import Doubles
 from streamproc.assembly.durability import Durability
@@ -100,8 +100,7 @@ class Pipeline:
         self.settings = settings
         self.listeners = Listeners(settings, with_hooks=audience is None and doubles is None)
         self._observers = self.listeners.observers
-        audience = audience or self._observers
-        builder = StageBuilder(settings, audience, doubles)
+        builder = StageBuilder(settings, audience or self._observers, doubles)
         stages, problems = [], []
         for i, (stage, target) in enumerate(zip(settings.stage, targets, strict=True)):
             try:
@@ -114,7 +113,8 @@ class Pipeline:
         self.calls, self.records, self.targets = builder.calls, builder.records, builder.targets
         self.notes = builder.notes + shares(settings, worker_count(settings))
         self._metrics = {} if builder.metrics is None else {"": builder.metrics}
-        self._told = builder.waits, builder.allowances, audience
+        self._told = builder.waits, builder.allowances, builder.audience
+        self._counting = Counting(lambda: self.counts)
 
     def subscribe(self, handler: EventHandler, events: Sequence[str] = ("*",)) -> None:
         """Call `handler` with each of these events, a dict; `*` is all of them. See `Hook`.
@@ -151,11 +151,10 @@ class Pipeline:
     ) -> Summary:
         """Process `source` into `sink` to the end.
 
-        A source is the name of a file, an open file, or any iterable of records (dicts, or
-        lines), async ones too; a sink the name of a file, an open file, or a list.
-        Returns the account of every record, whatever happened to them. Raises what ends
-        a stream early, after everything that was read is accounted for: `InputError`,
-        `OutputError`, `ReaderGoneError`, `TooManyAbandonedError`, ... (`summary` is the account).
+        A source is the name of a file, an open file, or any iterable of records (dicts, or lines),
+        async ones too; a sink the name of a file, an open file, or a list. Returns the account of
+        every record, whatever happened to them. Raises what ends a stream early, after everything
+        that was read is accounted for: `InputError`, `OutputError`, ... (`summary` is the account).
         """
         settings = self.settings
         ends = Endpoints(settings, source_of(source, settings.input_format), sink_of(sink))
@@ -183,6 +182,7 @@ class Pipeline:
         run: Run | None = None
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(self._counting)
                 monitoring = Monitoring(
                     settings, self._metrics.get(""), self.calls, shutdown, self._observers, run_id
                 )
