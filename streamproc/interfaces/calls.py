@@ -214,7 +214,7 @@ class Visit(Protocol):
         """The attempt raised `error`: what it failed of. A shutdown's cancellation is raised."""
 
     async def pause(self, seconds: float) -> None:
-        """Wait, without a place. Raises `Unfinished`."""
+        """Wait, without a place: around attempts, never in one. Raises `Unfinished`."""
 
     async def wait(self, turn: asyncio.Future[T]) -> T:
         """The result of `turn`, waited for without a place. Raises `Unfinished`."""
