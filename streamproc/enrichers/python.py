@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -36,9 +37,10 @@ class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.spec
 
     def files_read(self) -> Iterable[tuple[str, str]]:
-        """See `Recipe`."""
+        """See `Recipe`: a SPEC of a pipeline file is found in its folder."""
         if ".py:" in self.spec:
-            yield "the code of a stage", self.spec.rpartition(":")[0]
+            folder = getattr(self.spec, "folder", None) or ""
+            yield "the code of a stage", os.path.join(folder, self.spec.rpartition(":")[0])
 
     def unshareable(self) -> str | None:
         """See `StageKind`."""
