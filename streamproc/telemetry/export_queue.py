@@ -38,6 +38,10 @@ class Exporter(Protocol[T]):
         `on_trouble` is called when it failed and is about to try again.
         """
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with what is being sent, as far as it is known; nothing if all is well."""
+
     def shutdown(self) -> None:
         """Give up what is being sent."""
 
@@ -102,7 +106,8 @@ class ExportQueue(Generic[T]):
             self._changed.notify()
             if self._is_failing:  # why should it answer now
                 self._settled.set()
-        self._settled.wait(_END_S)
+        if not self._settled.wait(_END_S) and (trouble := self._exporter.trouble):
+            self._tell_once(trouble)
         self._exporter.shutdown()
         self._thread.join(_LEAVE_S)
         if lost := self._dropped + self._under_way + len(self._items):

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
-from requests import RequestException
+from requests import RequestException, Response, Session, Timeout
 
 from streamproc.errors import ConfigError
 from streamproc.interfaces import ExportFailed
@@ -34,8 +34,13 @@ SCOPE = InstrumentationScope("streamproc", __version__, SCHEMA_URL)
 
 _NAME, _UNNAMED = "service.name", "unknown_service"
 _PROTOCOL = "http/protobuf"
+_NO_URL = "OTEL_EXPORTER_OTLP_ENDPOINT is no URL of HTTP"
 _SHOWN = 300  # characters of what a library says
 _EXPORTERS = "opentelemetry.exporter.otlp.proto.http"
+_PROVIDERS = (  # of sessions, which know how to authenticate
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}_CREDENTIAL_PROVIDER",
+)
 _FAILED, _GOOD = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
 T = TypeVar("T")
 
@@ -47,7 +52,7 @@ def span_queue(
     enough = number_in(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
     return ExportQueue(
         "traces",
-        SpanSender(made_for("TRACES", environment, OTLPSpanExporter)),
+        SpanSender(*made_for("TRACES", environment, OTLPSpanExporter)),
         lambda trace: len(trace.spans),
         most=number_in(environment, "OTEL_BSP_MAX_QUEUE_SIZE", 2048),
         enough=enough,
@@ -56,15 +61,40 @@ def span_queue(
     )
 
 
-def made_for(signal: str, environment: Mapping[str, str], make: Callable[[], T]) -> T:
-    """An exporter of the SDK, of `signal`. Raises `ConfigError` for variables that it refuses."""
+class Line(Session):
+    """What requests are sent over. `trouble`: what is wrong with the last one, and at which server;
+    nothing if it was answered well.
+    """
+
+    trouble = ""
+
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> Response:  # type: ignore[override]  # as it is given
+        """See `Session`. Raises `RequestException`."""
+        server = urlsplit(url).netloc.rpartition("@")[2]
+        self.trouble = f"{server}: there is no answer"
+        try:
+            answer = super().request(method, url, *args, **options)
+        except RequestException as error:
+            is_no_url = isinstance(error, ValueError)  # its words have the URL, maybe a password
+            self.trouble = _NO_URL if is_no_url else f"{server}: {_plainly(error)}"
+            raise
+        self.trouble = "" if answer.ok else f"{server}: {answer.status_code} {answer.reason}"
+        return answer
+
+
+def made_for(signal: str, environment: Mapping[str, str], make: Callable[..., T]) -> tuple[T, Line]:
+    """An exporter of the SDK, of `signal`, and what it sends over. Raises `ConfigError` for
+    variables that it refuses.
+    """
     for name in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if protocol := environment.get(name):
             if protocol != _PROTOCOL:
                 raise ConfigError(f"{name}: {_PROTOCOL} is all that is spoken, got {protocol!r}")
             break
+    line = Line()
+    has_own = any(environment.get(each.format(signal)) for each in _PROVIDERS)
     try:
-        return make()
+        return make(session=None if has_own else line), line
     except Exception as error:  # what a variable says is no good, or a certificate is not there
         raise ConfigError(f"OTEL_EXPORTER_OTLP_*: {error}") from error
 
@@ -95,8 +125,9 @@ def number_in(environment: Mapping[str, str], name: str, default: int) -> int:
 class SpanSender:
     """See `Exporter`."""
 
-    def __init__(self, exporter: OTLPSpanExporter) -> None:
+    def __init__(self, exporter: OTLPSpanExporter, line: Line) -> None:
         self._exporter = exporter
+        self._line = line
         self._resource = resource()
 
     def send(self, items: list[TraceData], on_trouble: Callable[[], None]) -> str | None:
@@ -104,7 +135,12 @@ class SpanSender:
         with hearing(on_trouble) as said:
             spans = [span for trace in items for span in self._spans(trace)]
             result = self._exporter.export(spans)
-        return None if result is SpanExportResult.SUCCESS else why(said)
+        return None if result is SpanExportResult.SUCCESS else why(self._line, said)
+
+    @property
+    def trouble(self) -> str:
+        """See `Exporter`."""
+        return self._line.trouble
 
     def shutdown(self) -> None:
         """See `Exporter`."""
@@ -148,7 +184,7 @@ def hearing(on_trouble: Callable[[], None]) -> Iterator[list[str]]:
     def hear(record: logging.LogRecord) -> bool:
         if record.thread != here:
             return True
-        said.append(_plainly(record))
+        said.append(record.getMessage())
         on_trouble()
         return False
 
@@ -162,19 +198,20 @@ def hearing(on_trouble: Callable[[], None]) -> Iterator[list[str]]:
             logger.removeFilter(hear)
 
 
-def _plainly(record: logging.LogRecord) -> str:
-    """What the system said and of which server, where a library says it in five of its classes."""
-    args = record.args if isinstance(record.args, tuple) else ()
-    for error in (each for each in args if isinstance(each, RequestException)):
-        cause: BaseException | None = error
-        while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None and error.request is not None:
-            server = urlsplit(str(error.request.url)).netloc.rpartition("@")[2]
-            return f"{server}: {cause.strerror}"
-    return record.getMessage()
+def _plainly(error: RequestException) -> str:
+    """What the system said, which a library says in five of its classes."""
+    if isinstance(error, Timeout):
+        return "no answer in time"
+    cause: BaseException = error
+    while not (isinstance(cause, OSError) and cause.strerror) and (
+        within := cause.__cause__ or cause.__context__
+    ):
+        cause = within
+    return str(getattr(cause, "strerror", None) or cause)
 
 
-def why(said: list[str]) -> str:
-    """The first thing: what comes later is that it was tried again."""
-    return redact(said[0][:_SHOWN]) if said else "the exporter does not say why"
+def why(line: Line, said: list[str]) -> str:
+    """What is wrong at the server, or else the first thing that was said: what comes later is that
+    it was tried again.
+    """
+    return redact((line.trouble or next(iter(said), "the exporter does not say why"))[:_SHOWN])

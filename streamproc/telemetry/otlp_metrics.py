@@ -24,7 +24,16 @@ from opentelemetry.sdk.metrics.export import (
 
 from streamproc.telemetry.export_queue import ExportQueue
 from streamproc.telemetry.metrics import Family, families
-from streamproc.telemetry.otlp import SCHEMA_URL, SCOPE, hearing, made_for, number_in, resource, why
+from streamproc.telemetry.otlp import (
+    SCHEMA_URL,
+    SCOPE,
+    Line,
+    hearing,
+    made_for,
+    number_in,
+    resource,
+    why,
+)
 from streamproc.telemetry.reading import Reading
 
 _SINCE_BEGIN = AggregationTemporality.CUMULATIVE
@@ -45,7 +54,7 @@ class MetricPush:
         interval_ms = number_in(environment, "OTEL_METRIC_EXPORT_INTERVAL", 60_000)
         self._read = read
         self._interval_s = interval_ms / 1000
-        sender = MetricSender(made_for("METRICS", environment, OTLPMetricExporter), infos)
+        sender = MetricSender(*made_for("METRICS", environment, OTLPMetricExporter), infos)
         self._queue: ExportQueue[tuple[Reading, int]] = ExportQueue(
             "metrics", sender, lambda _: 1, most=_WAITING, enough=1, delay_s=1.0
         )
@@ -78,8 +87,9 @@ class MetricPush:
 class MetricSender:
     """See `Exporter`. What it is given are readings, and when they were taken."""
 
-    def __init__(self, exporter: OTLPMetricExporter, infos: Sequence[Family]) -> None:
+    def __init__(self, exporter: OTLPMetricExporter, line: Line, infos: Sequence[Family]) -> None:
         self._exporter = exporter
+        self._line = line
         self._infos = infos
         self._resource = resource()
         self._begun_ns = time.time_ns()
@@ -90,8 +100,13 @@ class MetricSender:
             for reading, time_ns in items:
                 result = self._exporter.export(self._data(reading, time_ns))
                 if result is not MetricExportResult.SUCCESS:
-                    return why(said)
+                    return why(self._line, said)
         return None
+
+    @property
+    def trouble(self) -> str:
+        """See `Exporter`."""
+        return self._line.trouble
 
     def shutdown(self) -> None:
         """See `Exporter`."""

@@ -14,6 +14,8 @@ from streamproc.telemetry.export_queue import ExportQueue
 class Place:
     """Takes what is sent while it is `open`, and has a word to say if it refuses."""
 
+    trouble = ""
+
     def __init__(self, why: str | None = None, *, tries_again: bool = False) -> None:
         self.got: list[list[int]] = []
         self.why = why
@@ -97,8 +99,10 @@ def test_the_end_waits_for_a_place_that_hangs_so_long_and_no_longer(
     place.open.clear()
     queue = queue_to(place)
     queue.put(1)
+    place.trouble = "no answer"
     queue.close()  # shutdown lets it go
     assert place.got == [[1]]
+    assert caplog.messages[0] == "things cannot be sent, and the run goes on: no answer"
 
 
 def test_one_that_raises_is_as_one_that_refuses(caplog: pytest.LogCaptureFixture) -> None:

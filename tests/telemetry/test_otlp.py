@@ -12,6 +12,7 @@ from servers.otlp import Receiver, attributes, receiving
 
 from streamproc.counters import RunCounters
 from streamproc.errors import ConfigError
+from streamproc.telemetry import export_queue
 from streamproc.telemetry.metrics import infos_of
 from streamproc.telemetry.otlp import span_queue
 from streamproc.telemetry.otlp_metrics import MetricPush
@@ -85,10 +86,36 @@ def test_a_collector_that_cannot_be_reached_is_named(
     assert "opentelemetry" not in {record.name.partition(".")[0] for record in caplog.records}
 
 
-def test_a_collector_that_refuses(receiver: Receiver) -> None:
-    receiver.status = 400
+@pytest.mark.parametrize("status", [400, 401, 503])
+def test_a_collector_that_refuses(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """It is named, also where it is not asked again because there is no time left."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")  # a pause is longer
+    receiver.status = status
     (why,) = sent({}, TRACE)
-    assert "400" in why
+    assert why.startswith(f"{receiver.url.removeprefix('http://')}: {status} ")
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "said"), [("0.2", "no answer in time"), ("60", "there is no answer")]
+)
+def test_a_collector_that_is_deaf_is_named(
+    monkeypatch: pytest.MonkeyPatch, timeout_s: str, said: str
+) -> None:
+    """Also where the run ends before its time is over."""
+    monkeypatch.setattr(export_queue, "_END_S", 0.5)
+    monkeypatch.setattr(export_queue, "_LEAVE_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", timeout_s)
+        assert sent({}, TRACE) == [f"127.0.0.1:{port}: {said}"]
+
+
+def test_an_address_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "me:secret@127.0.0.1:4318")
+    assert sent({}, TRACE) == ["OTEL_EXPORTER_OTLP_ENDPOINT is no URL of HTTP"]
 
 
 @pytest.mark.parametrize(
