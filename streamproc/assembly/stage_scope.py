@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamproc")
 
-Role = Literal["stage", "source", "fallback"]
-
 
 class OpenedStage:
-    """See `interfaces.StageScope`. `role`: a stage of the pipeline, one of several sources of such
-    a stage, or one of those who answer instead.
+    """See `interfaces.StageScope`. `is_source`: it is one of several that a stage asks.
+    `fallback`: which one it is of those who answer instead, from 1 on.
     """
 
     def __init__(
@@ -46,16 +44,19 @@ class OpenedStage:
         builder: StageBuilder,
         settings: StageSettings,
         target: Function | None = None,
-        role: Role = "stage",
+        *,
+        is_source: bool = False,
+        fallback: int = 0,
     ) -> None:
         self._builder = builder
         self._settings = settings
-        self._role = role
+        self._is_source = is_source
+        self._fallback = fallback
         self.name = settings.name or ""
         self.target = target
         self.policies: Mapping[str, Policy] = policies_of(settings)
         self._has_answer = any(policy.has_answer for policy in self.policies.values())
-        self.has_others = role == "fallback" or self._has_answer
+        self.has_others = bool(fallback) or self._has_answer
         self.keep_going = builder.pipeline.keep_going
 
     @property
@@ -136,11 +137,12 @@ class OpenedStage:
             if (double := doubles.function(self.name, called)) is not None:
                 called, options = double, {}
         function = FunctionEnricher(called, threads, options, kind)
-        if function.replaces and self._role == "source":
+        if function.replaces and self._is_source:
             raise ConfigError(f"{self.name}: a transform is no source: give it a stage")
         if function.replaces and self.policies:
             raise ConfigError("a transform has no policies: leave them out")
-        if function.batch is None and not self.policies and self._role == "stage":
+        is_part = self._is_source or self._fallback
+        if function.batch is None and not self.policies and not is_part:
             return function
         if function.batch is not None:
             self.policies = {"batch": function.batch, **self.policies}
@@ -156,13 +158,13 @@ class OpenedStage:
         site = self._site()
         layers = layers_of(self.policies, site, checks)
         self._builder.admissions.append(layers.admission)
-        first = as_they_are([] if self._role == "fallback" else [MeasuredRecords()])
+        first = as_they_are([] if self._fallback else [MeasuredRecords()])
         return LayeredEnricher(asks, site, layers.call, [*first, *layers.record])
 
     def source(self, settings: StageSettings) -> SourceOf:
         """See `StageScope`."""
         when = self._builder.when(settings)
-        enricher = OpenedStage(self._builder, settings, role="source").enricher()
+        enricher = OpenedStage(self._builder, settings, is_source=True).enricher()
         return SourceOf(settings.name or "", into(settings), when, enricher)
 
     def _site(self) -> Site:
@@ -181,10 +183,11 @@ class OpenedStage:
             audience=builder.audience,
             metrics=builder.metrics,
             source="" if kind is None else kind.source,
+            fallback=self._fallback,
             answerer=self._answerer,
         )
 
-    def _answerer(self, entry: FallbackSettings) -> Answerer:
+    def _answerer(self, entry: FallbackSettings, number: int) -> Answerer:
         if entry.value is not UNSET:
             from streamproc.policies.fallback import Constant
 
@@ -193,5 +196,5 @@ class OpenedStage:
         common = StageSettings(name=of.name, timeout=of.timeout, request_id=of.request_id)
         asked = {name: getattr(entry, name) for name in recipes(FallbackSettings)}
         settings = structs.replace(common, **asked)
-        spare = OpenedStage(self._builder, settings, role="fallback")
+        spare = OpenedStage(self._builder, settings, fallback=number)
         return spare.enricher()  # type: ignore[return-value]  # that has layers

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from streamproc.assembly.watching import is_disabled
-from streamproc.config.recipes import kinds_of, policies_of
-from streamproc.config.settings import Settings, StageSettings, all_sources
+from streamproc.config.recipes import kind_of, policies_of
+from streamproc.config.settings import Settings, all_sources
 from streamproc.enrichers.http_stage import Http
 from streamproc.errors import ConfigError
 from streamproc.interfaces import ExportFailed, Policy
@@ -38,16 +38,20 @@ def trace_of(settings: Settings, tell: Callable[[ExportFailed], object] = say) -
     if exporter not in _SENT_BY:
         raise ConfigError(f"OTEL_TRACES_EXPORTER: expected otlp or none, got {exporter!r}")
     trace = settings.trace if isinstance(settings.trace, TraceSettings) else TraceSettings()
-    requests: dict[tuple[str, str], dict[str, Any]] = {}
-    for kind, stage in _asking(settings):
-        with suppress(ConfigError):  # it is told where the stage is made
-            target, said = _request(kind, policies_of(stage), stage.name or "")
-            requests.setdefault((stage.name or "", target), said)
+    requests: dict[tuple[str, int], dict[str, Any]] = {}
+    for stage in all_sources(settings.stage):
+        for number, asked in enumerate((stage, *(stage.fallback or ()))):
+            kind, name = kind_of(asked), stage.name or ""
+            if isinstance(kind, Http):
+                with suppress(ConfigError):  # it is told where the stage is made
+                    requests[name, number] = _request(kind, policies_of(stage), name)
+    askers = {s.name or "": stage.name or "" for stage in settings.stage for s in stage.all or ()}
     return TraceKind(
         run_id=settings.run_id or "",
         trace_field=trace.trace_field,
         system="kafka" if getattr(settings.source, "kafka", None) else None,
         requests=requests,
+        askers=askers,
         environment=_variables(),
         tell=tell,
     )
@@ -65,23 +69,14 @@ def _variables() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name.startswith("OTEL_")}
 
 
-def _asking(settings: Settings) -> Iterator[tuple[Http, StageSettings]]:
-    """What stages, their sources and fallbacks ask over HTTP, and the stage."""
-    for stage in all_sources(settings.stage):
-        for kind in kinds_of(stage):
-            if isinstance(kind, Http):
-                yield kind, stage
-
-
-def _request(kind: Http, policies: Mapping[str, Policy], name: str) -> tuple[str, JsonObject]:
-    """Its target, and what can be said of all its requests without a word of a record.
-
-    Without a target of its own, one that a record names is not told.
+def _request(kind: Http, policies: Mapping[str, Policy], name: str) -> JsonObject:
+    """What can be said of all its requests without a word of a record, nor its target where a
+    record names it.
     """
     builder = kind.requests(name, policies)
     said: dict[str, Any] = {"http.request.method": builder.method}
     if (target := builder.url.target) is None:
-        return "", said
+        return said
     said |= {"server.address": target.host, "server.port": target.port}
     template = urlsplit(builder.settings.url.written).path
-    return str(target), said | {"url.scheme": target.scheme, "url.template": template}
+    return said | {"url.scheme": target.scheme, "url.template": template}

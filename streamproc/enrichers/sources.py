@@ -104,7 +104,7 @@ class SourcesEnricher(Stacked):
         for name in visits.keys() - attempts.keys():  # abandoned, and still at it
             attempts[name] = visits[name].attempts
         visit.attempts = max(attempts.values(), default=1)
-        self._observer.gathered(perf_counter() - begun_s, is_failed=bool(errors))
+        self._observer.gathered(perf_counter() - begun_s, errors)
         if errors:
             facts = {
                 name: {"kind": error.kind, "message": redact(error.message),

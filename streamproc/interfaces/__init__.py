@@ -24,7 +24,14 @@ from streamproc.interfaces.connectors import (
     SourceScope,
     Stream,
 )
-from streamproc.interfaces.following import FOLLOWED, AnswerKept, Follow, Follower, StageEnded
+from streamproc.interfaces.following import (
+    FOLLOWED,
+    AnswerKept,
+    Follow,
+    Follower,
+    SourceFailed,
+    StageEnded,
+)
 from streamproc.interfaces.observers import (
     HEARD_BY,
     NOBODY,
@@ -134,6 +141,7 @@ __all__ = [
     "SinkScope",
     "Site",
     "Source",
+    "SourceFailed",
     "SourceOf",
     "SourceRecipe",
     "SourceScope",

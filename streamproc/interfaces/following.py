@@ -55,6 +55,13 @@ class AnswerKept(Struct, frozen=True):
     is_awaited: bool = False
 
 
+class SourceFailed(Struct, frozen=True):
+    """One of several sources has no answer for the record. Only followers hear of it."""
+
+    stage: str
+    kind: str
+
+
 class StageEnded(Struct, frozen=True):
     """A stage with policies has an answer for the record, or none, after so many `seconds`, waits
     included. Only followers hear of it.

@@ -33,11 +33,15 @@ from streamproc.record import Batch
 
 
 class CallStarted(Struct, frozen=True):
-    """An attempt that is waited for begins. `target` is whom it asks: a function is its stage."""
+    """An attempt that is waited for begins. `target` is whom it asks: a function is its stage.
+
+    `fallback`: which one of those who answer instead makes it, from 1 on; 0: the stage does.
+    """
 
     stage: str
     target: str
     attempt: int
+    fallback: int = 0
 
 
 class CallEnded(Struct, frozen=True):

@@ -27,15 +27,16 @@ class Answerer(Opens, Protocol):
         """Takes the record's fields, as soon as it is entered."""
 
 
-def _nobody(entry: object) -> Answerer:
+def _nobody(entry: object, number: int) -> Answerer:
     raise LookupError(f"there is nobody else to ask: {entry!r}")
 
 
 class Site(Struct, frozen=True):
     """What the layers of one stage know of it.
 
-    `source`: whom it asks, for people. `answerer` makes who answers instead of one entry of a
-    chain, not entered yet; it raises `ConfigError`.
+    `source`: whom it asks, for people. `fallback`: which one it is of those who answer instead of
+    another stage, from 1 on. `answerer` makes who answers instead of an entry of a chain, and of
+    its number, not entered yet; it raises `ConfigError`.
     """
 
     name: str
@@ -47,12 +48,13 @@ class Site(Struct, frozen=True):
     audience: Audience = NOBODY
     metrics: CallMetrics | None = None
     source: str = ""
-    answerer: Callable[[Any], Answerer] = _nobody
+    fallback: int = 0
+    answerer: Callable[[Any, int], Answerer] = _nobody
 
     @property
     def observer(self) -> StageObserver:
         """Who is told of its calls."""
-        return StageObserver(self.name, self.counts, self.audience, self.metrics)
+        return StageObserver(self.name, self.counts, self.audience, self.metrics, self.fallback)
 
     def place(self, target: Hashable) -> str:
         """Stage and target, for messages; a function's target is its stage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from time import perf_counter
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec import Struct
 from streamproc.call_metrics import CallMetrics, class_of, kind_of, label_of
 from streamproc.counters import StageMetrics
 from streamproc.errors import CallError, RecordError, described
-from streamproc.interfaces.following import FOLLOWED, AnswerKept
+from streamproc.interfaces.following import FOLLOWED, AnswerKept, SourceFailed
 from streamproc.interfaces.observers import (
     NOBODY,
     Audience,
@@ -36,10 +36,10 @@ _OF_CALLS = frozenset({CallStarted, CallEnded, CallsEnded, CallFailed})
 class StageObserver:
     """Keeps `counts` up to date, and tells the observers of the run what they want to hear.
 
-    `metrics` are what only a monitor shows of what policies do.
+    `metrics` are what only a monitor shows of what policies do. `fallback` is that of its calls.
     """
 
-    __slots__ = ("_audience", "_metrics", "_stage", "counts")
+    __slots__ = ("_audience", "_fallback", "_metrics", "_stage", "counts")
 
     def __init__(
         self,
@@ -47,8 +47,10 @@ class StageObserver:
         counts: StageMetrics,
         audience: Audience = NOBODY,
         metrics: CallMetrics | None = None,
+        fallback: int = 0,
     ) -> None:
         self._stage = stage
+        self._fallback = fallback
         self._audience = audience
         self._metrics = metrics
         self.counts = counts
@@ -89,7 +91,7 @@ class StageObserver:
         """An attempt begins; returns when, for `ended` and `failed`."""
         audience = self._audience  # as `_hears`, without its frame
         if CallStarted in audience.wanted or (audience.follow and FOLLOWED.get()):
-            self._tell(CallStarted(self._stage, str(target), attempt))
+            self._tell(CallStarted(self._stage, str(target), attempt, self._fallback))
         return perf_counter()
 
     def ended(
@@ -165,10 +167,13 @@ class StageObserver:
             said = redact(message[:_SHOWN])
             self._tell(CallFailed(self._stage, str(target), attempt, _kind(error), said, status))
 
-    def gathered(self, seconds: float, *, is_failed: bool) -> None:
-        """All its sources have answered, who tell of their calls themselves."""
+    def gathered(self, seconds: float, failed: Mapping[str, RecordError]) -> None:
+        """All its sources have answered, who tell of their calls themselves; some have `failed`."""
         self.counts.took(seconds)
-        self.counts.failed_calls += is_failed
+        self.counts.failed_calls += bool(failed)
+        if failed and (follower := FOLLOWED.get()) is not None:
+            for name, error in failed.items():
+                follower.tell(SourceFailed(name, _kind(error)))
 
     # What policies do about them
 

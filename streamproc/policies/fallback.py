@@ -74,7 +74,7 @@ class FallbackChain(Stacked):
     def __init__(self, fallback: Fallback, site: Site) -> None:
         """Raises `ConfigError`."""
         self._mark = fallback.mark
-        self._others = [site.answerer(each) for each in fallback.chain]
+        self._others = [site.answerer(each, k) for k, each in enumerate(fallback.chain, 1)]
         self._names = names_of([site.source, *(each.source for each in self._others)])
 
     async def __aenter__(self) -> Self:

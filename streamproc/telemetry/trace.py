@@ -24,8 +24,9 @@ from streamproc.telemetry.traced_record import TracedRecord
 
 
 class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`requests` are the attributes of calls over HTTP, by stage and target; those of targets that
-    records name have none. `system` is what a topic is of.
+    """`requests` are the attributes of calls over HTTP, by stage and the number of who answers
+    instead, 0 for the stage. `askers`: the stage that asks a source among several. `system` is
+    what a topic is of.
 
     `environment` has the variables of OpenTelemetry. `tell` hears of what cannot be sent: the log,
     or in a worker its parent, where that is heard of all workers.
@@ -36,7 +37,8 @@ class TraceKind(ObserverKind, frozen=True, kw_only=True, forbid_unknown_fields=T
     run_id: str = ""
     trace_field: str | None = None
     system: str | None = None
-    requests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    requests: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    askers: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     tell: Callable[[ExportFailed], object] = say
 
@@ -98,7 +100,8 @@ class Tracer(Observer):
             return None
         record = self._span(batch, i)
         record.parent_id = parent.span_id
-        return TracedRecord(parent, record, self._kind.requests, self._queue.put)
+        kind = self._kind
+        return TracedRecord(parent, record, kind.requests, kind.askers, self._queue.put)
 
     def _asks(self, batch: Batch) -> bool:
         """Whether records of `batch` may say whose children they are."""

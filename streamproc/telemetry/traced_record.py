@@ -1,11 +1,13 @@
 """One record that is traced: what is told of its calls, as spans.
 
 The record has one, each of its stages has one below it, and each attempt of a stage one below that.
-What a call waited for before it began are events of the stage.
+Of several sources each has one below that of their stage. What a call waited for before it began
+are events of the stage, or source.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
@@ -18,6 +20,7 @@ from streamproc.interfaces import (
     CallsEnded,
     CallStarted,
     CallWaited,
+    SourceFailed,
     StageEnded,
 )
 from streamproc.record import BLANK, OK, Note
@@ -31,24 +34,29 @@ _GOOD = ("ok", "not_found")
 _ATTEMPT: ContextVar[SpanData | None] = ContextVar("attempt", default=None)
 """What the present task is about: several may work for a record at once."""
 
-Requests = Mapping[tuple[str, str], JsonObject]
+Requests = Mapping[tuple[str, int], JsonObject]
 
 
 class TracedRecord:
-    """See `Follower`. It belongs to the trace of `parent`; `requests` are those of `TraceKind`."""
+    """See `Follower`. It belongs to the trace of `parent`; `requests` and `askers` are those of
+    `TraceKind`.
+    """
 
     def __init__(
         self,
         parent: TraceContext,
         record: SpanData,
         requests: Requests,
+        askers: Mapping[str, str],
         hand_over: Callable[[TraceData], None],
     ) -> None:
         self._trace = TraceData(parent.trace_id, parent.state, [record])
         self._record = record
         self._requests = requests
+        self._askers = askers
         self._hand_over = hand_over
         self._stages: dict[str, SpanData] = {}
+        self._sent: Counter[tuple[str, int]] = Counter()
         self._is_open = True
 
     @property
@@ -92,10 +100,10 @@ class TracedRecord:
             case AnswerKept():
                 how = "coalesced" if event.is_awaited else "cached"
                 self._took(event.stage, 0.0).attributes[f"streamproc.{how}"] = True
+            case SourceFailed():
+                self._took(event.stage, 0.0).fail(event.kind)
             case StageEnded():
-                stage = self._took(event.stage, event.seconds)
-                begun_ns = stage.ended_ns - round(event.seconds * 1e9)
-                stage.begun_ns = min(stage.begun_ns, begun_ns)
+                self._took(event.stage, event.seconds)
             case CallWaited():
                 stage = self._took(event.stage, event.seconds)
                 self._happened(stage, event.reason, {"seconds": event.seconds})
@@ -108,24 +116,19 @@ class TracedRecord:
         if len(self._trace.spans) >= _MOST_SPANS:
             return
         attempt = SpanData("attempt", now_ns(), stage.span_id)
-        requests, stage_name = self._requests, event.stage
-        request = requests.get((stage_name, event.target)) or requests.get((stage_name, ""))
-        if request is not None:
+        asked = event.stage, event.fallback
+        if (request := self._requests.get(asked)) is not None:
             attempt.kind = "CLIENT"
             attempt.attributes |= request
             method, template = request["http.request.method"], request.get("url.template")
             attempt.name = f"{method} {template}" if template else method
-            if sent := self._sent(request, stage):
+            if sent := self._sent[asked]:
                 attempt.attributes["http.request.resend_count"] = sent
+            self._sent[asked] += 1
         else:
             attempt.attributes["streamproc.attempt"] = event.attempt
         self._trace.spans.append(attempt)
         _ATTEMPT.set(attempt)
-
-    def _sent(self, request: JsonObject, stage: SpanData) -> int:
-        """How often; attempts go on counting where somebody else is asked instead."""
-        below = (each for each in self._trace.spans if each.parent_id == stage.span_id)
-        return sum(request.items() <= each.attributes.items() for each in below)
 
     def _ended(self, event: CallEnded) -> None:
         if (attempt := _ATTEMPT.get()) is not None:
@@ -138,13 +141,20 @@ class TracedRecord:
         self._took(event.stage, event.seconds)
 
     def _took(self, name: str, seconds: float) -> SpanData:
-        """The span of a stage, which goes on until now, and was `seconds` ago."""
+        """The span of a stage, which goes on until now, and was `seconds` ago; so is that of who
+        asks it among several.
+        """
         now = now_ns()
+        return self._lasted(name, now - round(seconds * 1e9), now)
+
+    def _lasted(self, name: str, begun_ns: int, now: int) -> SpanData:
+        asker = self._askers.get(name)
+        outer = self._record if asker is None else self._lasted(asker, begun_ns, now)
         stage = self._stages.get(name)
         if stage is None:
-            stage = SpanData(name, now - round(seconds * 1e9), self._record.span_id)
-            self._stages[name] = stage
+            stage = self._stages[name] = SpanData(name, begun_ns, outer.span_id)
             self._trace.spans.append(stage)
+        stage.begun_ns = min(stage.begun_ns, begun_ns)
         stage.ended_ns = now
         return stage
 

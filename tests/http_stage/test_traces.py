@@ -91,6 +91,54 @@ def test_each_attempt_and_what_was_waited_for(trace: Trace, receiver: Receiver) 
     assert all(attributes(event)["seconds"] <= 0.01 for event in waits)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_several_sources_are_below_their_stage(
+    trace: Trace, receiver: Receiver, folder: Path, workers: str
+) -> None:
+    """Each with its calls; the stage lasts as long as they do, and what failed is marked."""
+    (folder / "own.py").write_text("def own(record):\n    return 1\n")
+    text = """
+        [[stage]]
+        name = "x"
+        all = [
+            { name = "a", http = { url = "SERVER/delay?s=0.05" } },
+            { name = "b", http = { url = "SERVER/status/400" } },
+            { name = "c", python = "own.py:own", into = "c" },
+        ]"""
+    (error,) = trace(text, args=("-w", workers)).errors
+    record, *spans = receiver.traces[error["id"]]
+    by_name = {each.name: each for each in spans}
+    assert set(by_name) == {"x", "a", "b", "c", "attempt", "GET /delay", "GET /status/400"}
+    stage, a, b = (by_name[name] for name in "xab")
+    assert stage.parent_span_id == record.span_id
+    assert {by_name[name].parent_span_id for name in "abc"} == {stage.span_id}
+    assert by_name["GET /delay"].parent_span_id == a.span_id
+    assert by_name["GET /status/400"].parent_span_id == b.span_id
+    for inner in (a, b, by_name["c"]):
+        assert stage.start_time_unix_nano <= inner.start_time_unix_nano
+        assert inner.end_time_unix_nano <= stage.end_time_unix_nano
+    assert [each.status.code == ERROR for each in (record, stage, b, a)] == [True] * 3 + [False]
+    assert attributes(b)["error.type"] == "http_status"
+
+
+def test_a_fallback_on_the_same_server_is_called_by_its_own_name(
+    trace: Trace, receiver: Receiver
+) -> None:
+    text = """
+        http.url = "SERVER/status/500"
+        retry = { attempts = 2, base = 0 }
+        fallback = [
+            { http = { url = "SERVER/status/404", method = "POST", missing = "fail" } },
+            { http = { url = "SERVER/ok?n={n}" } },
+        ]"""
+    trace(text, {"n": 1})
+    calls = [each for each in receiver.traces["<stdin>:1"] if each.kind == CLIENT]
+    names = ["GET /status/500", "GET /status/500", "POST /status/404", "GET /ok"]
+    assert [each.name for each in calls] == names
+    resent = [attributes(each).get("http.request.resend_count") for each in calls]
+    assert resent == [None, 1, None, None]
+
+
 def test_a_record_may_have_a_parent_of_its_own(trace: Trace, receiver: Receiver) -> None:
     """One that was sampled is, one that was not is not, what is none is as if there was none."""
     text = '[trace]\ntrace_field = "meta.trace"\n[[stage]]\nname = "x"\nhttp.url = "SERVER/echo"\n'
