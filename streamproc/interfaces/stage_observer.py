@@ -210,8 +210,10 @@ class StageObserver:
         """
         if for_rate and self._metrics is not None:
             self._metrics.rate_wait_s[label_of(target)].took(seconds)
-        if self._hears(CallWaited):
+        if seconds > 0 and self._hears(CallWaited):
             reason = "place" if wait is None else wait.reason
+            if reason == "rate_limited" and not for_rate:  # tokens were there all the time
+                reason = "place"
             self._tell(CallWaited(self._stage, str(target), reason, seconds))
 
     def retried(self, target: Hashable, failure: CallError, pause_s: float) -> None:

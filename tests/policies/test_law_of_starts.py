@@ -23,7 +23,8 @@ from simulated import (
 )  # fmt: skip
 
 from streamproc.errors import CallError
-from streamproc.interfaces import RecheckError
+from streamproc.interfaces import CallWaited, RecheckError
+from streamproc.interfaces.observers import Nobody
 from streamproc.policies.admission import Admission
 from streamproc.policies.circuit import PROBES
 from streamproc.policies.circuit_breaker import CircuitBreaker
@@ -283,5 +284,28 @@ def test_all_of_it_comes_back(calls: list[tuple[float, float, str]]) -> None:
             await asyncio.gather(*[fork.answer for fork in forks])
             assert named.times(before)[0] == named.times(before)[1]  # two tokens were there
             assert named.times(before)[5] - named.times(before)[0] <= 0.5
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(("per_s", "expected"), [(1000, {"place"}), (0.5, {"rate_limited"})])
+def test_what_is_told_of_a_wait_is_what_was_waited_for(per_s: float, expected: set[str]) -> None:
+    """A place where tokens are there; what took no time is no wait."""
+    told: list[CallWaited] = []
+
+    class Ears(Nobody):
+        wanted = frozenset({CallWaited})
+
+        def tell(self, event: Any) -> None:
+            told.append(event)
+
+    async def main() -> None:
+        where = site(audience=Ears())
+        call = Admission(rate=RateLimit(limit=Rate(per_s))).wrap(Named(seconds=1.0), where)
+        async with workshop(1, 30_000.0) as shop:
+            forks = [shop.fork(lambda visit: call(Asked(), visit), 0) for _ in range(3)]
+            await asyncio.wait([fork.answer for fork in forks])
+        assert {each.reason for each in told} == expected
+        assert all(each.seconds > 0 for each in told)
 
     simulate(main())
