@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 from streamproc.errors import RecordError, StreamprocError, described
 from streamproc.secrets import redact
-from streamproc.types import EventHandler, JsonObject
+from streamproc.types import Coro, EventHandler, JsonObject
 
 log = logging.getLogger("streamproc")
 
@@ -141,7 +142,7 @@ class HookLine:
             await asyncio.wait({self._busy})
         try:
             async with asyncio.timeout(LIMIT_S):
-                await self._called(dict(event))
+                await self._called(deepcopy(event))
         except TimeoutError:
             self._fail(event, f"no end within {LIMIT_S:g} s")
         except (StreamprocError, RecordError, _ExitError) as error:
@@ -153,12 +154,22 @@ class HookLine:
         hook = self.hook
         if not hook.is_coroutine:
             await self._in_thread(event)
-        elif hook.in_run_loop and self._run_loop is not None:
-            await asyncio.wrap_future(
-                asyncio.run_coroutine_threadsafe(hook.handle(event), self._run_loop)
-            )
+            return
+        call = _contained(hook.handle(event))
+        task: asyncio.Future[None]
+        if hook.in_run_loop and self._run_loop is not None:
+            task = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._run_loop))
         else:
-            await hook.handle(event)
+            task = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        if task.cancelled():
+            raise _ExitError("it cancelled itself")
+        task.result()
 
     async def _in_thread(self, event: JsonObject) -> None:
         loop = asyncio.get_running_loop()
@@ -183,15 +194,25 @@ class HookLine:
             log.warning("%s failed at %s: %s", self.hook.name, event["event"], redact(why))
 
 
+async def _contained(call: Coro[object]) -> None:
+    """As `call`, but for what would end the loop that it runs in. Raises `_ExitError` for that."""
+    try:
+        await call
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # SystemExit and the like end nothing but the handler
+        raise _ExitError(described(error)) from None
+
+
 def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
     if error is None:
         future.set_result(None)
     else:
-        future.set_exception(
-            error if isinstance(error, Exception) else _ExitError(described(error))
-        )
+        # a future takes no StopIteration
+        is_plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+        future.set_exception(error if is_plain else _ExitError(described(error)))
         future.exception()  # whoever waited may be gone
 
 
 class _ExitError(Exception):
-    """A handler wanted to end the process."""
+    """A handler wanted to end more than itself."""

@@ -19,6 +19,7 @@ from streamproc.interfaces import (
     Observer,
     ObserverKind,
     RecordEnded,
+    RunEnded,
 )
 from streamproc.telemetry.hook_events import EVENTS, as_dict, fields_of, struct_of
 from streamproc.telemetry.hook_line import MOST_WAITING, Hook
@@ -213,6 +214,49 @@ def test_a_handler_that_raises_is_told_once_and_counted(caplog: pytest.LogCaptur
     ]
 
 
+async def cancels_itself(event: dict[str, Any]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(60)
+
+
+def raising(error: BaseException, *, is_coroutine: bool) -> Any:
+    def plain(event: dict[str, Any]) -> None:
+        raise error
+
+    async def coroutine(event: dict[str, Any]) -> None:
+        raise error
+
+    return coroutine if is_coroutine else plain
+
+
+@pytest.mark.parametrize("in_run_loop", [False, True])
+@pytest.mark.parametrize(
+    ("handle", "said"),
+    [
+        (raising(SystemExit(3), is_coroutine=True), "SystemExit: 3"),
+        (raising(KeyboardInterrupt(), is_coroutine=True), "KeyboardInterrupt"),
+        (raising(asyncio.CancelledError(), is_coroutine=True), "it cancelled itself"),
+        (raising(StopIteration(), is_coroutine=False), "StopIteration"),
+        (cancels_itself, "it cancelled itself"),
+    ],
+)
+def test_what_would_end_a_loop_ends_one_call_of_a_handler(
+    handle: Any, said: str, in_run_loop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next event is handled, and the run knows nothing of it."""
+
+    async def main() -> None:
+        hook = Hook("on[0]", frozenset(EVENTS), handle, in_run_loop=in_run_loop)
+        async with Hooks("r", [hook]) as hooks:
+            for _ in range(3):
+                hooks.state_changed(DRAINING)
+
+    asyncio.run(main())
+    assert caplog.messages == [f"on[0] failed at draining: {said}", "on[0] failed 3 times"]
+
+
 def test_each_has_a_copy() -> None:
     """What one does with its dict is not seen by another."""
     heard: list[Any] = []
@@ -220,10 +264,12 @@ def test_each_has_a_copy() -> None:
     async def main() -> None:
         lines = [
             Hook("a", frozenset(EVENTS), dict.clear),
-            Hook("b", frozenset(EVENTS), heard.append),
+            Hook("b", frozenset(EVENTS), lambda event: event["stages"].clear()),
+            Hook("c", frozenset(EVENTS), heard.append),
         ]
         async with Hooks("r", lines) as hooks:
             hooks.state_changed(DRAINING)
+            hooks.state_changed(RunEnded(0, None, {"stages": {"s": {}}}))
 
     asyncio.run(main())
-    assert heard[0]["records"] == 3
+    assert (heard[0]["records"], heard[1]["stages"]) == (3, {"s": {}})
