@@ -7,6 +7,7 @@ Spans are made here of what was collected, in the thread that sends them.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from requests import RequestException, Response, Session, Timeout
 
 from streamproc.errors import ConfigError
 from streamproc.interfaces import ExportFailed
-from streamproc.secrets import redact
+from streamproc.secrets import hide, redact
 from streamproc.telemetry.export_queue import ExportQueue
 from streamproc.telemetry.span import SpanData, TraceData
 from streamproc.version import __version__
@@ -35,6 +36,7 @@ SCOPE = InstrumentationScope("streamproc", __version__, SCHEMA_URL)
 _NAME, _UNNAMED = "service.name", "unknown_service"
 _PROTOCOL = "http/protobuf"
 _NO_URL = "OTEL_EXPORTER_OTLP_ENDPOINT is no URL of HTTP"
+_LONG_SECRET = 12  # of a header: not a common word
 _SHOWN = 300  # characters of what a library says
 _EXPORTERS = "opentelemetry.exporter.otlp.proto.http"
 _PROVIDERS = (  # of sessions, which know how to authenticate
@@ -91,6 +93,11 @@ def made_for(signal: str, environment: Mapping[str, str], make: Callable[..., T]
             if protocol != _PROTOCOL:
                 raise ConfigError(f"{name}: {_PROTOCOL} is all that is spoken, got {protocol!r}")
             break
+    for name in (f"OTEL_EXPORTER_OTLP_{signal}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        for header in environment.get(name, "").split(","):  # the SDK shows one that it refuses
+            value = re.split("[=:]", header, maxsplit=1)[-1].strip()
+            if len(value) >= _LONG_SECRET:
+                hide(value)
     line = Line()
     has_own = any(environment.get(each.format(signal)) for each in _PROVIDERS)
     try:

@@ -178,6 +178,16 @@ def test_nothing_of_a_record_is_in_a_trace(trace: Trace, receiver: Receiver) -> 
     assert not [word for word in (b"sesame", b"t0ken", b"SECRET") if word in sent]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_header_that_the_sdk_refuses_is_not_shown(trace: Trace, workers: str) -> None:
+    """It names it in its warning, and it has a credential in it."""
+    headers = "x-key: sesame-open-1,two words=sesame-open-2"
+    text = 'http.url = "SERVER/ok"\n'
+    outcome = trace(text, args=("-w", workers), OTEL_EXPORTER_OTLP_HEADERS=headers)
+    assert b"Header format invalid" in outcome.stderr
+    assert b"sesame" not in outcome.stderr
+
+
 def test_a_list_is_sent_under_one_trace(trace: Trace, receiver: Receiver) -> None:
     text = 'http = { url = "SERVER/bulk", json = "{n}" }\nbatch = { size = 3, wait = "1m" }\n'
     trace(text, {"n": 1}, {"n": 2}, {"n": 3})
