@@ -7,7 +7,6 @@ are events of the stage, or source.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
@@ -56,7 +55,7 @@ class TracedRecord:
         self._askers = askers
         self._hand_over = hand_over
         self._stages: dict[str, SpanData] = {}
-        self._sent: Counter[tuple[str, int]] = Counter()
+        self._first: dict[tuple[str, int], int] = {}  # attempt
         self._is_open = True
 
     @property
@@ -122,9 +121,10 @@ class TracedRecord:
             attempt.attributes |= request
             method, template = request["http.request.method"], request.get("url.template")
             attempt.name = f"{method} {template}" if template else method
-            if sent := self._sent[asked]:
-                attempt.attributes["http.request.resend_count"] = sent
-            self._sent[asked] += 1
+            # attempts go on counting where somebody else is asked, and begin anew for another line
+            first = self._first[asked] = min(event.attempt, self._first.get(asked, event.attempt))
+            if resent := event.attempt - first:
+                attempt.attributes["http.request.resend_count"] = resent
         else:
             attempt.attributes["streamproc.attempt"] = event.attempt
         self._trace.spans.append(attempt)

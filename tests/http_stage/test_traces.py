@@ -139,6 +139,24 @@ def test_a_fallback_on_the_same_server_is_called_by_its_own_name(
     assert resent == [None, 1, None, None]
 
 
+def test_another_line_of_a_record_is_not_sent_again(
+    trace: Trace, receiver: Receiver, folder: Path
+) -> None:
+    code = "import streamproc\n@streamproc.transform\ndef twice(record):\n    return [record] * 2\n"
+    (folder / "own.py").write_text(code)
+    text = """
+        [[stage]]
+        name = "twice"
+        python = "own.py:twice"
+        [[stage]]
+        name = "x"
+        http.url = "SERVER/ok"
+        """
+    trace(text)
+    calls = [each for each in receiver.traces["<stdin>:1"] if each.kind == CLIENT]
+    assert ["http.request.resend_count" in attributes(each) for each in calls] == [False] * 2
+
+
 def test_a_record_may_have_a_parent_of_its_own(trace: Trace, receiver: Receiver) -> None:
     """One that was sampled is, one that was not is not, what is none is as if there was none."""
     text = '[trace]\ntrace_field = "meta.trace"\n[[stage]]\nname = "x"\nhttp.url = "SERVER/echo"\n'
