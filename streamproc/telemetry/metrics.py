@@ -90,7 +90,11 @@ def _of_records(reading: Reading, summary: Summary) -> Iterator[Metric]:
     yield _counters("records_dead_lettered", "Those among the dead letters.", labels, dead_lettered)
     yield _counter("input_bytes", "Bytes that were read.", summary.bytes_in)
     yield _counter("output_bytes", "Bytes that were written.", summary.bytes_out)
-    yield _gauge("records_in_flight", "Records that execute a call.", reading.in_flight)
+    yield _gauge(
+        "records_in_flight",
+        "Records in a call; while none is, those read and not written.",
+        reading.in_flight,
+    )
     yield _gauge("reorder_buffer_records", "Records done, not written.", reading.reorder_buffer)
     yield _gauge("oldest_in_flight_seconds", "Since the oldest call began.", reading.oldest_s)
     yield _gauge("draining", "1: it reads no more.", int(reading.is_draining))
