@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def hooks_of(settings: Iterable[HookSettings]) -> list[Hook]:
                 handle: Any = _HttpHandler(each.http, f"on[{i}]", events)
                 name = f"on[{i}]"
             else:
-                handle, name = load(each.python or ""), f"on[{i}] ({each.python})"
+                handle, name = _of_one_event(load(each.python or "")), f"on[{i}] ({each.python})"
             hooks.append(Hook(name, events, handle))
         except ConfigError as error:
             key = "http" if each.http is not None else "python"
@@ -47,7 +48,21 @@ def subscription(handler: EventHandler, events: Sequence[str]) -> Hook:
         near = nearest(str(error), EVENTS) or f"; there are {', '.join(EVENTS)}"
         raise ConfigError(f"events: there is no event {error}{near}") from None
     name = getattr(handler, "__name__", type(handler).__name__)
-    return Hook(f"the subscriber {name}", found, handler, in_run_loop=True)
+    return Hook(f"the subscriber {name}", found, _of_one_event(handler), in_run_loop=True)
+
+
+def _of_one_event(handler: EventHandler) -> EventHandler:
+    """The same. Raises `ConfigError` for one that would fail at each event, or do nothing."""
+    name = getattr(handler, "__name__", type(handler).__name__)
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigError(f"{name}: calling it does nothing, for there is a yield in it")
+    try:
+        inspect.signature(handler).bind({})
+    except TypeError as error:
+        raise ConfigError(f"{name}: it is called with an event: {error}") from None
+    except ValueError:  # of some builtins nothing is known
+        pass
+    return handler
 
 
 class _HttpHandler:

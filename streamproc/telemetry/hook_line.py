@@ -178,7 +178,9 @@ class HookLine:
         def work() -> None:
             error: BaseException | None = None
             try:
-                self.hook.handle(event)
+                answer = self.hook.handle(event)
+                if inspect.iscoroutine(answer):
+                    asyncio.run(answer)
             except BaseException as raised:  # SystemExit, too, ends nothing but the handler
                 error = raised
             with suppress(RuntimeError):  # nobody waits any more

@@ -39,6 +39,12 @@ async def blocks(event):
 def raises(event):
     raise RuntimeError("no pager")
 
+def nobody():
+    pass
+
+def yields(event):
+    yield note(event)
+
 def odd(record):
     if record["n"] % 2:
         raise ValueError("odd")
@@ -248,6 +254,14 @@ def test_a_refusal_is_told_without_secrets(run: Any, alerts: Any, received: Rece
         ('event = "*"', "on[0]: expected exactly one of python, http"),
         ('python = "alerts.py:note"', "on[0]: event is missing"),
         ('event = "*"\npython = "alerts.py:nte"', "on[0].python: alerts.py:nte: alerts.py has no"),
+        (
+            'event = "*"\npython = "alerts.py:nobody"',
+            "on[0].python: nobody: it is called with an event",
+        ),
+        (
+            'event = "*"\npython = "alerts.py:yields"',
+            "on[0].python: yields: calling it does nothing",
+        ),
         ('event = "*"\nhttp = { url = "http://a/{ok}" }', "on[0].http: {ok} is no field of the"),
         ('event = "*"\nhttp = { url = "http://{run_id}/" }', "on[0].http: url: expected http"),
     ],

@@ -257,6 +257,16 @@ def test_what_would_end_a_loop_ends_one_call_of_a_handler(
     assert caplog.messages == [f"on[0] failed at draining: {said}", "on[0] failed 3 times"]
 
 
+def test_a_coroutine_that_a_plain_function_returns_is_awaited() -> None:
+    heard: list[str] = []
+
+    async def hear(event: dict[str, Any]) -> None:
+        heard.append(event["event"])
+
+    tell(lambda event: hear(event | {"event": "drained"}), DRAINING)
+    assert heard == ["drained"]
+
+
 def test_each_has_a_copy() -> None:
     """What one does with its dict is not seen by another."""
     heard: list[Any] = []
