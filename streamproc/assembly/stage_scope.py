@@ -36,7 +36,8 @@ log = logging.getLogger("streamproc")
 
 class OpenedStage:
     """See `interfaces.StageScope`. `is_source`: it is one of several that a stage asks.
-    `fallback`: which one it is of those who answer instead, from 1 on.
+    `fallback`: which one it is of those who answer instead, from 1 on; `has_next`: where it has no
+    answer, another one is asked.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class OpenedStage:
         *,
         is_source: bool = False,
         fallback: int = 0,
+        has_next: bool = False,
     ) -> None:
         self._builder = builder
         self._settings = settings
@@ -55,7 +57,7 @@ class OpenedStage:
         self.name = settings.name or ""
         self.target = target
         self.policies: Mapping[str, Policy] = policies_of(settings)
-        self._has_answer = any(policy.has_answer for policy in self.policies.values())
+        self._has_answer = has_next or any(policy.has_answer for policy in self.policies.values())
         self.has_others = bool(fallback) or self._has_answer
         self.keep_going = builder.pipeline.keep_going
 
@@ -194,7 +196,10 @@ class OpenedStage:
             return Constant(entry.value)
         of = self._settings
         common = StageSettings(name=of.name, timeout=of.timeout, request_id=of.request_id)
+        if entry.http is not None:  # messages of its circuit name the stage's settings
+            common = structs.replace(common, breaker=of.breaker)
         asked = {name: getattr(entry, name) for name in recipes(FallbackSettings)}
         settings = structs.replace(common, **asked)
-        spare = OpenedStage(self._builder, settings, fallback=number)
+        has_next = number < len(of.fallback or ())
+        spare = OpenedStage(self._builder, settings, fallback=number, has_next=has_next)
         return spare.enricher()  # type: ignore[return-value]  # that has layers
