@@ -91,7 +91,7 @@ class Gate:
         """Until all that a start takes is taken, a place too.
 
         Raises `CircuitOpenError` for a call that does not wait for a target which is away,
-        `CallError` for one whose target nobody waits for any more.
+        `CallError` or `UnavailableError` for one whose target nobody waits for any more.
         """
         self._room = visit.room
         self.is_easy = False
@@ -244,19 +244,19 @@ class Gate:
         if not self.is_easy:
             self.look()
 
-    def _refusal(self, standing: Standing) -> CallError | None:
-        """What a call fails of that does not wait, None if it does."""
+    def _refusal(self, standing: Standing) -> CallError | StreamprocError | None:
+        """What a call fails of that does not wait, or would wait too long; None if it waits."""
         now, circuit, outage = self._now(), self._conditions.circuit, self._outage
         is_open = not self._conditions.is_closed
         if circuit is not None and circuit.can_admit:
             is_open = False  # it is a probe
-        is_paused = self._conditions.pause.is_long(now)
+        pause = self._conditions.pause
+        is_paused, left_s = pause.is_long(now), pause.left_s(now)
         if (is_open and outage.is_given_up) or (is_paused and outage.is_records):
             return outage.unavailable()
         if standing.is_patient and not self._site.has_fallback:
-            return None
+            return outage.beyond_patience(left_s, pause.length_s) if is_paused else None
         if is_paused:
-            left_s = self._conditions.pause.lasts_until - now
             return CircuitOpenError("throttled", f"{self._target}: not called for {left_s:.0f} s")
         if is_open:
             return CircuitOpenError("connect", f"{self._target}: not called: {outage.reason}")

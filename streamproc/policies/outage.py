@@ -96,11 +96,15 @@ class Outage:
         return CallError("unavailable", f"{self._target} is not available{reason}")
 
     def told_to_wait(self, after_s: float) -> None:
-        """It asks for a pause of over 120 s. Raises `UnavailableError` where that is too long."""
+        """It asks for a pause of over 120 s."""
         if self.is_records:
             self.reason = f"it asks to wait for {after_s:g} s (Retry-After)"
-        elif after_s > self._site.max_wait_s and not self._site.has_fallback:
-            raise UnavailableError(
-                f"{self._site.name}: {self._target} asks to wait for {after_s:g} s (Retry-After), "
-                f"longer than breaker.max_wait = {self._site.max_wait_s:g} s; start again then"
-            )
+
+    def beyond_patience(self, left_s: float, after_s: float) -> UnavailableError | None:
+        """Why the run ends, if calls wait for what is left of a pause of `after_s`."""
+        if left_s <= self._site.max_wait_s:
+            return None
+        return UnavailableError(
+            f"{self._site.name}: {self._target} asks to wait for {after_s:g} s (Retry-After), "
+            f"longer than breaker.max_wait = {self._site.max_wait_s:g} s; start again then"
+        )

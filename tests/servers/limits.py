@@ -82,7 +82,8 @@ async def outage(x: Exchange) -> None:
         if state["over"] is None:
             state["over"] = x.board.now() + request.decimal("for", 1)
         if x.board.now() < state["over"]:
-            await refuse(x, status=503)
+            after = request.text("after", "")
+            await refuse(x, *([f"Retry-After: {after}"] if after else ()), status=503)
             return
     await x.answer()
 
