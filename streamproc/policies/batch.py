@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Hashable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 from msgspec import Meta, Struct, field
@@ -50,7 +50,13 @@ class Batching(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def wrap(self, inner: Inner, site: Site) -> Inner:
         """`inner` takes `Many` and returns a list; each result may be a `RecordError`."""
-        return _Gathering(self, inner).one
+        waiting = _Gathering(self, inner, is_patient=True)
+        hasty = _Gathering(self, inner, is_patient=False)
+
+        def gathered(call: Call, visit: Visit) -> Awaitable[CallResult]:
+            return (waiting if call.standing.is_patient else hasty).one(call, visit)
+
+        return gathered
 
 
 class _Waiting(NamedTuple):
@@ -63,9 +69,13 @@ class _Waiting(NamedTuple):
 
 
 class _Gathering:
-    """The records that wait for their list, which is sent when nobody can join it any more."""
+    """The records that wait for their list, which is sent when nobody can join it any more.
 
-    def __init__(self, batch: Batching, inner: Inner) -> None:
+    `is_patient`: they wait for a target that is away, as those with an older answer do not.
+    """
+
+    def __init__(self, batch: Batching, inner: Inner, *, is_patient: bool) -> None:
+        self._is_patient = is_patient
         self._size = batch.size
         self._wait_s = batch.wait
         self._inner = inner
@@ -96,6 +106,7 @@ class _Gathering:
             return
         first = gathered[0].call
         many = Many([each.call for each in gathered], first.target, first.is_idempotent)
+        many.standing.is_patient = self._is_patient
 
         async def all_at_once(own: Visit) -> list[CallResult]:
             FOLLOWED.set(next((each.follower for each in gathered if each.follower), None))

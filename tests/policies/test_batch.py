@@ -6,9 +6,10 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from simulated import Asked, now, settle, site, workshop
+from simulated import OUTAGE, Asked, now, settle, site, workshop
 
 from streamproc import Pipeline, enricher
+from streamproc.errors import CircuitOpenError
 from streamproc.pipeline.shutdown import Shutdown
 from streamproc.policies.admission import Admission
 from streamproc.policies.batch import Batching
@@ -99,5 +100,45 @@ def test_who_leaves_a_list(leaves_after_s: float) -> None:
                 fork.cancel()
             await settle()
             assert (shop.places.free, shop.tasks) == (1, set())
+
+    simulate(main())
+
+
+def test_who_has_an_older_answer_waits_for_nobody() -> None:
+    """Such records are lists of their own: while the target is away the others wait for it."""
+
+    async def main() -> None:
+        lists: list[list[int]] = []
+
+        async def down(call: Any, visit: Any) -> list[Any]:
+            lists.append([each.standing.is_patient for each in call.calls])
+            if now() < back_s:
+                raise OUTAGE
+            return ["ok"] * len(call.calls)
+
+        breaker = CircuitBreaker(consecutive=2, open=cast("Seconds", 30.0))
+        batch = Batching(size=2, wait=cast("Seconds", 0.1))
+        call = stack([batch, Admission(breaker), Timeout()], down, site())
+        back_s = now() + 10.0
+
+        def ask(shop: Any, *are_patient: bool) -> list[Any]:
+            asked = [Asked() for _ in are_patient]
+            for each, is_patient in zip(asked, are_patient, strict=True):
+                each.standing.is_patient = is_patient
+            return [
+                shop.fork(lambda visit, each=each: call(each, visit), k).answer
+                for k, each in enumerate(asked)
+            ]
+
+        async with workshop(8, 30.0) as shop:
+            await asyncio.gather(*ask(shop, *[True] * 4), return_exceptions=True)
+            began_s = now()
+            has_old, has_none, has_old_too, has_none_too = ask(shop, False, True, False, True)
+            for answer in (has_old, has_old_too):
+                with pytest.raises(CircuitOpenError):
+                    await answer
+            assert now() == began_s
+            assert await asyncio.gather(has_none, has_none_too) == ["ok", "ok"]
+            assert lists[2:] == [[True, True]]
 
     simulate(main())
