@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -85,8 +85,10 @@ class RequestBuilder:
         is_bulk: bool = False,
         repeats: bool = False,
         shares: Shares = "credential",
+        reading: Sequence[str | None] = (),
     ) -> None:
         """`repeats`: a POST may be repeated. `shares`: what of a credential is in a cache's key.
+        `reading`: what else than `settings` says which answers are good, and whose they are.
 
         `problems` are what is wrong, each with its key.
         """
@@ -130,7 +132,7 @@ class RequestBuilder:
         self._varies = has_body or bool(self._varying)  # in more than its URL
         self._method = self.method.encode()
         self._render = self.url.render
-        self._salt = _salt(settings, stage, kind, shares)
+        self._salt = _salt(settings, stage, kind, shares, reading)
 
     @property
     def fields(self) -> list[tuple[str, ...]]:
@@ -242,7 +244,9 @@ def _content_type(settings: HttpSettings, *, is_bulk: bool) -> str | None:
     return "text/plain; charset=utf-8" if settings.body is not None else None
 
 
-def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) -> bytes:
+def _salt(
+    settings: HttpSettings, stage: str, kind: str | None, shares: Shares, reading: Sequence[object]
+) -> bytes:
     """What all keys of a stage begin with: whatever the answers depend on besides the record,
     as 32 bytes.
 
@@ -265,7 +269,7 @@ def _salt(settings: HttpSettings, stage: str, kind: str | None, shares: Shares) 
         [
             _KEY_VERSION, stage, shares, credential, headers, kind, settings.select, settings.ok,
             settings.missing, settings.redirects_followed, authorities, certificate,
-            tls.dangerously_accept_any_certificate,
+            tls.dangerously_accept_any_certificate, reading,
         ]
     )  # fmt: skip
     return sha256(written).digest()

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from streamproc.enrichers.http_request import RequestBuilder
 
 
+_READING = (("retry", "when"), ("batch", "key"))  # how answers are read, said by policies
+
+
 class Http(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With `request_id` the service is told which record it is asked for."""
 
@@ -57,6 +60,7 @@ class Http(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
             is_bulk="batch" in policies,
             repeats=getattr(policies.get("retry"), "idempotent", False),
             shares=getattr(policies.get("cache"), "share", "credential"),
+            reading=[getattr(policies.get(each), key, None) for each, key in _READING],
         )
         if builder.problems:
             raise ConfigError(*[f"http.{problem}" for problem in builder.problems])

@@ -55,6 +55,18 @@ def key(
     return call.key()
 
 
+@pytest.mark.parametrize("reads", ['retry.when = "body.busy"', 'batch.key = "i"'])
+def test_answers_that_are_read_in_another_way_have_other_keys(enrich: Any, reads: str) -> None:
+    """What was no good for them, or another record's, is not had from a file."""
+    text = """http = { url = "SERVER/bulk", json = { i = "{n}" } }\nbatch.wait = "1s"
+        cache.path = "answers.db"\n"""
+    for more in ("", reads):
+        for asked in (1, 0):
+            outcome = enrich(text + more, {"n": 0}, {"n": 1})
+            assert [each["i"] for each in outcome.results] == [0, 1]
+            assert outcome.counts["requests"] == asked
+
+
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_another_credential_has_other_keys(credential: str) -> None:
     """Whoever has not the right one does not get the answers of who had."""
