@@ -14,11 +14,13 @@ from msgspec import Struct
 from streamproc.errors import CallError, UnauthorizedError
 from streamproc.interfaces import Call, Inner, Site, Visit
 from streamproc.types import CallResult
+from streamproc.waiting import resolve
 
 log = logging.getLogger("streamproc")
 
 _ENOUGH = 10  # records
 _QUIET_S = 1.0  # nobody was answered for so long, and nobody is asking
+_BEFORE_S = 0.1  # a record is let go so long before its deadline, and fails of its answer
 _REFUSALS = (401, 403)
 
 
@@ -108,6 +110,8 @@ class _FirstAnswers:
         turn = loop.create_future()
         self._held.append(turn)
         self._look_later()
+        if visit.deadline_s is not None:
+            loop.call_at(visit.deadline_s - _BEFORE_S, resolve, turn)
         await visit.gather(turn, self._release)
 
     def _look_later(self) -> None:

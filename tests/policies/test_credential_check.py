@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, cast
 
-from simulated import Asked, Stay, now, site
+import pytest
+from simulated import Asked, Stay, now, site, workshop
 
 from streamproc.errors import CallError, UnauthorizedError
+from streamproc.policies.cache import Cache
 from streamproc.policies.credential_check import CredentialCheck
+from streamproc.policies.deadline import Deadline
+from streamproc.policies.stack import stack
 from streamproc.trials.clock import simulate
+from streamproc.units import Seconds
 
 NAMES = (CallError, UnauthorizedError)
 
@@ -66,5 +72,36 @@ def test_who_has_an_older_answer_says_nothing() -> None:
         call, asked = checked(0.1), Asked()
         asked.standing.is_patient = False
         assert [await outcome(call, asked) for _ in range(20)] == ["CallError"] * 20
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("between", [(), (Cache(),)])
+def test_who_was_answered_does_not_fail_of_its_deadline(between: tuple[Any, ...]) -> None:
+    """Others may ask for longer: it is let go in time, with the answer that it has."""
+
+    async def main() -> None:
+        async def slow_for_some(call: Any, visit: Any) -> str:
+            if call.key() != b"refused":
+                await asyncio.sleep(100.0)
+            raise CallError("http_status", "401", status=401)
+
+        async with workshop(4, 30.0) as shop:
+            layers = [each.opened(site()) for each in between]
+            async with AsyncExitStack() as opened:
+                inner = [await opened.enter_async_context(each) for each in layers]
+                check = CredentialCheck(keep_going=False)
+                around = [Deadline(limit=cast("Seconds", 2.0)), *inner, check]
+                call = stack(around, slow_for_some, site())
+                keys = (b"refused", b"slow")
+                forks = [
+                    shop.fork(lambda visit, key=key: call(Asked(key=key), visit), k)
+                    for k, key in enumerate(keys)
+                ]
+                answers = [each.answer for each in forks]
+                refused, slow = await asyncio.gather(*answers, return_exceptions=True)
+        assert isinstance(refused, CallError)
+        assert isinstance(slow, CallError)
+        assert (refused.kind, slow.kind) == ("http_status", "deadline")
 
     simulate(main())
