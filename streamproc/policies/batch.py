@@ -115,7 +115,8 @@ class _Gathering:
                 own.share.divide(each.visit.share for each in gathered if not each.answer.done())
             finally:
                 for each in gathered:
-                    each.visit.attempts = own.attempts
+                    if not each.answer.done():  # else the visit is at another record
+                        each.visit.attempts = own.attempts
             return results
 
         fork = gathered[0].visit.fork(all_at_once)

@@ -142,3 +142,30 @@ def test_who_has_an_older_answer_waits_for_nobody() -> None:
             assert lists[2:] == [[True, True]]
 
     simulate(main())
+
+
+def test_a_list_counts_for_those_who_wait_for_it() -> None:
+    """Who left it is at another record by then."""
+
+    async def main() -> None:
+        async def slow(call: Any, visit: Any) -> list[Any]:
+            await asyncio.sleep(5.0)
+            return ["ok"] * len(call.calls)
+
+        call = stack([Batching(size=2), Admission(), Timeout()], slow, site())
+        async with workshop(4, 30.0) as shop:
+            visits: list[Any] = []
+
+            async def ask(visit: Any) -> Any:
+                visits.append(visit)
+                return await call(Asked(), visit)
+
+            leaves, stays = [shop.fork(ask, k) for k in range(2)]
+            await asyncio.sleep(1.0)
+            leaves.cancel()
+            await settle()
+            visits[0].attempts = 7
+            assert await stays.answer == "ok"
+            assert [each.attempts for each in visits] == [7, 1]
+
+    simulate(main())
