@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from simulated import OUTAGE, Asked, Named, now, settle, workshop
+from simulated import OUTAGE, Asked, Named, now, settle, site, workshop
 
 from streamproc.counters import StageMetrics
 from streamproc.engines.hands import Forked
@@ -246,5 +246,32 @@ def test_nobody_waits_for_a_call_that_is_cancelled(turns: int) -> None:
             assert [type(each) for each in found] == [asyncio.CancelledError] * 5
             await settle()
             assert (shop.places.free, shop.tasks) == (4, set())
+
+    simulate(main())
+
+
+def test_who_gives_up_has_the_attempts_so_far() -> None:
+    """Others may have more time, and the call goes on."""
+
+    async def main() -> None:
+        async def hang(call: Any, visit: Any) -> None:
+            await asyncio.sleep(10_000.0)
+
+        attempts: list[int] = []
+        limit = Deadline(limit=cast("Seconds", 2.0))
+        async with Cache().opened(site()) as cache, workshop(4, 30.0) as shop:
+            call = stack([limit, cache, Admission(), Timeout()], hang, site())
+
+            async def ask(visit: Any) -> None:
+                try:
+                    await call(Asked(), visit)
+                finally:
+                    attempts.append(visit.attempts)
+
+            forks = [shop.fork(ask, 0)]
+            await asyncio.sleep(1.0)
+            forks.append(shop.fork(ask, 1))
+            await asyncio.gather(*[each.answer for each in forks], return_exceptions=True)
+            assert attempts == [1, 1]
 
     simulate(main())
