@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from streamproc.config.recipes import all_recipes
 from streamproc.config.settings import Settings
+from streamproc.enrichers.python import Python
 from streamproc.errors import UsageError
 
 Target = str | int
@@ -38,7 +39,8 @@ def _read(
         yield "an input", 0 if name == "-" else name
     if config is not None:
         yield "the pipeline file", config
-    for recipe in all_recipes(settings):
+    hooks = (Python(spec=each.python) for each in settings.on if each.python is not None)
+    for recipe in (*all_recipes(settings), *hooks):
         yield from recipe.files_read()
 
 

@@ -40,7 +40,7 @@ class Python(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """See `Recipe`: a SPEC of a pipeline file is found in its folder."""
         if ".py:" in self.spec:
             folder = getattr(self.spec, "folder", None) or ""
-            yield "the code of a stage", os.path.join(folder, self.spec.rpartition(":")[0])
+            yield "code that is called", os.path.join(folder, self.spec.rpartition(":")[0])
 
     def unshareable(self) -> str | None:
         """See `StageKind`."""

@@ -89,15 +89,18 @@ def test_one_file_for_two_things(what: str, run: Any, folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_code_beside_a_pipeline_file_is_not_written_over(run: Any, folder: Path) -> None:
+@pytest.mark.parametrize("table", ["[[stage]]", '[[on]]\nevent = "run_ended"'])
+def test_code_beside_a_pipeline_file_is_not_written_over(
+    run: Any, folder: Path, table: str
+) -> None:
     """It is found there, and not where the command runs."""
     code = folder / "conf" / "code.py"
     code.parent.mkdir()
     code.write_text("def plain(record):\n    return {}\n")
-    (code.parent / "p.toml").write_text('[[stage]]\npython = "code.py:plain"\n')
+    (code.parent / "p.toml").write_text(f'{table}\npython = "code.py:plain"\n')
     done = run("-c", "conf/p.toml", "-o", "conf/code.py", stdin=b"{}\n")
     assert done.returncode == 2
-    assert b"conf/code.py is both the code of a stage and the output" in done.stderr
+    assert b"conf/code.py is both code that is called and the output" in done.stderr
     assert code.read_text().startswith("def plain")
 
 
