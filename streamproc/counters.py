@@ -82,6 +82,7 @@ class StageMetrics(Struct):
         """Begin again."""
         for name in _NUMBERS:
             setattr(self, name, 0)
+        self.untimed = self.ahead = 0
         self.others.clear()
         self.recent.clear()
         self.buckets = [0] * _BUCKETS

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.call_metrics import BOUNDS_S, CallMetrics, Durations, Slow
+from streamproc.counters import StageMetrics
 
 SECONDS = st.floats(0, 400) | st.sampled_from(BOUNDS_S)
 
@@ -75,3 +76,11 @@ def test_the_slowest_are_kept() -> None:
         ]
         metrics.reset()
         assert metrics.slowest == []
+
+
+def test_who_begins_again_has_nothing_of_before() -> None:
+    """Not even calls that an aborted run has not timed, or was about to make."""
+    counts = StageMetrics(calls=3, untimed=5, ahead=2, recent=[0.1])
+    counts.others["vetoed"] += 1
+    counts.reset()
+    assert counts == StageMetrics()
