@@ -10,7 +10,7 @@ from streamproc.interfaces import Enricher, StageKind, StageScope
 from streamproc.types import JsonValue
 
 BuiltinName = Literal["leads", "none"]
-_CODE = re.compile("[A-Z]{2}")
+_CODE = "[A-Z]{2}"
 BUILTINS: tuple[str, ...] = get_args(BuiltinName)
 
 
@@ -31,7 +31,7 @@ class Builtin(StageKind, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """See `Recipe`."""
         if "country" in stage and stage.get("builtin") != "leads":
             yield "country: only the builtin leads has a country"
-        elif isinstance(country := stage.get("country"), str) and _CODE.fullmatch(country):
+        elif isinstance(country := stage.get("country"), str) and re.fullmatch(_CODE, country):
             from streamproc.enrichers.lead_phones import is_region
 
             if not is_region(country):
