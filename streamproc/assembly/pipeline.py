@@ -229,9 +229,9 @@ class Pipeline:
                 on_start(run, engine)
                 await run.run()
         except Exception as raised:
-            if run is None or not shutdown.is_over:
+            if run is None:
                 raise
-            # user code that could not be left, a worker that failed: the account stands
+            # user code that could not be left, a worker that failed, a bug: the account stands
             if raised not in run.errors:
                 run.errors.append(raised)
         monitoring.report(run, self.mistakes)

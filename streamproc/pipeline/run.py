@@ -175,21 +175,25 @@ class Run:
     ) -> bool:
         """The good case. False if something ended that should not have."""
         waiting: set[asyncio.Future[None]] = {producer, engine, writer, keeping, aborted}
-        while writer in waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {aborted}:
-                if error := task.exception():
-                    self.errors.append(error)
-            # an input that fails is an early end of input: what was read is finished
-            fatal = [e for e in self.errors if getattr(e, "exit_code", 1) != 66]
-            if fatal or aborted in done:
-                return False
-            if engine in done:
-                if self._is_open():
-                    if not self._stopped:
-                        self._shutdown.abort()  # it was wound down: nothing comes of waiting longer
+        try:
+            while writer in waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {aborted}:
+                    if failure := task.exception():
+                        self.errors.append(failure)
+                # an input that fails is an early end of input: what was read is finished
+                fatal = [e for e in self.errors if getattr(e, "exit_code", 1) != 66]
+                if fatal or aborted in done:
                     return False
-                self.reorder.close()
+                if engine in done:
+                    if self._is_open():
+                        if not self._stopped:  # it was wound down: nothing comes of waiting longer
+                            self._shutdown.abort()
+                        return False
+                    self.reorder.close()
+        except Exception as error:  # no memory, or a bug: the account stands all the same
+            self.errors.append(error)
+            return False
         return True
 
     def _is_open(self) -> bool:

@@ -127,6 +127,21 @@ def test_an_input_that_fails_is_an_early_end() -> None:
     assert (run.exit_code, run.tally.unprocessed) == (66, 0)
 
 
+def test_out_of_memory_the_account_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written counts, wherever the error was met."""
+    engine = ScriptedEngine()
+    is_open = Run._is_open
+
+    def without_memory(run: Run) -> bool:
+        assert not is_open(run)
+        raise MemoryError
+
+    monkeypatch.setattr(Run, "_is_open", without_memory)
+    run, sink = ran(engine)
+    assert [type(error) for error in run.errors] == [MemoryError]
+    assert (sink.lines, run.tally.ok, run.exit_code) == (LINES, len(LINES), 1)
+
+
 def test_an_engine_that_fails_ends_the_run() -> None:
     """What it had finished goes out as it is, the others with an error that says why."""
 
