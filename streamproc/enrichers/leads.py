@@ -30,7 +30,16 @@ _LONGEST_NAME = 250
 _LONGEST_ADDRESS = 500
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_COUNTRY = 100
-_BRITAIN = {"UK", "U.K.", "GREAT BRITAIN"}  # ISO 3166 keeps UK for it, and says GB
+# what people write and ISO 3166 does not: UK it keeps for GB
+_USUAL_NAMES = {
+    "america": "US", "u.s.": "US", "u.s.a.": "US", "the united states": "US",
+    "uk": "GB", "u.k.": "GB", "great britain": "GB", "britain": "GB", "the united kingdom": "GB",
+    "england": "GB", "scotland": "GB", "wales": "GB", "northern ireland": "GB",
+    "republic of ireland": "IE", "holland": "NL", "the netherlands": "NL", "deutschland": "DE",
+    "turkey": "TR", "russia": "RU", "korea": "KR", "uae": "AE", "brunei": "BN", "burma": "MM",
+    "ivory coast": "CI", "cape verde": "CV", "swaziland": "SZ", "macedonia": "MK", "macau": "MO",
+    "palestine": "PS", "vatican": "VA", "east timor": "TL", "micronesia": "FM",
+}  # fmt: skip
 _TWO_LETTERS = re.compile("[A-Z]{2}")
 
 
@@ -212,8 +221,8 @@ def _country(text: str) -> str:
 @lru_cache(maxsize=1024)
 def country_code(text: str) -> str:
     """ISO 3166 alpha-2 of a country's name or code; what is unknown stays as it is."""
-    if text.strip().upper() in _BRITAIN:
-        return "GB"
+    if code := _USUAL_NAMES.get(text.strip().lower()):
+        return code
     if _TWO_LETTERS.fullmatch(text):  # a code, or unknown
         return text
     import pycountry

@@ -11,6 +11,7 @@ from typing import Any
 import email_validator
 import phonenumbers
 import probablepeople
+import pycountry
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +222,23 @@ def test_britain_has_two_codes(said: str) -> None:
     assert facts is not None
     assert facts["phone"]["e164"] == "+442079460958"
     assert facts["address"] == {"country": "GB"}
+
+
+@pytest.mark.parametrize(
+    ("said", "number", "e164"),
+    [
+        ("Turkey", "0212 252 51 00", "+902122525100"),
+        ("Russia", "8 495 606-36-02", "+74956063602"),
+        ("ENGLAND", "020 7946 0958", "+442079460958"),
+        ("The Netherlands", "020 573 2911", "+31205732911"),
+    ],
+)
+def test_a_country_may_have_its_usual_name(said: str, number: str, e164: str) -> None:
+    """It was unknown, and a number of there was read as one of the country that is assumed."""
+    facts = leads.LeadsEnricher().call({"phone": number, "country": said})
+    assert facts is not None
+    assert facts["phone"]["e164"] == e164
+
+
+def test_usual_names_have_codes_that_there_are() -> None:
+    assert all(pycountry.countries.get(alpha_2=code) for code in leads._USUAL_NAMES.values())
