@@ -127,8 +127,7 @@ class Run:
         tasks: set[asyncio.Future[None]] = {producer, engine, writer}
         keeping: asyncio.Task[None] | None = None
         if self._keeper is not None:
-            keeping = asyncio.create_task(self._keeper.run(), name="keeper")
-            tasks.add(keeping)
+            tasks.add(keeping := asyncio.create_task(self._keeper.run(), name="keeper"))
         try:
             if await self._flow(producer, engine, writer, keeping or aborted, aborted):
                 await self._account_for(self.reorder.leftovers())  # of lanes that are leaving
@@ -178,12 +177,9 @@ class Run:
         try:
             while writer in waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done - {aborted}:
-                    if failure := task.exception():
-                        self.errors.append(failure)
+                self.errors += filter(None, [task.exception() for task in done - {aborted}])
                 # an input that fails is an early end of input: what was read is finished
-                fatal = [e for e in self.errors if getattr(e, "exit_code", 1) != 66]
-                if fatal or aborted in done:
+                if aborted in done or any(getattr(e, "exit_code", 1) != 66 for e in self.errors):
                     return False
                 if engine in done:
                     if self._is_open():
