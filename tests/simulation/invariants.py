@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from simulation.playing import Outcome
@@ -10,7 +11,7 @@ from simulation.scenarios import AMPLE_BYTES, Scenario
 from simulation.world import kind_of
 from streamproc.errors import UnavailableError
 
-_FEW = 12  # records: two more than open a circuit
+_FEW = 2  # records
 
 
 def check(outcome: Outcome) -> None:
@@ -95,8 +96,10 @@ def _check_end(outcome: Outcome) -> None:
     (asking,) = (
         each for each in outcome.scenario.asking if f"//{each.host}.test" in str(outcome.error)
     )
-    service, world = outcome.scenario.services[asking.host], outcome.world
-    is_dead = len(service.bad) >= 10 or service.outage is not None
+    scenario, world = outcome.scenario, outcome.world
+    service = scenario.services[asking.host]
+    refused = sum(scenario.asked(n) in service.bad for n in range(scenario.records))
+    is_dead = refused >= 10 or service.outage is not None
     assert is_dead, "a target that answered well was given up"
     waited_s = _waited_s(outcome, world.last_good[asking.host])
     assert waited_s >= asking.max_wait_s - 1, "it had answered lately, or nobody waited"
@@ -117,7 +120,7 @@ def _waited_s(outcome: Outcome, since: float) -> float:
 def _check_records(outcome: Outcome) -> None:
     """Bad records fail of their own error, good ones do not fail."""
     scenario = outcome.scenario
-    unlucky = 0
+    unlucky: list[int] = []
     for line in outcome.lines:
         n, failure = line["n"], line.get("_error")
         reasons = _reasons(scenario, n)
@@ -128,22 +131,24 @@ def _check_records(outcome: Outcome) -> None:
         if "sources" in failure:
             kinds = {(each["kind"], each.get("status")) for each in failure["sources"].values()}
         if not kinds & reasons:
-            unlucky += 1
+            unlucky.append(n)
     # the tenth opens the circuit; where hardly anybody else is there, or memory lets one record go
     # on at a time, it is a probe again and again, until it has no attempt left, and fails as well
-    most = 9 if scenario.max_memory >= AMPLE_BYTES and not _are_few(outcome) else 10
+    most = 9 if scenario.max_memory >= AMPLE_BYTES else 10
+    most += len(unlucky) > most and _are_few(outcome, unlucky)
     most *= max(
         each.most_in_call * (scenario.alike if "cache" in each.policies else 1)
         for each in scenario.asking
     )
-    assert unlucky <= most * _outages(scenario), f"{unlucky} good records failed"
+    assert len(unlucky) <= most * _outages(scenario), f"{len(unlucky)} good records failed"
 
 
-def _are_few(outcome: Outcome) -> bool:
-    """Whether no more than a dozen records had come by the end of an outage."""
-    outages = [each.outage for each in outcome.scenario.services.values() if each.outage]
-    came = [at - outcome.world.began for at in outcome.offered]
-    return any(sum(at < end for at in came) <= _FEW for _, end, _ in outages)
+def _are_few(outcome: Outcome, unlucky: list[int]) -> bool:
+    """Whether hardly any others were there when the last of these failed."""
+    since, until = (pick(outcome.written[n] for n in unlucky) for pick in (min, max))
+    others = set(range(len(outcome.offered))) - set(unlucky)
+    written, offered = outcome.written, outcome.offered
+    return sum(offered[n] < until and written.get(n, inf) > since for n in others) <= _FEW
 
 
 def _outages(scenario: Scenario) -> int:
