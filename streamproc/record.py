@@ -24,6 +24,7 @@ FAILURES = (FAILED, DEAD_LETTERED, DROPPED)
 
 _NUMBERS = itertools.count()
 
+BOM = b"\xef\xbb\xbf"  # byte order mark: some put it before UTF-8
 WHITESPACE = b" \t\r\n"  # what JSON allows around a record; in lines of files no newline is left
 
 

@@ -14,6 +14,7 @@ from streamproc.cli.leave import note, say
 from streamproc.codec import one_line, original_line
 from streamproc.errors import DecodeError, InputError, OutputError, UsageError
 from streamproc.nearest import nearest_file
+from streamproc.record import BOM
 from streamproc.shown import counted
 
 
@@ -122,7 +123,7 @@ def _lines(file: str) -> Iterator[tuple[int, bytes]]:
                 if is_file and at > status.st_size:
                     break
                 if line.strip():
-                    mark = b"\xef\xbb\xbf" if number == 1 else b""
+                    mark = BOM if number == 1 else b""
                     yield number, line.removeprefix(mark).removesuffix(b"\n")
             if is_file and os.fstat(stream.fileno()).st_size > status.st_size:
                 say(

@@ -19,7 +19,7 @@ from streamproc.http.retry_after import retry_after_s
 from streamproc.interfaces import FOLLOWED, Visit
 from streamproc.memory import LARGE_BYTES
 from streamproc.policies.retry import HALF_DONE
-from streamproc.record import NO_RESULT
+from streamproc.record import BOM, NO_RESULT
 from streamproc.secrets import excerpt
 from streamproc.threads import LONG_BYTES, aside
 from streamproc.types import CallResult, JsonValue
@@ -28,7 +28,6 @@ _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 _BROKEN = frozenset(status for status in _AGAIN if status >= 500)
 _MAY_SAY_WHEN = frozenset((429, 503, 529))
 _SHOWN = 200  # characters of a bad answer
-_BOM = b"\xef\xbb\xbf"
 
 
 class HttpEnricher:
@@ -162,7 +161,7 @@ def _parsed_closely(response: Response) -> JsonValue:
             return None
         raise bad_answer(f"{response.status} with an empty body, expected JSON")
     try:
-        return decode_finite(body.removeprefix(_BOM))
+        return decode_finite(body.removeprefix(BOM))
     except DecodeError as error:
         raise bad_answer(f"not JSON ({error.message}): {excerpt(body, _SHOWN)}") from None
     except RecordError as error:

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from streamproc.codec import decode
+from streamproc.codec.line import split
 from streamproc.entering import Entered
 from streamproc.errors import OutputError
 from streamproc.fingerprint import Place
@@ -35,7 +36,7 @@ class ListSink(_Opened):
 
     async def write(self, data: bytes) -> None:
         """See `Sink`."""
-        self._records.extend(map(decode, data.split(b"\n")[:-1]))
+        self._records.extend(map(decode, split(data)[:-1]))
         self.written_bytes += len(data)
 
 
@@ -81,7 +82,7 @@ class HandOverSink(_Opened):
         loop = asyncio.get_running_loop()
         taken = loop.create_future()
         with self._changed:
-            self._lines = data.split(b"\n")[:-1]
+            self._lines = split(data)[:-1]
             self._taken = loop, taken
             self._changed.notify()
         await taken

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from streamproc.errors import InputError
+from streamproc.record import BOM
 
 _HEAD_BYTES = 16 * 1024
 _LINES = 20  # of the head that are looked at
@@ -56,7 +57,7 @@ def refuse_others(name: str, head: bytes, *, any_json: bool = False) -> None:
     """
     head = head[:_HEAD_BYTES]
     _refuse_binary(name, head)
-    lines = [line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:_LINES]]
+    lines = [line.strip() for line in head.removeprefix(BOM).split(b"\n")[:_LINES]]
     first, *rest = [line for line in lines if line] or [b""]
     if any_json and first.startswith((b"[", b"{")):
         return
@@ -74,9 +75,8 @@ def refuse_others(name: str, head: bytes, *, any_json: bool = False) -> None:
         raise InputError(f"{_place(name)} is HTML, maybe the page of an error: expected JSON Lines")
     if _is_xml(first, rest):
         raise _table(name, "XML", "yq -p xml -o json -I 0 '.path.to.records[]' {name}")
-    if first.startswith(b"{"):
-        return
-    if rest and all(re.match(_YAML, line) for line in (first, *(rest[:-1] or rest))):
+    may_be_yaml = rest and not first.startswith(b"{")
+    if may_be_yaml and all(re.match(_YAML, line) for line in (first, *(rest[:-1] or rest))):
         raise _refusal(name, "YAML", "yq -o json -I 0 '.[]'")
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from streamproc.record import Batch, Cursor, Failed
-from streamproc.sources.lines import BOM
+from streamproc.record import BOM, Batch, Cursor, Failed
 
 if TYPE_CHECKING:
     from hashlib import _Hash

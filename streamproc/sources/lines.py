@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamproc.codec.line import split
-from streamproc.record import Batch, Cursor, Failed
+from streamproc.record import BOM, Batch, Cursor, Failed
 from streamproc.sources.stdin import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-BOM = b"\xef\xbb\xbf"
 
 
 class LineCutter:
