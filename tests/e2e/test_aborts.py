@@ -119,12 +119,16 @@ def test_drain_deadline_annotates(start: Any, order: str) -> None:
 
 
 def test_abort_with_threads(start: Any, folder: Path) -> None:
-    """Threads that never come back hold up neither the abort nor the exit."""
+    """Threads that never come back hold up neither the abort nor the exit.
+
+    One has outlived its timeout; the other one has none, so that it is at work at the signals.
+    """
     (folder / "threads.py").write_text(THREADS)
-    process = started(
-        start, "-e", "threads.py:block", "-j", "1", "--timeout", "1",
-        lines=b'{"n":1,"hang":1}\n',
-    )  # fmt: skip
+    (folder / "p.toml").write_text(
+        '[[stage]]\npython = "threads.py:block"\nwhen = "n < `2`"\ntimeout = 1\n'
+        '[[stage]]\npython = "threads.py:block"\nname = "hold"\nwhen = "n == `2`"\n'
+    )
+    process = started(start, "-c", "p.toml", "-j", "1", lines=b'{"n":1,"hang":1}\n')
     (timed_out,) = records(process.stdout.readline())
     assert timed_out["_error"]["kind"] == "timeout"
     process.stdin.write(b'{"n":2,"hang":1}\n')
