@@ -28,38 +28,42 @@ OnLost = Callable[[BaseException], None]
 
 
 class Forked(Struct, eq=False):
-    """A job of a hand. `answer` is its result; `cancel()` ends it."""
+    """A job of a hand. `answer` is its result; `cancel()` ends it.
+
+    The hand's slot is at another one as soon as it is over: what is asked later is kept here.
+    """
 
     hand: Hand
     answer: asyncio.Future[Any]
+    made: int | None = None  # attempts, of one that is over
 
     @property
-    def slot(self) -> Slot:
-        """That of the hand."""
-        return self.hand.slot
+    def attempts(self) -> int:
+        """See `interfaces.Fork`."""
+        return self.hand.slot.attempts if self.made is None else self.made
 
     def serve(self, visit: Visit) -> None:
         """See `interfaces.Fork`."""
-        slot = self.slot
+        slot = self.hand.slot
         if slot.deadline_s is not None:
             slot.deadline_s = visit.deadline_s and max(slot.deadline_s, visit.deadline_s)
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        slot = self.slot  # if its time is over, so was that of those who waited
-        if self.hand.answer is self.answer and slot.state is not ENDING and slot.task is not None:
+        slot = self.hand.slot  # if its time is over, so was that of those who waited
+        if self.made is None and slot.state is not ENDING and slot.task is not None:
             slot.task.cancel()
 
 
 class Hand:
-    """One such task, with its slot; without an `answer` to give it has nothing to do."""
+    """One such task, with its slot."""
 
-    __slots__ = ("_job", "_maker", "_on_lost", "_shop", "_turn", "answer", "slot")
+    __slots__ = ("_fork", "_job", "_maker", "_on_lost", "_shop", "_turn", "slot")
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self.slot = Slot(shop, self._abandon)
-        self.answer: asyncio.Future[Any] | None = None
+        self._fork: Forked | None = None  # None: it has nothing to do
         self._job: Job | None = None
         self._maker: Slot | None = None
         self._on_lost: OnLost | None = None
@@ -72,7 +76,7 @@ class Hand:
         """
         loop, slot = asyncio.get_running_loop(), self.slot
         self._job, self._maker, self._on_lost = job, maker, on_lost
-        self.answer = answer = loop.create_future()
+        self._fork = fork = Forked(self, loop.create_future())
         slot.work_for(age, maker)
         if self._turn is None:
             slot.task = loop.create_task(self._work())
@@ -80,33 +84,34 @@ class Hand:
         else:
             self._turn.set_result(None)
         self._shop.sweeper.slots.add(slot)  # before it begins: it may be about to join a list
-        return Forked(self, answer)
+        return fork
 
     async def _work(self) -> None:
-        while (answer := self.answer) is not None and self._job is not None:
+        while (fork := self._fork) is not None and self._job is not None:
             try:
                 result = await self._job(self.slot)
             except (asyncio.CancelledError, GeneratorExit):
                 raise
             except BaseException as error:
-                if not answer.done():
-                    answer.set_exception(error)
-                    answer.exception()  # whoever waited may be gone
+                if not fork.answer.done():
+                    fork.answer.set_exception(error)
+                    fork.answer.exception()  # whoever waited may be gone
             else:
-                if not answer.done():
-                    answer.set_result(result)
-            answer = result = None  # it may be large, and the next one long in coming
-            self._put_down()
+                if not fork.answer.done():
+                    fork.answer.set_result(result)
+            self._put_down(fork)
+            fork = result = None  # it may be large, and the next one long in coming
             if self._is_spent():
                 return
             self._turn = asyncio.get_running_loop().create_future()
             self._shop.idle_hands.append(self)
             await self._turn
 
-    def _put_down(self) -> None:
+    def _put_down(self, fork: Forked) -> None:
         """The job is over."""
         shop, slot, maker = self._shop, self.slot, self._maker
-        self.answer = self._job = self._maker = self._on_lost = slot.batch = None
+        fork.made = slot.attempts
+        self._fork = self._job = self._maker = self._on_lost = slot.batch = None
         shop.sweeper.slots.discard(slot)
         if slot.has_place and slot.state is not ABANDONED:
             slot.release()
@@ -123,18 +128,18 @@ class Hand:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         """It ends; at a job that was cancelled, maybe before it began, or at none."""
-        answer, on_lost = self.answer, self._on_lost
-        if answer is None:
+        fork, on_lost = self._fork, self._on_lost
+        if fork is None:
             return
-        self._put_down()
-        answer.cancel()  # if there is none
+        self._put_down(fork)
+        fork.answer.cancel()  # if there is none
         if on_lost is not None:
             on_lost(asyncio.CancelledError())
 
     def _abandon(self, slot: Slot) -> None:
         error = slot.abandon()
         self._shop.abandon(slot)
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(error)
+        if self._fork is not None and not self._fork.answer.done():
+            self._fork.answer.set_exception(error)
         if self._on_lost is not None:
             self._on_lost(error)

@@ -70,17 +70,11 @@ class SourcesEnricher(Stacked):
     async def call(self, fields: Record, visit: Visit) -> CallResult:
         """`FanOutResult` results. Raises `SourcesError` if a source failed."""
         asked = [s for s in self._sources if _is_wanted(s, fields, visit)]
-        visits: dict[str, Visit] = {}
-        attempts: dict[str, int] = {}  # of jobs that ended: their visits may be others' since
         begun_s = perf_counter()
 
         def ask(source: SourceOf) -> CallResult:
             async def job(own: Visit) -> CallResult:
-                visits[source.name] = own
-                try:
-                    return await source.enricher.call(fields.copy(), own)
-                finally:
-                    attempts[source.name] = own.attempts
+                return await source.enricher.call(fields.copy(), own)
 
             return visit.fork(job)
 
@@ -101,8 +95,7 @@ class SourcesEnricher(Stacked):
                 raise error
             else:
                 errors[source.name] = _as_record_error(error)
-        for name in visits.keys() - attempts.keys():  # abandoned, and still at it
-            attempts[name] = visits[name].attempts
+        attempts = {s.name: fork.attempts for s, fork in zip(asked, forks, strict=True)}
         visit.attempts = max(attempts.values(), default=1)
         self._observer.gathered(perf_counter() - begun_s, errors)
         if errors:

@@ -112,6 +112,11 @@ class Fork(Protocol):
 
     answer: asyncio.Future[Any]
 
+    @property
+    def attempts(self) -> int:
+        """How many it has begun; that stays when it is over."""
+        return 0
+
     def serve(self, visit: Visit) -> None:
         """The record of `visit` waits for it, too."""
 

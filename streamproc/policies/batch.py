@@ -9,7 +9,17 @@ from typing import Annotated, Any, ClassVar, NamedTuple, cast
 from msgspec import Meta, Struct, field
 
 from streamproc.errors import RecordError
-from streamproc.interfaces import FOLLOWED, Call, Follower, Inner, Policy, Site, Standing, Visit
+from streamproc.interfaces import (
+    FOLLOWED,
+    Call,
+    Follower,
+    Fork,
+    Inner,
+    Policy,
+    Site,
+    Standing,
+    Visit,
+)
 from streamproc.types import CallResult
 from streamproc.units import Seconds
 
@@ -110,13 +120,8 @@ class _Gathering:
 
         async def all_at_once(own: Visit) -> list[CallResult]:
             FOLLOWED.set(next((each.follower for each in gathered if each.follower), None))
-            try:
-                results: list[Any] = await self._inner(many, own)
-                own.share.divide(each.visit.share for each in gathered if not each.answer.done())
-            finally:
-                for each in gathered:
-                    if not each.answer.done():  # else the visit is at another record
-                        each.visit.attempts = own.attempts
+            results: list[Any] = await self._inner(many, own)
+            own.share.divide(each.visit.share for each in gathered if not each.answer.done())
             return results
 
         fork = gathered[0].visit.fork(all_at_once)
@@ -130,14 +135,16 @@ class _Gathering:
 
         for answer in answers:
             answer.add_done_callback(stop_if_unwanted)
-        fork.answer.add_done_callback(lambda done: _hand_out(done, answers))
+        fork.answer.add_done_callback(lambda _: _hand_out(fork, gathered))
 
 
-def _hand_out(done: asyncio.Future[CallResult], answers: list[asyncio.Future[CallResult]]) -> None:
+def _hand_out(fork: Fork, gathered: list[_Waiting]) -> None:
+    done = fork.answer
     error = None if done.cancelled() else done.exception()
-    for k, answer in enumerate(answers):
-        if answer.done():
+    for k, (_, visit, answer, _) in enumerate(gathered):
+        if answer.done():  # its visit may be at another record
             continue
+        visit.attempts = fork.attempts
         if done.cancelled():
             answer.cancel()
         elif error is not None:

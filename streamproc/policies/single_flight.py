@@ -56,7 +56,7 @@ class Flights:
                 flight.give_up()
             raise
         finally:
-            visit.attempts = flight.made
+            visit.attempts = flight.attempts
         return written
 
 
@@ -84,14 +84,12 @@ class _Flight(Struct, eq=False):
     first: Visit
     fork: Fork | None = None
     followers: list[tuple[asyncio.Future[bytes], Visit]] = []
-    own: Visit | None = None  # while it is in flight
-    attempts: int = 0  # of one that has ended
     waiting: int = 0
 
     @property
-    def made(self) -> int:
-        """Attempts so far: who gives up may do so before it ends."""
-        return self.attempts if self.own is None else self.own.attempts
+    def attempts(self) -> int:
+        """So far: who gives up may do so before it ends."""
+        return 0 if self.fork is None else self.fork.attempts
 
     def follow(self, visit: Visit) -> asyncio.Future[bytes]:
         """One more waits for it. Returns the future that it gets the answer by."""
@@ -108,7 +106,6 @@ class _Flight(Struct, eq=False):
 
     async def fly(self, own: Visit) -> bytes:
         """Make the call, for all who wait."""
-        self.own = own
         try:
             value = await self.flights.inner(self.call, own)
             written = await aside(_written, value) if own.share.is_long else _written(value)
@@ -116,8 +113,6 @@ class _Flight(Struct, eq=False):
         except BaseException as error:
             self.failed(error)
             raise
-        finally:
-            self.attempts, self.own = own.attempts, None
         self._end()
         if self.fork is not None and not self.fork.answer.done():
             own.hand_over(self.first)
@@ -139,7 +134,7 @@ class _Flight(Struct, eq=False):
         """Its task has ended, by itself or because it was given up."""
         self._end()
         if isinstance(error, CallError):
-            error.attempts = self.made
+            error.attempts = self.attempts
         for turn, _ in self.followers:
             if turn.done():
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from simulated import settle, workshop
 
+from streamproc.interfaces import Visit
 from streamproc.trials.clock import simulate
 
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody's")
@@ -47,6 +48,24 @@ def test_a_hand_does_one_job_after_the_other() -> None:
                 tasks |= set(await asyncio.gather(*[fork.answer for fork in forks]))
                 assert not shop.sweeper.slots
             assert len(tasks) == 3
+
+    simulate(main())
+
+
+def test_what_a_job_has_attempted_stays_when_its_hand_does_another_one() -> None:
+    """Who waited for it may ask late."""
+
+    async def attempts(visit: Visit) -> None:
+        visit.attempts = 3
+
+    async def main() -> None:
+        async with workshop(8, 30.0) as shop:
+            first = shop.fork(attempts, 0)
+            await first.answer
+            second = shop.fork(_task, 1)
+            await second.answer
+            assert second.hand is first.hand
+            assert (first.attempts, second.attempts) == (3, 0)
 
     simulate(main())
 

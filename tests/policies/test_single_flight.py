@@ -239,7 +239,7 @@ def test_nobody_waits_for_a_call_that_is_cancelled(turns: int) -> None:
             forks = records.ask("a", 5)
             for _ in range(turns):  # after the first one the callers have begun
                 await asyncio.sleep(0)
-            callers = {fork.slot.task for fork in forks}
+            callers = {fork.hand.slot.task for fork in forks}
             for task in shop.tasks - callers:
                 task.cancel()
             found = await asyncio.wait_for(outcomes(forks), 10.0)
