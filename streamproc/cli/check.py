@@ -35,6 +35,7 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
 
     from streamproc.assembly import Pipeline
     from streamproc.assembly.problems import problems_of
+    from streamproc.cli.same_file import refuse_same_file
     from streamproc.config.identity import plain
     from streamproc.config.load import merge, read_file, resolve
     from streamproc.config.masking import masked
@@ -47,6 +48,7 @@ def check(file: str | None, config: str | None, sets: tuple[str, ...], online: b
     refuse_names(OWN_KEYS)
     table = read_file(config)
     settings = resolve(table, {}, sets, try_stage=problems_of)
+    refuse_same_file(settings, (), settings.output, config)
     pipeline = Pipeline.from_settings(settings)  # imports what the stages name
     shown = msgspec.to_builtins(settings, enc_hook=plain)
     written = merge(table, {}, sets, [])

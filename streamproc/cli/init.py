@@ -24,6 +24,8 @@ def init(file: str) -> int:
     """
     from streamproc.cli.main import if_it_is_a_file
 
+    if file == "-":
+        raise click.UsageError("two files are written: name the first, as my_pipeline.toml")
     pipeline = Path(file)
     test = pipeline.with_name(f"{pipeline.stem}_test.toml")
     for path in (pipeline, test):

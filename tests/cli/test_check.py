@@ -113,10 +113,20 @@ def test_errors_of_several_stages(tmp_path: Path) -> None:
     ("text", "code", "message"),
     [
         ("a = ", 78, "p.toml: not valid TOML"),
+        (
+            'output = "a.jsonl"\ndead_letter = "./a.jsonl"\n[[stage]]\nbuiltin = "leads"',
+            2,
+            "a.jsonl is both the output and the dead-letter file",
+        ),
+        (
+            'output = "p.toml"\n[[stage]]\nbuiltin = "leads"',
+            2,
+            "p.toml is both the pipeline file and the output",
+        ),
     ],
 )
 def test_other_errors(tmp_path: Path, text: str, code: int, message: str) -> None:
-    """What is no TOML, or not built yet, is said in one line."""
+    """What is no TOML, or would write over something, is said in one line, as a run says it."""
     done = check(tmp_path, text)
     assert done.returncode == code
     assert message in done.stderr

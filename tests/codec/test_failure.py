@@ -128,6 +128,13 @@ def test_a_too_long_line_cannot_be_given_back(line: bytes) -> None:
     assert raised.value.kind == "too_long"
 
 
+def test_a_too_long_line_of_nobody_knows_where() -> None:
+    """It may have been edited."""
+    with pytest.raises(DecodeError) as raised:
+        original_line(b'{"_error":{"stage":"decode","kind":"too_long"}}')
+    assert raised.value.message == "the original was too long to be kept"
+
+
 @pytest.mark.parametrize("line", [*RECORDS, b"{}", b'{"error":1}'])
 def test_good_lines_have_no_original(line: bytes) -> None:
     """A line without `_error` is nobody's failure."""

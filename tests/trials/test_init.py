@@ -23,6 +23,13 @@ def test_what_it_writes_works(run: Any, folder: Path) -> None:
     assert (folder / "leads_test.toml").read_text() == before
 
 
+def test_stdout_has_no_place_for_two_files(run: Any, folder: Path) -> None:
+    """`-` is not the name of one."""
+    done = run("init", "-")
+    assert (done.returncode, done.stdout, (folder / "-").exists()) == (2, b"", False)
+    assert b"two files are written: name the first" in done.stderr
+
+
 def test_it_overwrites_nothing(run: Any, folder: Path) -> None:
     """Neither file, and then it writes none. An input of that name is read as ./init."""
     (folder / "init").write_text("{}\n")
