@@ -1,4 +1,4 @@
-"""`streamproc help [TOPIC]`: the guide and the reference, in the terminal."""
+"""`streamproc help [TOPIC]`: the pages of the documentation, in the terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def topics() -> dict[str, Path]:
     """The pages by name, those of the guide first."""
     assert streamproc.__file__ is not None
     docs = Path(streamproc.__file__).parent / "docs"
-    rooms = ("guide", "reference")
+    rooms = ("guide", "extending", "reference")
     return {page.stem: page for room in rooms for page in sorted((docs / room).glob("*.md"))}
 
 

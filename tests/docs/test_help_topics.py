@@ -18,11 +18,13 @@ from tests.docs.pages import DOCS, ROOT
 from tests.terminal import on_a_terminal
 
 pytestmark = pytest.mark.forked
-HELPFUL = sorted(page for room in ("guide", "reference") for page in (DOCS / room).glob("*.md"))
+HELPFUL = sorted(
+    page for room in ("guide", "extending", "reference") for page in (DOCS / room).glob("*.md")
+)
 
 
 def test_topics_are_the_pages(run: Any) -> None:
-    """Those of the guide and the reference, each with its title."""
+    """Those of the guide, of extending and the reference, each with its title."""
     assert sorted(path.resolve() for path in topics().values()) == HELPFUL
     listed = run("help").stdout.decode()
     for page in HELPFUL:
