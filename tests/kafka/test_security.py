@@ -184,7 +184,8 @@ def test_no_right_to_write_in_a_transaction(
     done = run(source, "-o", target, *arguments)
     assert done.returncode == 77
     assert b"Topic authorization failed" in done.stderr
-    assert summary(done.stderr)["unprocessed"] == COUNT
+    counts = summary(done.stderr)  # it may end before all of them were read
+    assert counts["unprocessed"] == counts["received"] > 0
     done = run(source, *arguments)
     assert summary(done.stderr)["ok"] == COUNT
 
