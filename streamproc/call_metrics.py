@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from functools import lru_cache
 from heapq import heappush, heappushpop
 from math import fsum
-from typing import NamedTuple, Self
+from time import perf_counter
+from typing import NamedTuple, Protocol, Self
 
 from msgspec import Struct, field
 
@@ -164,3 +165,25 @@ class CallMetrics(Struct):
         made = CallMetrics()
         made.add(self)
         return made
+
+
+class _Named(Protocol):
+    @property
+    def record_id(self) -> str: ...
+
+
+class RecordTimes:
+    """How long records take at one stage with policies, waits included."""
+
+    __slots__ = ("_metrics", "_stage")
+
+    def __init__(self, metrics: CallMetrics, stage: str) -> None:
+        self._metrics = metrics
+        self._stage = stage
+
+    def passed(self, begun_s: float, visit: _Named) -> None:
+        """The record of `visit` is through, whatever became of it; it came at `begun_s`."""
+        took_s, metrics = perf_counter() - begun_s, self._metrics
+        metrics.record_s[self._stage].took(took_s)
+        if took_s > metrics.slow_s:
+            metrics.note(Slow(took_s, self._stage, visit.record_id))

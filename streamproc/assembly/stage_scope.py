@@ -10,6 +10,7 @@ from msgspec import UNSET, structs
 
 from streamproc.assembly.traits import into
 from streamproc.attendance import Watch
+from streamproc.call_metrics import RecordTimes
 from streamproc.config.recipes import kind_of, policies_of, recipes
 from streamproc.config.settings import FallbackSettings, StageSettings
 from streamproc.errors import ConfigError
@@ -55,6 +56,7 @@ class OpenedStage:
         self._is_source = is_source
         self._fallback = fallback
         self.name = settings.name or ""
+        self.times: RecordTimes | None = None
         self.target = target
         self.policies: Mapping[str, Policy] = policies_of(settings)
         self._has_answer = has_next or any(policy.has_answer for policy in self.policies.values())
@@ -154,20 +156,21 @@ class OpenedStage:
     def layered(self, asks: Asks, checks: Sequence[Layer] = ()) -> Enricher:
         """See `StageScope`."""
         from streamproc.enrichers.layered import LayeredEnricher
-        from streamproc.policies.measured import MeasuredRecords
-        from streamproc.policies.stack import as_they_are, layers_of
+        from streamproc.policies.stack import layers_of
 
         site = self._site()
         layers = layers_of(self.policies, site, checks)
         self._builder.admissions.append(layers.admission)
-        first = as_they_are([] if self._fallback else [MeasuredRecords()])
-        return LayeredEnricher(asks, site, layers.call, [*first, *layers.record])
+        if site.metrics is not None and not self._fallback:
+            self.times = RecordTimes(site.metrics, self.name)
+        return LayeredEnricher(asks, site, layers.call, layers.record)
 
     def source(self, settings: StageSettings) -> SourceOf:
         """See `StageScope`."""
         when = self._builder.when(settings)
-        enricher = OpenedStage(self._builder, settings, is_source=True).enricher()
-        return SourceOf(settings.name or "", into(settings), when, enricher)
+        opened = OpenedStage(self._builder, settings, is_source=True)
+        enricher = opened.enricher()
+        return SourceOf(settings.name or "", into(settings), when, enricher, opened.times)
 
     def _site(self) -> Site:
         from streamproc.policies.circuit_breaker import CircuitBreaker

@@ -64,7 +64,8 @@ class StageBuilder:
             return None
         name = settings.name or ""
         when = self.when(settings)
-        enricher = OpenedStage(self, settings, target).enricher()
+        opened = OpenedStage(self, settings, target)
+        enricher = opened.enricher()
         parts = list(all_sources([settings]))
         self._made.update(path[0] for each in parts if (path := into(each)))
         return Stage(
@@ -79,6 +80,7 @@ class StageBuilder:
             keeps_answers=any(map(keeps_answers, parts)),
             limits_s=tuple(chain.from_iterable(map(self._limits_s, parts))),
             is_users=any(map(is_users, parts)),
+            times=opened.times,
         )
 
     def observer(self, name: str) -> StageObserver:

@@ -96,8 +96,8 @@ def original_line(line: bytes, *, keep_sources: bool = False) -> bytes | None:
     if is_letter:
         raise DecodeError("malformed", "the original in it is damaged")
     if len(found) == 1 and (error.get("stage"), error.get("kind")) == ("decode", "too_long"):
-        line, file = error.get("line"), error.get("file")  # a message has neither
-        where = "the original" if line is None else f"line {line} of {file}"
+        number, file = error.get("line"), error.get("file")  # a message has neither
+        where = "the original" if number is None else f"line {number} of {file}"
         raise DecodeError("too_long", f"{where} was too long to be kept")
     added = error.get("added")
     names = added if isinstance(added, list) else []

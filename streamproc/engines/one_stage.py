@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from time import perf_counter
 from typing import Any
 
 from streamproc.codec import Document
@@ -43,6 +44,7 @@ class OneStage:
         self._awaited = self._executor.awaited
         self._is_timed = self._executor.mode == "layered" or self._executor.is_heard
         self._call = stage.enricher.call
+        self._times = stage.times
         self._counts = self._executor.counts
         self._additions = Additions(stage.into[0] if stage.into is not None else None)
         self.is_eager = self._executor.mode == "awaited" and not self._executor.is_heard
@@ -61,9 +63,15 @@ class OneStage:
         slot.stage = stage = self._stage
         slot.attempts = 0
         slot.held_s = 0.0
-        is_timed = self._is_timed or not slot.attempt & UNTIMED
+        is_timed, times = self._is_timed or not slot.attempt & UNTIMED, self._times
         try:
-            if is_timed:
+            if times is not None:
+                begun_s = perf_counter()
+                try:
+                    value = await self._awaited(record, slot)
+                finally:
+                    times.passed(begun_s, slot)
+            elif is_timed:
                 value = await self._awaited(record, slot)
             else:  # as `Executor.awaited`, without its frame and its clock
                 slot.attempts = 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from time import perf_counter
 
 from streamproc.codec import Document, OnError, Outline
 from streamproc.engines.address_space import room_bytes
@@ -159,7 +160,13 @@ class Program:
                     value = executor.inline(document.fields)
                 else:
                     slot.arrive(stage, document)
-                    value = await executor.awaited(document.fields, slot)
+                    times = executor.times
+                    begun_s = perf_counter() if times is not None else 0.0
+                    try:
+                        value = await executor.awaited(document.fields, slot)
+                    finally:
+                        if times is not None:
+                            times.passed(begun_s, slot)
                 if len(line := document.line) > LONG_BYTES or slot.share.is_long:
                     made = await self.long_records.aside(line, apply, stage, document, value)
                 else:

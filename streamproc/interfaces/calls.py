@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
+from streamproc.call_metrics import RecordTimes
 from streamproc.interfaces.stage_observer import StageObserver
 from streamproc.interfaces.stream import Opens
 from streamproc.types import CallResult
@@ -258,7 +259,7 @@ class Stage(Struct, frozen=True):
     `keeps_answers`: what a call answers is worth waiting for, also when the run is aborted.
     `sources` are the names of those that it asks at once. `limits_s` are all time limits
     that run in it. `is_users`: code runs in it that is not ours. `observer` is told of its
-    calls; where it has policies they tell.
+    calls; where it has policies they tell. `times` are what a monitor shows of its records then.
     """
 
     name: str
@@ -272,3 +273,4 @@ class Stage(Struct, frozen=True):
     limits_s: tuple[float, ...] = ()
     keeps_answers: bool = False
     is_users: bool = False
+    times: RecordTimes | None = None

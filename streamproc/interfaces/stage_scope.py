@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from streamproc.attendance import Watch
+from streamproc.call_metrics import RecordTimes
 from streamproc.interfaces.calls import Enricher
 from streamproc.interfaces.site import Layer
 from streamproc.interfaces.stage_observer import StageObserver
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 class SourceOf(NamedTuple):
     """One of several that a stage asks: where its result goes, and for which records it is asked.
 
-    `when` decides from the record's fields, None for all of them.
+    `when` decides from the record's fields, None for all of them. `times` as those of a stage.
     """
 
     name: str
     into: tuple[str, ...] | None
     when: Any
     enricher: Enricher
+    times: RecordTimes | None = None
 
 
 class StageScope(Protocol):

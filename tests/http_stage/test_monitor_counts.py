@@ -108,6 +108,45 @@ def test_they_are_the_same(
     assert {key[3] for key in samples if key[0] == "streamproc_requests_total"} == {server.url}
 
 
+TWO = """
+[[stage]]
+name = "x"
+http.url = "SERVER/status/{s}"
+retry = false
+breaker = false
+[[stage]]
+name = "both"
+all = [
+    { name = "y", http.url = "SERVER/status/200", into = "y" },
+    { name = "z", python = "kinds.py:ready", into = "z" },
+]
+[[stage]]
+name = "last"
+http.url = "SERVER/status/200"
+fallback = [{ value = 1 }]
+"""
+READY = """
+async def ready(record):
+    return {"z": 1}
+"""
+
+
+def test_each_stage_and_each_source_times_its_records(
+    start: Any, pipeline: Callable[..., str], folder: Path, server: Server
+) -> None:
+    """Also those that fail there; one that failed before does not come."""
+    (folder / "kinds.py").write_text(READY)
+    process = start("-c", pipeline(TWO), "--monitor", "127.0.0.1:0", "--summary", "json")
+    ask = Asked(process)
+    process.stdin.write(b'{"s":200}\n{"s":500}\n{"s":200}\n')
+    for _ in range(3):
+        process.stdout.readline()
+    samples = ask("/metrics").samples
+    name = "streamproc_record_duration_seconds_count"
+    found = {stage: samples.get((name, stage)) for stage in ("x", "y", "z", "last")}
+    assert found == {"x": 3, "y": 2, "z": 2, "last": 2}
+
+
 def test_what_records_say_is_no_label(
     start: Any, pipeline: Callable[..., str], folder: Path, server: Server
 ) -> None:
