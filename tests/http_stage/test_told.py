@@ -31,10 +31,9 @@ def full() -> Iterator[socket.socket]:
         yield server
 
 
-def once(client: str, url: str, more: str = "") -> str:
-    return (
-        f'timeout = "0.3s"\nretry = false\nhttp = {{ url = "{url}", client = "{client}" {more} }}'
-    )
+def once(client: str, url: str, more: str = "", timeout: str = "30s") -> str:
+    http = f'{{ url = "{url}", client = "{client}" {more} }}'
+    return f'timeout = "{timeout}"\nretry = false\nhttp = {http}'
 
 
 @CLIENTS
@@ -47,7 +46,7 @@ def test_a_timeout_says_how_far_it_got(
     if (client, scheme) == ("aiohttp", "https"):
         phase = "connecting"  # it does not tell these apart
     url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a"
-    (error,) = enrich(once(client, url)).errors
+    (error,) = enrich(once(client, url, timeout="0.3s")).errors
     assert (error["kind"], error["message"]) == (
         "timeout",
         f"GET {url}: no result within 0.3 s, {phase}",
@@ -57,15 +56,15 @@ def test_a_timeout_says_how_far_it_got(
 @CLIENTS
 def test_a_timeout_while_connecting(enrich: Any, full: socket.socket, client: str) -> None:
     url = f"http://127.0.0.1:{full.getsockname()[1]}/a"
-    (error,) = enrich(once(client, url)).errors
+    (error,) = enrich(once(client, url, timeout="0.3s")).errors
     assert error["message"] == f"GET {url}: no result within 0.3 s, connecting"
 
 
 @CLIENTS
 def test_a_timeout_while_reading(enrich: Any, server: Server, client: str) -> None:
-    (error,) = enrich(once(client, "SERVER/slow-body?s=1")).errors
+    (error,) = enrich(once(client, "SERVER/slow-body?s=10", timeout="1s")).errors
     assert error["message"] == (
-        f"GET {server.url}/slow-body?s=1: no result within 0.3 s, reading the answer"
+        f"GET {server.url}/slow-body?s=10: no result within 1 s, reading the answer"
     )
 
 
