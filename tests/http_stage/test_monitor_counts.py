@@ -141,8 +141,8 @@ def test_each_stage_and_each_source_times_its_records(
     process.stdin.write(b'{"s":200}\n{"s":500}\n{"s":200}\n')
     for _ in range(3):
         process.stdout.readline()
-    samples = ask("/metrics").samples
     name = "streamproc_record_duration_seconds_count"
+    samples = ask.until("/metrics", lambda a: a.samples.get((name, "last")) == 2).samples
     found = {stage: samples.get((name, stage)) for stage in ("x", "y", "z", "last")}
     assert found == {"x": 3, "y": 2, "z": 2, "last": 2}
 
