@@ -19,6 +19,7 @@ import msgspec
 
 from streamproc.codec.decode import Unusual
 from streamproc.codec.encode import encode
+from streamproc.codec.shape import MAX_DEPTH, is_too_deep
 from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
 from streamproc.types import JsonObject, Record
@@ -235,14 +236,20 @@ def _duplicates(names: list[str], parts: list[Part]) -> dict[str, list[Part]]:
 
 
 def selected(record: bytes, value: Selected) -> bytes:
-    """The object `value`; what is taken over from `record` as it stands there keeps its bytes."""
+    """The object `value`; what is taken over from `record` as it stands there keeps its bytes.
+
+    Raises ValueError if that nests deeper than records may.
+    """
     if value.path is not None and (found := _dig(record, value.path)):
         return found
     out: list[Part] = []
     for name, item in value.items():
         found = _dig(record, value.paths[name]) if name in value.paths else None
         out.append((encode(name), encode(item, 1) if found is None else found))
-    return _compact(out)
+    line = _compact(out)
+    if () in value.paths.values() and is_too_deep(line):  # the record is one level deeper in it
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    return line
 
 
 def _dig(record: bytes, path: Path) -> bytes | None:

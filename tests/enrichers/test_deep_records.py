@@ -37,7 +37,31 @@ def test_no_record_comes_out_that_could_not_go_in(
         check=False,
     )  # fmt: skip
     assert (done.returncode, b"nested deeper than 512" in done.stdout) == (3 * one_more, one_more)
-    again = subprocess.run(
-        [*streamproc, "-e", "none"], input=done.stdout, capture_output=True, check=False
+    _goes_in_again(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("levels", "text", "is_too_deep"),
+    [(511, "{x: @}", False), (512, "{x: @}", True), (512, "{x: a, y: n}", False), (512, "@", False),
+     (511, "{x: {y: @}}", True), (510, "{x: {y: @}}", False)],
+)  # fmt: skip
+def test_a_select_makes_none_either(levels: int, text: str, is_too_deep: bool) -> None:
+    """What it takes over as it stands counts, too."""
+    line = b'{"n":1,"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "streamproc", "-e", f"select:{text}"],
+        input=line, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, b"nested deeper than 512" in done.stdout) == (
+        3 * is_too_deep,
+        is_too_deep,
     )
-    assert (again.returncode, again.stdout) == (0, done.stdout)
+    _goes_in_again(done.stdout)
+
+
+def _goes_in_again(lines: bytes) -> None:
+    streamproc = [sys.executable, "-m", "streamproc"]
+    again = subprocess.run(
+        [*streamproc, "-e", "none"], input=lines, capture_output=True, check=False
+    )
+    assert (again.returncode, again.stdout) == (0, lines)
