@@ -16,7 +16,7 @@ import msgspec
 
 from streamproc.codec import shape
 from streamproc.codec.integers import LONG_DIGITS, MOST_DIGITS, MOST_DIGITS_IN_ALL, integer
-from streamproc.codec.shape import MAX_DEPTH, is_too_deep
+from streamproc.codec.shape import MAX_DEPTH, TOO_DEEP, is_too_deep
 from streamproc.errors import DecodeError, UnreadableError
 from streamproc.record import WHITESPACE
 from streamproc.types import JsonValue, Record
@@ -83,7 +83,7 @@ def decode_any(line: bytes) -> JsonValue:
     """
     if len(line) > QUICK_BYTES:
         if is_too_deep(line):
-            raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+            raise DecodeError("too_deep", TOO_DEEP)
         if (size := shape.decoded_bytes(line)) is not None:
             takes = f"takes about {size >> 20} MiB of memory, {size // len(line)} times its length"
             raise UnreadableError("too_long", f"decoded it {takes}: no stage is given that")
@@ -135,7 +135,7 @@ def _decode_exact(line: bytes) -> JsonValue:
             "malformed", f"{error.msg.removesuffix(' at')} at column {error.colno}"
         ) from None
     except RecursionError:
-        raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels") from None
+        raise DecodeError("too_deep", TOO_DEEP) from None
     if integers is not None and integers.refused is not None:
         raise UnreadableError("bad_number", integers.refused)
     return value

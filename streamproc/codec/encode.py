@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from streamproc.codec.integers import digits
-from streamproc.codec.shape import MAX_DEPTH
+from streamproc.codec.shape import MAX_DEPTH, TOO_DEEP
 
 # For loops that cannot afford a call per record: what `encode` does first. TypeError and
 # a `null` in the result want `encode` itself.
@@ -67,7 +67,7 @@ def _encode_exact(value: object, levels: int) -> str:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{_at(steps)}{error}") from None
         if len(inside) + levels > MAX_DEPTH and isinstance(value, dict | list | tuple):
-            raise ValueError(f"nested deeper than {MAX_DEPTH} levels, or inside itself")
+            raise ValueError(f"{TOO_DEEP}, or inside itself")
     return "".join(out)
 
 

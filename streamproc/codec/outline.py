@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from streamproc.codec.decode import QUICK_BYTES, Unusual, not_utf8
-from streamproc.codec.shape import MAX_DEPTH, is_too_deep
+from streamproc.codec.shape import TOO_DEEP, is_too_deep
 from streamproc.errors import DecodeError
 from streamproc.record import WHITESPACE
 
@@ -43,7 +43,7 @@ class Outline(NamedTuple):
         """Raises `DecodeError`: `malformed`, `not_an_object` or `too_deep`."""
         line = line.strip(WHITESPACE)
         if len(line) > QUICK_BYTES and is_too_deep(line):
-            raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+            raise DecodeError("too_deep", TOO_DEEP)
         try:
             line.decode()  # what is skipped is not checked for that
             return cls(line, _has_error(line))

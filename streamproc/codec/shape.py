@@ -13,6 +13,7 @@ from functools import cache
 from streamproc.codec.integers import LONG_DIGITS, MOST_DIGITS_IN_ALL
 
 MAX_DEPTH = 512
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 _CHUNK_BYTES = 64 * 1024
 _BITS = bytes.maketrans(b"[]{}", b"1010")

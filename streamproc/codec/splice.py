@@ -19,7 +19,7 @@ import msgspec
 
 from streamproc.codec.decode import Unusual
 from streamproc.codec.encode import encode
-from streamproc.codec.shape import MAX_DEPTH, is_too_deep
+from streamproc.codec.shape import TOO_DEEP, is_too_deep
 from streamproc.paths import Path
 from streamproc.record import WHITESPACE, Selected
 from streamproc.types import JsonObject, Record
@@ -248,7 +248,7 @@ def selected(record: bytes, value: Selected) -> bytes:
         out.append((encode(name), encode(item, 1) if found is None else found))
     line = _compact(out)
     if () in value.paths.values() and is_too_deep(line):  # the record is one level deeper in it
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(TOO_DEEP)
     return line
 
 

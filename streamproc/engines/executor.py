@@ -33,7 +33,6 @@ class Executor:
         self._observer = stage.observer
         self.mode = stage.enricher.mode
         self.is_heard = stage.observer.is_heard
-        self.times = stage.times
         self.counts = stage.observer.counts
         # what takes a visit itself is awaited without a frame of ours
         self.awaited = self.call if self.mode == "layered" else self._awaited

@@ -160,13 +160,12 @@ class Program:
                     value = executor.inline(document.fields)
                 else:
                     slot.arrive(stage, document)
-                    times = executor.times
-                    begun_s = perf_counter() if times is not None else 0.0
+                    begun_s = 0.0 if stage.times is None else perf_counter()
                     try:
                         value = await executor.awaited(document.fields, slot)
                     finally:
-                        if times is not None:
-                            times.passed(begun_s, slot)
+                        if stage.times is not None:
+                            stage.times.passed(begun_s, slot)
                 if len(line := document.line) > LONG_BYTES or slot.share.is_long:
                     made = await self.long_records.aside(line, apply, stage, document, value)
                 else:

@@ -74,12 +74,12 @@ class SourcesEnricher(Stacked):
 
         def ask(source: SourceOf) -> CallResult:
             async def job(own: Visit) -> CallResult:
-                begun_s = perf_counter()
+                came_s = perf_counter()
                 try:
                     return await source.enricher.call(fields.copy(), own)
                 finally:
                     if source.times is not None:
-                        source.times.passed(begun_s, own)
+                        source.times.passed(came_s, own)
 
             return visit.fork(job)
 

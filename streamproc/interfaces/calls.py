@@ -116,7 +116,6 @@ class Fork(Protocol):
     @property
     def attempts(self) -> int:
         """How many it has begun; that stays when it is over."""
-        return 0
 
     def serve(self, visit: Visit) -> None:
         """The record of `visit` waits for it, too."""
